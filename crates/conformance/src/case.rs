@@ -1,0 +1,75 @@
+//! A case of the suite, and running it.
+
+use crate::fixture::Fixture;
+use crate::{Capability, Clause, Factory, Failure};
+use futures_util::FutureExt;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+
+pub(crate) type CaseFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+
+/// One promise of the contract, checked on a new store of its own.
+pub struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) clauses: &'static [Clause],
+    pub(crate) needs: &'static [Capability],
+    pub(crate) body: for<'a> fn(&'a mut Fixture) -> CaseFuture<'a>,
+}
+
+/// How a case ended on a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store kept the promise.
+    Passed,
+    /// The store broke the promise, or the case panicked.
+    Failed(Failure),
+    /// The factory does not declare these capabilities, which the case needs.
+    NotApplicable(Vec<Capability>),
+}
+
+impl Case {
+    /// The case as a sentence, in the form of a function name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The clauses that promise what the case asserts, the main one first.
+    pub fn clauses(&self) -> &'static [Clause] {
+        self.clauses
+    }
+
+    /// What the case needs beyond the store contract.
+    pub fn needs(&self) -> &'static [Capability] {
+        self.needs
+    }
+
+    /// Runs the case on a new store of the factory. A panic is caught where the target can unwind.
+    pub async fn run(&self, factory: &dyn Factory) -> Outcome {
+        let declared = factory.capabilities();
+        let missing: Vec<_> = self.needs.iter().copied().filter(|need| !declared.contains(need)).collect();
+        if !missing.is_empty() {
+            return Outcome::NotApplicable(missing);
+        }
+        let run = async {
+            let mut fixture = Fixture::new(factory.create().await?);
+            (self.body)(&mut fixture).await
+        };
+        match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(Ok(())) => Outcome::Passed,
+            Ok(Err(failure)) => Outcome::Failed(failure),
+            Err(payload) => Outcome::Failed(Failure::from_panic(&*payload)),
+        }
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case")
+            .field("name", &self.name)
+            .field("clauses", &self.clauses)
+            .field("needs", &self.needs)
+            .finish_non_exhaustive()
+    }
+}

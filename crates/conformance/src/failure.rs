@@ -1,0 +1,94 @@
+//! How a case fails.
+
+use crate::BoxError;
+use durable_session::store::StoreError;
+use std::fmt;
+use std::panic::Location;
+
+/// What a case expected and did not find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    message: String,
+}
+
+impl Failure {
+    /// Says what was wrong, and where in the suite that was noticed.
+    #[track_caller]
+    pub fn new(message: impl fmt::Display) -> Self {
+        let at = Location::caller();
+        Self { message: format!("{message} ({}:{})", at.file(), at.line()) }
+    }
+
+    pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        Self { message: format!("panicked: {text}") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<StoreError> for Failure {
+    #[track_caller]
+    fn from(error: StoreError) -> Self {
+        Self::new(format_args!("unexpected error: {}", Chain(&error)))
+    }
+}
+
+impl From<BoxError> for Failure {
+    #[track_caller]
+    fn from(error: BoxError) -> Self {
+        Self::new(format_args!("the factory failed: {}", Chain(&*error)))
+    }
+}
+
+/// An error with its sources.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Fails the case unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err($crate::Failure::new(format_args!($($message)+)));
+        }
+    };
+}
+
+/// Fails the case unless both are equal.
+macro_rules! ensure_eq {
+    ($found:expr, $expected:expr, $($message:tt)+) => {
+        match (&$found, &$expected) {
+            (found, expected) => {
+                if *found != *expected {
+                    return Err($crate::Failure::new(format_args!(
+                        "{}: expected {:?}, found {:?}",
+                        format_args!($($message)+), expected, found
+                    )));
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {ensure, ensure_eq};
