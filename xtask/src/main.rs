@@ -1,2 +1,67 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores: `cargo xtask test | verify | fix | bench`.
+//!
+//! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
+
+mod bench;
+mod fix;
+mod report;
+mod setup;
+mod shell;
+mod suite;
+mod verify;
+mod workers;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use shell::Shell;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The chores of durable-session", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every test, or one part of them; ends with a line of counts.
+    Test {
+        /// Only this part.
+        part: Option<suite::Part>,
+    },
+    /// Check formatting, lints, docs, licences, dependencies and the wasm32 build. Changes nothing.
+    Verify,
+    /// Format, and apply the lints' own corrections.
+    Fix,
+    /// Measure with criterion.
+    Bench {
+        /// Fewer samples: a first impression rather than a figure.
+        #[arg(long)]
+        quick: bool,
+        /// Only benchmarks whose name contains this.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<bool> {
+    let shell = Shell::new()?;
+    match task {
+        Task::Test { part } => suite::run(&shell, part),
+        Task::Verify => verify::run(&shell),
+        Task::Fix => fix::run(&shell),
+        Task::Bench { quick, only } => bench::run(&shell, quick, only.as_deref()),
+    }
+}

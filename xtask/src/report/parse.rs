@@ -1,0 +1,102 @@
+//! Reading what test runners print.
+
+use super::Counts;
+
+/// Sums the `test result:` lines of `cargo test`, and the `Testing …` / `Success` pairs of criterion in test mode.
+pub(super) fn cargo(lines: &[String]) -> Counts {
+    let mut counts = Counts::default();
+    for line in lines.iter().map(|line| line.trim()) {
+        if let Some(result) = line.strip_prefix("test result:") {
+            counts.passed += number_before(result, "passed");
+            counts.failed += number_before(result, "failed");
+            counts.skipped += number_before(result, "ignored");
+        } else if line == "Success" {
+            counts.passed += 1;
+        }
+    }
+    counts
+}
+
+/// Sums the closing lines of node's TAP reporter.
+pub(super) fn tap(lines: &[String]) -> Counts {
+    let mut counts = Counts::default();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let (Some("#"), Some(what), Some(number), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let number = number.parse::<u64>().unwrap_or(0);
+        match what {
+            "pass" => counts.passed += number,
+            "fail" | "cancelled" => counts.failed += number,
+            "skipped" | "todo" => counts.skipped += number,
+            _ => {}
+        }
+    }
+    counts
+}
+
+/// The lines that tests print for the summary: conformance cases per store, broken stores caught, and notes.
+pub(super) fn notes(lines: &[String]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for line in lines.iter().map(|line| line.trim()) {
+        if ["conformance ", "broken stores: ", "verified sessions=", "note: not run: "]
+            .iter()
+            .any(|start| line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':'))
+            && !notes.iter().any(|note| note == line)
+        {
+            notes.push(line.to_owned());
+        }
+    }
+    notes
+}
+
+/// The number in front of a word, as in `3 passed; 0 failed`; 0 if it is not there.
+fn number_before(text: &str, word: &str) -> u64 {
+    text.split([';', '.'])
+        .filter_map(|part| part.trim().split_once(' '))
+        .find(|(_, name)| *name == word)
+        .and_then(|(number, _)| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_result_line_of_cargo_test_counts() {
+        let output = lines(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
+             test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n\
+             Testing save/redb\nSuccess\n",
+        );
+        assert_eq!(cargo(&output), Counts { passed: 17, failed: 2, skipped: 1 });
+    }
+
+    #[test]
+    fn a_cancelled_node_test_counts_as_failed() {
+        let output =
+            lines("# tests 5\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n# Subtest: pass 9");
+        assert_eq!(tap(&output), Counts { passed: 2, failed: 2, skipped: 1 });
+    }
+
+    #[test]
+    fn summary_lines_are_repeated_once_and_chatter_is_not() {
+        let output = lines(
+            "conformance memory: 60 passed, 0 failed, 2 not applicable\n\
+             conformance memory: 60 passed, 0 failed, 2 not applicable\n\
+             broken stores: 14 of 14 caught\nconformance of sorts\nanything else",
+        );
+        assert_eq!(
+            notes(&output),
+            ["conformance memory: 60 passed, 0 failed, 2 not applicable", "broken stores: 14 of 14 caught"]
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask test`.
+
+mod browser;
+mod examples;
+mod native;
+
+use crate::report::{Part as Outcome, Report};
+use crate::shell::Shell;
+use crate::workers;
+use anyhow::Result;
+use clap::ValueEnum;
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The workspace's Rust tests and doc tests.
+    Native,
+    /// The store written outside the workspace, against the published conformance suite.
+    Examples,
+    /// The Durable Object store inside workerd.
+    Workers,
+    /// The chat page in Chromium.
+    Browser,
+}
+
+impl Part {
+    fn run(self, shell: &Shell) -> Result<Outcome> {
+        match self {
+            Self::Native => native::run(shell),
+            Self::Examples => examples::run(shell),
+            Self::Workers => workers::run(shell),
+            Self::Browser => browser::run(shell),
+        }
+    }
+
+    /// The folder that holds the part's tests.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Native => "crates",
+            Self::Examples => examples::FOLDER,
+            Self::Workers => workers::FOLDER,
+            Self::Browser => browser::FOLDER,
+        }
+    }
+}
+
+/// Runs the parts, or the one asked for; prints the summary. `true` if all is well.
+pub(crate) fn run(shell: &Shell, only: Option<Part>) -> Result<bool> {
+    let mut report = Report::default();
+    for &part in Part::value_variants() {
+        let wanted = only.map_or_else(|| shell.has(part.folder()), |only| only == part);
+        if wanted {
+            report.add(part.run(shell)?);
+        }
+    }
+    Ok(report.conclude(shell.ci()))
+}

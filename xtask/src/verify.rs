@@ -1,0 +1,126 @@
+//! `cargo xtask verify`: everything that can be said of the code without running it. Changes nothing.
+
+use crate::setup::{CARGO_DENY, CARGO_MACHETE, Tool, install, wasm_target};
+use crate::shell::{Shell, Step};
+use anyhow::Result;
+use std::process::Command;
+
+/// Crates that also have to build for wasm32-unknown-unknown.
+const WASM_CRATES: [(&str, &str); 5] = [
+    ("crates/core", "durable-session"),
+    ("crates/memory", "durable-session-memory"),
+    ("crates/conformance", "durable-session-conformance"),
+    ("crates/http", "durable-session-http"),
+    ("crates/cloudflare", "durable-session-cloudflare"),
+];
+
+/// Workspaces of their own, which `--workspace` does not reach.
+pub(crate) const OTHER_WORKSPACES: [&str; 1] = ["examples/custom-store"];
+
+/// Runs every check, also after one has failed. `true` if all passed.
+pub(crate) fn run(shell: &Shell) -> Result<bool> {
+    let mut checks = Checks { shell, passed: 0, failed: Vec::new() };
+    checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
+    checks.run("clippy", clippy(shell, "Cargo.toml"))?;
+    for folder in OTHER_WORKSPACES.into_iter().filter(|folder| shell.has(folder)) {
+        let manifest = format!("{folder}/Cargo.toml");
+        checks.run(
+            &format!("fmt {folder}"),
+            shell.cargo(["fmt", "--manifest-path", &manifest, "--all", "--check"]),
+        )?;
+        let mut lint = clippy(shell, &manifest);
+        lint.env("CARGO_TARGET_DIR", shell.target().join("custom-store"));
+        checks.run(&format!("clippy {folder}"), lint)?;
+    }
+    checks.run("rustdoc", rustdoc(shell))?;
+    checks.tool("deny", &CARGO_DENY, |program| {
+        let mut command = shell.command(program);
+        command.args(["--workspace", "--all-features", "--locked", "check", "bans", "licenses", "sources"]);
+        command
+    })?;
+    checks.tool("unused dependencies", &CARGO_MACHETE, |program| {
+        let mut command = shell.command(program);
+        command.arg("--skip-target-dir");
+        command
+    })?;
+    checks.wasm()?;
+    Ok(checks.conclude())
+}
+
+fn clippy(shell: &Shell, manifest: &str) -> Command {
+    shell.cargo([
+        "clippy",
+        "--manifest-path",
+        manifest,
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn rustdoc(shell: &Shell) -> Command {
+    let mut command = shell.cargo(["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+#[derive(Debug)]
+struct Checks<'a> {
+    shell: &'a Shell,
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Checks<'_> {
+    fn run(&mut self, name: &str, command: Command) -> Result<()> {
+        if Step::new(self.shell, name, command).run()?.ok {
+            self.passed += 1;
+        } else {
+            self.failed.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn tool(
+        &mut self,
+        name: &str,
+        tool: &Tool,
+        command: impl FnOnce(std::path::PathBuf) -> Command,
+    ) -> Result<()> {
+        match install(self.shell, tool)? {
+            Ok(program) => self.run(name, command(program)),
+            Err(missing) => {
+                self.failed.push(format!("{name} ({}; {})", missing.what, missing.remedy));
+                Ok(())
+            }
+        }
+    }
+
+    fn wasm(&mut self) -> Result<()> {
+        let target = match wasm_target(self.shell)? {
+            Ok(target) => target,
+            Err(missing) => {
+                self.failed.push(format!("wasm32 ({}; {})", missing.what, missing.remedy));
+                return Ok(());
+            }
+        };
+        let mut command = self.shell.cargo(["check", "--target", target]);
+        for (folder, package) in WASM_CRATES {
+            if self.shell.has(folder) {
+                command.args(["--package", package]);
+            }
+        }
+        self.run("wasm32", command)
+    }
+
+    fn conclude(self) -> bool {
+        println!();
+        for name in &self.failed {
+            println!("failed: {name}");
+        }
+        println!("checks: {} passed, {} failed", self.passed, self.failed.len());
+        self.failed.is_empty()
+    }
+}
