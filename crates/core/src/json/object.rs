@@ -1,0 +1,276 @@
+//! A JSON object that keeps what it does not know.
+
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A JSON object: its fields in order, each value as its JSON text.
+///
+/// Key order, big integers, `null`s and everything else come out as they went in. This is the default app state of a
+/// session, so an app without a type of its own loses nothing. Serializes through `serde_json` only.
+///
+/// Equality is [JSON equality](crate::json::equal).
+///
+/// ```
+/// use durable_session::json::JsonObject;
+///
+/// let mut app: JsonObject = r#"{"step":"classes","big":12345678901234567890123}"#.parse()?;
+/// app.set("step", "complete")?;
+/// assert_eq!(app.to_string(), r#"{"step":"complete","big":12345678901234567890123}"#);
+/// assert_eq!(app.get::<String>("step")?.as_deref(), Some("complete"));
+/// # Ok::<(), durable_session::json::JsonError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct JsonObject {
+    fields: Vec<(Box<str>, Box<RawValue>)>,
+}
+
+/// The text is not the JSON that is wanted, or a value cannot be written as JSON.
+#[derive(Debug, thiserror::Error)]
+pub struct JsonError {
+    source: serde_json::Error,
+    lone_surrogate: bool,
+}
+
+impl JsonError {
+    pub(crate) fn lone_surrogate(source: serde_json::Error) -> Self {
+        Self { source, lone_surrogate: true }
+    }
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(source: serde_json::Error) -> Self {
+        Self { source, lone_surrogate: false }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lone_surrogate {
+            f.write_str("it holds a lone surrogate, half of a character that was cut in two: ")?;
+        }
+        self.source.fmt(f)
+    }
+}
+
+impl JsonObject {
+    /// An object without fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The field as a `T`; `None` if there is no such field.
+    ///
+    /// # Errors
+    /// The value does not fit `T`.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JsonError> {
+        self.get_json(key).map(serde_json::from_str).transpose().map_err(JsonError::from)
+    }
+
+    /// The field's JSON text.
+    pub fn get_json(&self, key: &str) -> Option<&str> {
+        self.fields.iter().find(|(k, _)| **k == *key).map(|(_, v)| v.get())
+    }
+
+    /// Sets a field: in place if it is there, at the end otherwise.
+    ///
+    /// # Errors
+    /// `value` cannot be written as JSON.
+    pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), JsonError> {
+        let raw = serde_json::value::to_raw_value(value)?;
+        self.set_raw(key, raw);
+        Ok(())
+    }
+
+    /// Sets a field to a value given as JSON text.
+    ///
+    /// # Errors
+    /// `json` is not JSON.
+    pub fn set_json(&mut self, key: &str, json: &str) -> Result<(), JsonError> {
+        super::check(json)?;
+        let raw = RawValue::from_string(json.trim().to_owned())?;
+        self.set_raw(key, raw);
+        Ok(())
+    }
+
+    pub(crate) fn set_raw(&mut self, key: &str, raw: Box<RawValue>) {
+        match self.fields.iter_mut().find(|(k, _)| **k == *key) {
+            Some((_, v)) => *v = raw,
+            None => self.fields.push((key.into(), raw)),
+        }
+    }
+
+    /// Takes a field out; returns whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let before = self.fields.len();
+        self.fields.retain(|(k, _)| **k != *key);
+        self.fields.len() != before
+    }
+
+    /// The fields in order: key and JSON text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(k, v)| (&**k, v.get()))
+    }
+
+    /// Whether there is such a field.
+    pub fn contains(&self, key: &str) -> bool {
+        self.get_json(key).is_some()
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Reads text that was checked before it was stored.
+    pub(crate) fn parse_stored(text: &str) -> Result<Self, JsonError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let object = deserializer.deserialize_map(FieldsVisitor)?;
+        deserializer.end()?;
+        Ok(object)
+    }
+
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.fields.iter().map(|(k, v)| (&**k, &**v))
+    }
+}
+
+impl std::str::FromStr for JsonObject {
+    type Err = JsonError;
+
+    fn from_str(text: &str) -> Result<Self, JsonError> {
+        super::check(text)?;
+        Self::parse_stored(text)
+    }
+}
+
+impl fmt::Display for JsonObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for JsonObject {
+    /// The keys only: values are the users' own words and stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.fields.iter().map(|(k, _)| k)).finish()
+    }
+}
+
+impl PartialEq for JsonObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().all(|(key, value)| other.get_json(key).is_some_and(|v| super::equal(value, v)))
+    }
+}
+
+impl Serialize for JsonObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (key, value) in &self.fields {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = deserializer.deserialize_map(FieldsVisitor)?;
+        for (_, value) in &object.fields {
+            super::check(value.get()).map_err(D::Error::custom)?;
+        }
+        Ok(object)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = JsonObject;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<JsonObject, M::Error> {
+        let mut object = JsonObject::new();
+        while let Some((key, value)) = map.next_entry::<Cow<'de, str>, Box<RawValue>>()? {
+            object.set_raw(&key, value);
+        }
+        Ok(object)
+    }
+}
+
+/// The JSON text of one top-level field of an object, without building the object. A key given twice: the last.
+pub(crate) fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
+    struct Find<'k>(&'k str);
+
+    impl<'de> Visitor<'de> for Find<'_> {
+        type Value = Option<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                if key == self.0 {
+                    found = Some(map.next_value::<&'de RawValue>()?.get());
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    serde_json::Deserializer::from_str(object).deserialize_map(Find(key)).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_come_out_as_they_went_in() {
+        let text = r#"{"z":1.0,"a":null,"big":123456789012345678901234567890,"n":{"y":[],"x":"é"}}"#;
+        let object: JsonObject = text.parse().unwrap();
+        assert_eq!(object.to_string(), text);
+        assert_eq!(serde_json::from_str::<JsonObject>(text).unwrap().to_string(), text);
+        assert_eq!(object.get::<f64>("z").unwrap(), Some(1.0));
+        assert_eq!(object.get::<u8>("none").unwrap(), None);
+        assert!(object.get::<u8>("n").is_err());
+    }
+
+    #[test]
+    fn a_key_given_twice_has_its_last_value_at_its_first_place() {
+        let object: JsonObject = r#"{"a":1,"b":2,"a":3}"#.parse().unwrap();
+        assert_eq!(object.to_string(), r#"{"a":3,"b":2}"#);
+        assert_eq!(field(r#"{"a":1,"b":2,"a":3}"#, "a"), Some("3"));
+    }
+
+    #[test]
+    fn bad_text_is_an_error() {
+        for bad in ["[]", "1", "{", r#"{"a":"\ud83d"}"#, "{} {}"] {
+            assert!(bad.parse::<JsonObject>().is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<JsonObject>(r#"{"a":["\ud83d"]}"#).is_err());
+        assert!(JsonObject::new().set_json("a", "{").is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let object: JsonObject = r#"{"name":"secret"}"#.parse().unwrap();
+        assert_eq!(format!("{object:?}"), "{\"name\"}");
+    }
+}

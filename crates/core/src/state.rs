@@ -1,0 +1,189 @@
+//! The whole state of a session, as clients see it.
+
+use crate::Message;
+use crate::app::{self, AppState};
+use crate::json::JsonObject;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Everything of a session: its messages, the app's state and two times.
+///
+/// Its JSON is flat: `messages`, then the app's fields, then `createdAt` and `lastAccessedAt`. serde's derived `flatten`
+/// would lose key order and nulls and fail on big integers, so this is written by hand; it works with `serde_json` only.
+///
+/// ```
+/// use durable_session::{ChatSessionState, Message};
+///
+/// let state: ChatSessionState = serde_json::from_str(
+///     r#"{"messages":[{"role":"user","content":"hi"}],"step":1,"createdAt":5,"lastAccessedAt":6}"#)?;
+/// assert_eq!(state.messages, [Message::user("hi")]);
+/// assert_eq!(state.app.get_json("step"), Some("1"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ChatSessionState<A = JsonObject> {
+    /// All messages, in order.
+    pub messages: Vec<Message>,
+    /// The app's state.
+    pub app: A,
+    /// When the session began, Unix milliseconds.
+    pub created_at: u64,
+    /// When it was last used, Unix milliseconds.
+    pub last_accessed_at: u64,
+}
+
+impl<A> ChatSessionState<A> {
+    /// Puts a state together.
+    pub fn new(messages: Vec<Message>, app: A, created_at: u64, last_accessed_at: u64) -> Self {
+        Self { messages, app, created_at, last_accessed_at }
+    }
+}
+
+impl<A: Serialize> Serialize for ChatSessionState<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let app = app::encode(&self.app).map_err(S::Error::custom)?;
+        let mut map = serializer.serialize_map(Some(app.len() + 3))?;
+        map.serialize_entry("messages", &self.messages)?;
+        for (key, value) in app.raw() {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("createdAt", &self.created_at)?;
+        map.serialize_entry("lastAccessedAt", &self.last_accessed_at)?;
+        map.end()
+    }
+}
+
+impl<'de, A: AppState> Deserialize<'de> for ChatSessionState<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(StateVisitor(PhantomData))
+    }
+}
+
+struct StateVisitor<A>(PhantomData<A>);
+
+impl<'de, A: AppState> Visitor<'de> for StateVisitor<A> {
+    type Value = ChatSessionState<A>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a chat session's state")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let (mut messages, mut created_at, mut last_accessed_at) = (None, None, None);
+        let mut app = JsonObject::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "messages" => messages = Some(map.next_value()?),
+                "createdAt" => created_at = Some(map.next_value()?),
+                "lastAccessedAt" => last_accessed_at = Some(map.next_value()?),
+                _ => {
+                    let value = map.next_value::<Box<RawValue>>()?;
+                    app.set_json(&key, value.get()).map_err(M::Error::custom)?;
+                }
+            }
+        }
+        Ok(ChatSessionState {
+            messages: messages.ok_or_else(|| M::Error::missing_field("messages"))?,
+            app: app::decode(&app.to_string()).map_err(M::Error::custom)?,
+            created_at: created_at.ok_or_else(|| M::Error::missing_field("createdAt"))?,
+            last_accessed_at: last_accessed_at.ok_or_else(|| M::Error::missing_field("lastAccessedAt"))?,
+        })
+    }
+}
+
+/// Writes the state's JSON from parts that are JSON already, without parsing a message.
+pub(crate) fn write_json<'a>(
+    messages: impl Iterator<Item = &'a str>,
+    bytes_hint: usize,
+    app: &str,
+    created_at: u64,
+    last_accessed_at: u64,
+) -> String {
+    let mut json = String::with_capacity(bytes_hint + app.len() + 128);
+    json.push_str("{\"messages\":[");
+    for (i, message) in messages.enumerate() {
+        if i > 0 {
+            json.push(',');
+        }
+        json.push_str(message);
+    }
+    json.push(']');
+    // The app state is an object: its fields, without the braces, go between.
+    let fields = app.trim().strip_prefix('{').and_then(|a| a.strip_suffix('}')).unwrap_or_default().trim();
+    if !fields.is_empty() {
+        json.push(',');
+        json.push_str(fields);
+    }
+    json.push_str(",\"createdAt\":");
+    json.push_str(&created_at.to_string());
+    json.push_str(",\"lastAccessedAt\":");
+    json.push_str(&last_accessed_at.to_string());
+    json.push('}');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Tutoring {
+        pending_match: Option<u8>,
+        available_tutors_list: Vec<u8>,
+    }
+
+    const JSON: &str = r#"{"messages":[{"role":"user","content":null,"n":12345678901234567890123}],"pendingMatch":null,"availableTutorsList":[],"createdAt":1763264606917,"lastAccessedAt":1763267948600}"#;
+
+    #[test]
+    fn the_state_json_is_flat_and_lossless() {
+        let typed: ChatSessionState<Tutoring> = serde_json::from_str(JSON).unwrap();
+        assert_eq!(serde_json::to_string(&typed).unwrap(), JSON);
+        let open: ChatSessionState = serde_json::from_str(JSON).unwrap();
+        assert_eq!(serde_json::to_string(&open).unwrap(), JSON);
+        let parts = write_json(
+            open.messages.iter().map(Message::as_json),
+            0,
+            &open.app.to_string(),
+            open.created_at,
+            open.last_accessed_at,
+        );
+        assert_eq!(parts, JSON);
+    }
+
+    #[test]
+    fn an_app_field_with_a_reserved_name_is_an_error() {
+        #[derive(Serialize)]
+        struct Bad {
+            #[serde(rename = "createdAt")]
+            created_at: u8,
+        }
+        let state = ChatSessionState::new(vec![], Bad { created_at: 1 }, 0, 0);
+        assert!(serde_json::to_string(&state).unwrap_err().to_string().contains("createdAt"));
+        // A field that merely looks alike is the app's.
+        #[derive(Serialize)]
+        struct Fine {
+            created_at: u8,
+        }
+        let state = ChatSessionState::new(vec![], Fine { created_at: 1 }, 0, 0);
+        assert_eq!(
+            serde_json::to_string(&state).unwrap(),
+            r#"{"messages":[],"created_at":1,"createdAt":0,"lastAccessedAt":0}"#
+        );
+    }
+
+    #[test]
+    fn an_incomplete_state_is_an_error() {
+        for bad in
+            ["{}", r#"{"messages":[],"createdAt":1}"#, r#"{"messages":{},"createdAt":1,"lastAccessedAt":1}"#]
+        {
+            assert!(serde_json::from_str::<ChatSessionState>(bad).is_err(), "{bad}");
+        }
+    }
+}
