@@ -1,0 +1,227 @@
+//! SQL inside the object: statements, transactions, and JavaScript's exceptions as errors.
+//!
+//! Rows are read through `exec` and `raw` only: when JavaScript throws in another method of the cursor, the exception
+//! skips Rust's destructors and the request never ends.
+
+use durable_session::store::{StoreError, StoreErrorKind};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
+use worker::{SqlStorage, SqlStorageValue, Storage};
+
+#[wasm_bindgen]
+extern "C" {
+    type SyncStorage;
+
+    // The worker crate has no wrapper for it.
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &SyncStorage,
+        callback: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// The largest integer that passes between Rust and JavaScript unchanged.
+pub(crate) const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+pub(crate) type Values = Vec<SqlStorageValue>;
+
+/// Why a statement or a transaction failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqlError {
+    /// JavaScript threw; nothing of the statement or transaction was kept.
+    #[error(transparent)]
+    Thrown(#[from] worker::Error),
+    /// The transaction's code ran to its end, and then the transaction failed.
+    #[error("the transaction failed at its end: {0}")]
+    AtEnd(#[source] worker::Error),
+    /// A column has another type than the table was made with.
+    #[error("column {column} is not {expected}")]
+    Column { column: usize, expected: &'static str },
+}
+
+impl SqlError {
+    fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::AtEnd(_) => StoreErrorKind::OutcomeUnknown,
+            Self::Column { .. } => StoreErrorKind::Corrupt,
+            Self::Thrown(e) => kind_of(&e.to_string()),
+        }
+    }
+
+    /// As the contract's error; `what` says what was being done.
+    pub(crate) fn into_store(self, what: &'static str) -> StoreError {
+        StoreError::new(self.kind(), what).with_source(self)
+    }
+}
+
+impl From<SqlError> for StoreError {
+    fn from(e: SqlError) -> Self {
+        e.into_store("a statement failed")
+    }
+}
+
+/// SQLite's result code stands at the end of the exception's message.
+fn kind_of(message: &str) -> StoreErrorKind {
+    let is = |codes: &[&str]| codes.iter().any(|code| message.contains(code));
+    if is(&["SQLITE_TOOBIG"]) {
+        StoreErrorKind::TooLarge
+    } else if is(&["SQLITE_CORRUPT", "SQLITE_NOTADB"]) {
+        StoreErrorKind::Corrupt
+    } else if is(&["SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_BUSY", "SQLITE_LOCKED"]) {
+        StoreErrorKind::Unavailable
+    } else {
+        StoreErrorKind::Internal
+    }
+}
+
+/// The object's storage.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    storage: Storage,
+    sql: SqlStorage,
+}
+
+impl Sql {
+    pub(crate) fn new(storage: Storage) -> Self {
+        let sql = storage.sql();
+        Self { storage, sql }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Runs a statement that returns nothing; answers how many rows it wrote, indexes included.
+    pub(crate) fn run(&self, statement: &str, values: Values) -> Result<u64, SqlError> {
+        let cursor = self.sql.exec(statement, values)?;
+        // A statement is stepped to its end only as its rows are asked for.
+        if let Some(row) = cursor.raw().next() {
+            row?;
+        }
+        Ok(cursor.rows_written() as u64)
+    }
+
+    /// Gives each row to `row` until it breaks; the rows after that are not read.
+    pub(crate) fn each<E: From<SqlError>>(
+        &self,
+        query: &str,
+        values: Values,
+        mut row: impl FnMut(Columns) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let cursor = self.sql.exec(query, values).map_err(SqlError::from)?;
+        for found in cursor.raw() {
+            // Past an error the iterator would start over.
+            if row(Columns(found.map_err(SqlError::from)?))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first row.
+    pub(crate) fn first(&self, query: &str, values: Values) -> Result<Option<Columns>, SqlError> {
+        let mut first = None;
+        self.each(query, values, |row| {
+            first = Some(row);
+            Ok::<_, SqlError>(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
+
+    /// Runs `work` in one transaction: kept whole if it returns `Ok`, otherwise rolled back whole, also when JavaScript
+    /// throws in it. It cannot wait for anything.
+    pub(crate) fn transaction<T, E: From<SqlError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let work = Cell::new(Some(work));
+        let done = Cell::new(None);
+        let cells = AssertUnwindSafe((&work, &done));
+        let storage: &SyncStorage = self.storage.as_raw().unchecked_ref();
+        let ended = storage.transaction_sync(&mut || {
+            // The closure has to capture the wrapper, not what is in it.
+            let AssertUnwindSafe((work, done)) = &cells;
+            let Some(work) = work.take() else {
+                return Err(JsValue::from_str("the transaction's code was called twice"));
+            };
+            let result = work();
+            let keep = result.is_ok();
+            done.set(Some(result));
+            if keep { Ok(JsValue::UNDEFINED) } else { Err(JsValue::from_str("rolled back")) }
+        });
+        match (done.take(), ended) {
+            (Some(Ok(value)), Ok(_)) => Ok(value),
+            (Some(Ok(_)), Err(thrown)) => Err(SqlError::AtEnd(thrown.into()).into()),
+            (Some(Err(refused)), _) => Err(refused),
+            (None, Err(thrown)) => Err(SqlError::Thrown(thrown.into()).into()),
+            (None, Ok(_)) => {
+                Err(SqlError::Thrown(worker::Error::from("the transaction's code was not called")).into())
+            }
+        }
+    }
+}
+
+/// The columns of one row.
+#[derive(Debug)]
+pub(crate) struct Columns(Values);
+
+impl Columns {
+    pub(crate) fn blob(&mut self, column: usize) -> Result<Vec<u8>, SqlError> {
+        match self.0.get_mut(column) {
+            Some(SqlStorageValue::Blob(bytes)) => Ok(std::mem::take(bytes)),
+            _ => Err(SqlError::Column { column, expected: "a BLOB" }),
+        }
+    }
+
+    pub(crate) fn text(&mut self, column: usize) -> Result<String, SqlError> {
+        match self.0.get_mut(column) {
+            Some(SqlStorageValue::String(text)) => Ok(std::mem::take(text)),
+            _ => Err(SqlError::Column { column, expected: "TEXT" }),
+        }
+    }
+
+    pub(crate) fn integer(&self, column: usize) -> Result<u64, SqlError> {
+        match self.0.get(column) {
+            Some(SqlStorageValue::Integer(integer)) => u64::try_from(*integer).ok(),
+            _ => None,
+        }
+        .ok_or(SqlError::Column { column, expected: "a whole number from 0 to 2^53" })
+    }
+}
+
+/// A bound integer; callers keep it within [`MAX_INTEGER`].
+pub(crate) fn integer(value: u64) -> SqlStorageValue {
+    SqlStorageValue::Integer(i64::try_from(value.min(MAX_INTEGER)).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn text(value: &str) -> SqlStorageValue {
+    SqlStorageValue::String(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlites_codes_become_the_contracts_kinds() {
+        use StoreErrorKind as K;
+        for (message, kind) in [
+            ("Error: string or blob too big: SQLITE_TOOBIG", K::TooLarge),
+            ("Error: database or disk is full: SQLITE_FULL", K::Unavailable),
+            ("Error: disk I/O error: SQLITE_IOERR", K::Unavailable),
+            ("Error: database disk image is malformed: SQLITE_CORRUPT", K::Corrupt),
+            ("SQL is not enabled for this Durable Object class", K::Internal),
+        ] {
+            assert_eq!(kind_of(message), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn integers_are_bound_within_what_javascript_holds() {
+        assert_eq!(integer(7), SqlStorageValue::Integer(7));
+        assert_eq!(integer(u64::MAX), SqlStorageValue::Integer((1 << 53) - 1));
+    }
+}

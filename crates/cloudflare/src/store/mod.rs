@@ -1,0 +1,172 @@
+//! The store: sessions in the SQLite storage of one Durable Object.
+
+mod commit;
+mod find;
+mod list;
+mod read;
+
+use crate::env::WorkerRandom;
+use crate::schema;
+use crate::sql::{MAX_INTEGER, Sql, SqlError};
+use async_trait::async_trait;
+use durable_session::env::Random;
+use durable_session::rows;
+use durable_session::{InvalidSessionId, SessionId};
+use durable_session::store::{
+    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Page, ReadQuery,
+    Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
+};
+use find::Found;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use worker::Storage;
+
+/// Keeps sessions in the SQLite storage of one Durable Object: one session (the object's own) or many.
+///
+/// # Guarantees
+/// - An append of one message writes one row, which is what the platform bills.
+/// - A commit is one transaction, begun and ended within the first poll of its future (S1). Success means what the
+///   platform means by it: no reply leaves the object before the write is confirmed ([`Durability::Platform`]). The
+///   *reply* is the acknowledgement, so answer requests from within the object.
+/// - The class has to be SQLite-backed (`new_sqlite_classes`); otherwise every call fails, saying so.
+/// - Tables are made by the first commit. Their names begin with `durable_session_`; the object's other tables and keys
+///   are left alone.
+///
+/// One store per object: make it in the object's constructor and keep it.
+pub struct DurableObjectStore {
+    sql: Sql,
+    random: Arc<dyn Random>,
+    /// The tables are known to be there.
+    ready: AtomicBool,
+}
+
+impl DurableObjectStore {
+    /// The platform limits a whole row to about 2 MB, differently by version: these limits are below all of them.
+    pub const LIMITS: StoreLimits = StoreLimits {
+        max_body_bytes: 1_950_000,
+        max_app_bytes: 1_950_000,
+        max_commit_bytes: 16 << 20,
+        max_commit_ops: 1 << 16,
+    };
+
+    /// Over the storage of an object, with the runtime's randomness.
+    pub fn new(storage: Storage) -> Self {
+        Self::with_random(storage, Arc::new(WorkerRandom))
+    }
+
+    /// Over the storage of an object, with randomness that makes versions unique (S3).
+    pub fn with_random(storage: Storage, random: Arc<dyn Random>) -> Self {
+        Self { sql: Sql::new(storage), random, ready: AtomicBool::new(false) }
+    }
+
+    fn has_tables(&self) -> Result<bool, StoreError> {
+        if self.ready.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let exists = schema::exists(&self.sql)?;
+        self.ready.store(exists, Ordering::Relaxed);
+        Ok(exists)
+    }
+
+    fn find(&self, id: &SessionId) -> Result<Option<Found>, StoreError> {
+        if self.has_tables()? { find::session(&self.sql, id) } else { Ok(None) }
+    }
+}
+
+impl fmt::Debug for DurableObjectStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DurableObjectStore").field("limits", &Self::LIMITS).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SessionStore for DurableObjectStore {
+    async fn load(&self, id: &SessionId, tail: TailBounds) -> Result<Option<Loaded>, StoreError> {
+        let Some(found) = self.find(id)? else { return Ok(None) };
+        let tail = read::tail(&self.sql, id, found.number, tail)?;
+        Ok(Some(Loaded { head: found.current, app: found.app, tail }))
+    }
+
+    async fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, StoreError> {
+        let Some(found) = self.find(id)? else { return Ok(None) };
+        let (rows, more) = read::page(&self.sql, id, found.number, &query)?;
+        Ok(Some(Page { head: found.current, rows, more }))
+    }
+
+    async fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, StoreError> {
+        if self.has_tables()? { read::salvage(&self.sql, id, &query) } else { Ok(None) }
+    }
+
+    async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
+        Self::LIMITS.check(id, &commit)?;
+        let exists = self.has_tables()?;
+        let outcome = commit::commit(&self.sql, &*self.random, exists, id, commit)?;
+        if matches!(outcome, CommitOutcome::Committed(_)) {
+            self.ready.store(true, Ordering::Relaxed);
+        }
+        Ok(outcome)
+    }
+
+    async fn touch(&self, id: &SessionId, at: u64) -> Result<(), StoreError> {
+        let Some(mut found) = self.find(id)? else { return Ok(()) };
+        if at <= found.current.last_accessed_at {
+            return Ok(());
+        }
+        // Not the current head: the row keeps what it says of version and seqs, and the last message the rest.
+        found.stored.last_accessed_at = at;
+        commit::write_head(&self.sql, id, found.number, &found.stored, &found.app)
+            .map_err(|e| e.into_store("could not record the use of the session").in_session(id))
+    }
+
+    async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
+        if self.has_tables()? {
+            commit::delete(&self.sql, id, condition)
+        } else {
+            Ok(DeleteOutcome::Absent)
+        }
+    }
+
+    fn limits(&self) -> StoreLimits {
+        Self::LIMITS
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Platform
+    }
+}
+
+#[async_trait]
+impl SessionList for DurableObjectStore {
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        if self.has_tables()? {
+            list::list(&self.sql, query)
+        } else {
+            Ok(ListPage { sessions: Vec::new(), next: None })
+        }
+    }
+}
+
+// The largest message row and head row, with what SQLite and the keys add, stay below 2,000,000 bytes.
+const _: () = assert!(
+    DurableObjectStore::LIMITS.max_body_bytes + rows::MESSAGE_OVERHEAD as u64 + 64 < 2_000_000
+        && DurableObjectStore::LIMITS.max_app_bytes + 1024 < 2_000_000
+);
+
+/// A statement failed while something was done to session `id`.
+fn failed(id: &SessionId, what: &'static str) -> impl FnOnce(SqlError) -> StoreError {
+    move |e| e.into_store(what).in_session(id)
+}
+
+fn corrupt_id(e: InvalidSessionId) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, "the object lists a session whose id is none").with_source(e)
+}
+
+fn corrupt(id: &SessionId, what: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, what).in_session(id)
+}
+
+/// A seq as SQL can hold it; higher ones do not occur.
+fn bounded_seq(seq: u64) -> u64 {
+    seq.min(MAX_INTEGER)
+}
