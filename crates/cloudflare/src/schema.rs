@@ -29,7 +29,10 @@ INSERT INTO durable_session_meta (key, value) VALUES ('layout', 1), ('next_numbe
 pub(crate) fn exists(sql: &Sql) -> Result<bool, StoreError> {
     let what = "could not look for the session tables";
     let table = sql
-        .first("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'durable_session_meta'", Vec::new())
+        .first(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'durable_session_meta'",
+            Vec::new(),
+        )
         .map_err(|e| e.into_store(what))?;
     if table.is_none() {
         return Ok(false);
@@ -40,13 +43,15 @@ pub(crate) fn exists(sql: &Sql) -> Result<bool, StoreError> {
     }
     Err(StoreError::new(
         StoreErrorKind::Unavailable,
-        format!("the object holds layout {layout:?}, this release reads layout {LAYOUT}: deploy the release that wrote it"),
+        format!(
+            "the object holds layout {layout:?}, this release reads layout {LAYOUT}: deploy the release that wrote it"
+        ),
     ))
 }
 
 /// Makes the tables. For use inside a transaction.
 pub(crate) fn create(sql: &Sql) -> Result<(), SqlError> {
-    sql.run(CREATE, Vec::new()).map(drop)
+    sql.run(CREATE, Vec::new())
 }
 
 pub(crate) fn meta(sql: &Sql, key: &str) -> Result<Option<u64>, SqlError> {
@@ -60,5 +65,4 @@ pub(crate) fn set_meta(sql: &Sql, key: &str, value: u64) -> Result<(), SqlError>
         "INSERT INTO durable_session_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         vec![text(key), integer(value)],
     )
-    .map(drop)
 }

@@ -7,6 +7,7 @@ use durable_session::store::{StoreError, StoreErrorKind};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, Storage};
@@ -81,27 +82,30 @@ fn kind_of(message: &str) -> StoreErrorKind {
 #[derive(Debug)]
 pub(crate) struct Sql {
     storage: Storage,
-    sql: SqlStorage,
+    statements: SqlStorage,
+    written: AtomicU64,
 }
 
 impl Sql {
     pub(crate) fn new(storage: Storage) -> Self {
-        let sql = storage.sql();
-        Self { storage, sql }
+        let statements = storage.sql();
+        Self { storage, statements, written: AtomicU64::new(0) }
     }
 
-    pub(crate) fn storage(&self) -> &Storage {
-        &self.storage
+    /// How many rows have been written so far, indexes included: what the platform bills.
+    pub(crate) fn rows_written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
-    /// Runs a statement that returns nothing; answers how many rows it wrote, indexes included.
-    pub(crate) fn run(&self, statement: &str, values: Values) -> Result<u64, SqlError> {
-        let cursor = self.sql.exec(statement, values)?;
+    /// Runs a statement that returns nothing.
+    pub(crate) fn run(&self, statement: &str, values: Values) -> Result<(), SqlError> {
+        let cursor = self.statements.exec(statement, values)?;
         // A statement is stepped to its end only as its rows are asked for.
         if let Some(row) = cursor.raw().next() {
             row?;
         }
-        Ok(cursor.rows_written() as u64)
+        self.written.fetch_add(cursor.rows_written() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Gives each row to `row` until it breaks; the rows after that are not read.
@@ -111,7 +115,7 @@ impl Sql {
         values: Values,
         mut row: impl FnMut(Columns) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        let cursor = self.sql.exec(query, values).map_err(SqlError::from)?;
+        let cursor = self.statements.exec(query, values).map_err(SqlError::from)?;
         for found in cursor.raw() {
             // Past an error the iterator would start over.
             if row(Columns(found.map_err(SqlError::from)?))?.is_break() {

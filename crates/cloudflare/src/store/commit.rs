@@ -48,7 +48,8 @@ pub(super) fn commit(
         let found = if tables { find::session(sql, id)? } else { None };
         let (start, appends) = match (commit.expect, found) {
             (Expect::Version(expected), Some(found)) if found.current.version == expected => {
-                let appends = !commit.ops.is_empty() && commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
+                let appends =
+                    !commit.ops.is_empty() && commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
                 (found, appends)
             }
             (Expect::Absent { created_at }, None) => {
@@ -79,7 +80,8 @@ pub(super) fn commit(
 fn create(sql: &Sql, random: &dyn Random, id: &SessionId, created_at: u64) -> Result<Found, Stop> {
     let mut incarnation = [0; 16];
     random.fill(&mut incarnation).map_err(|e| {
-        StoreError::new(StoreErrorKind::Unavailable, "could not draw the new session's incarnation").with_source(e)
+        StoreError::new(StoreErrorKind::Unavailable, "could not draw the new session's incarnation")
+            .with_source(e)
     })?;
     let number = schema::meta(sql, "next_number")?
         .filter(|number| *number < MAX_INTEGER)
@@ -187,8 +189,7 @@ impl<'a> Work<'a> {
             self.head.messages = self.head.messages.saturating_sub(removed.integer(0)?);
             self.head.bytes = self.head.bytes.saturating_sub(removed.integer(1)?);
         }
-        self.sql
-            .run("DELETE FROM durable_session_messages WHERE n = ? AND seq BETWEEN ? AND ?", range())?;
+        self.sql.run("DELETE FROM durable_session_messages WHERE n = ? AND seq BETWEEN ? AND ?", range())?;
         Ok(())
     }
 
@@ -233,7 +234,6 @@ pub(super) fn write_head(
         "INSERT INTO durable_session_heads (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
         vec![integer(number), SqlStorageValue::Blob(rows::encode_head(number, id, head, app))],
     )
-    .map(drop)
 }
 
 const DELETE: &str = "could not delete the session";
@@ -242,7 +242,7 @@ pub(super) fn delete(sql: &Sql, id: &SessionId, condition: DeleteIf) -> Result<D
     // Nothing can come between these steps: an object runs one thing at a time, and none of them waits.
     let number = match condition {
         DeleteIf::Any => match find::number_anyway(sql, id)? {
-            Some((number, _)) => number,
+            Some(numbered) => numbered.number,
             None => return Ok(DeleteOutcome::Absent),
         },
         DeleteIf::Version(_) | DeleteIf::IdleSince(_) => {

@@ -66,16 +66,22 @@ pub(super) fn current(sql: &Sql, id: &SessionId, number: u64, stored: Head) -> R
     }
 }
 
-/// The session's number, and what is wrong with the number row. `None` if there is no such session.
-///
-/// Where the row cannot be read, the number is that of the head row which names the id, if one does.
-pub(super) fn number_anyway(
-    sql: &Sql,
-    id: &SessionId,
-) -> Result<Option<(Option<u64>, Option<StoreError>)>, StoreError> {
+/// What is known of the number of a session whose rows may be damaged.
+pub(super) struct Numbered {
+    /// Where the number row cannot be read: the number of the head row that names the id, if one does.
+    pub(super) number: Option<u64>,
+    /// What is wrong with the number row.
+    pub(super) damage: Option<StoreError>,
+}
+
+/// `None` if there is no such session.
+pub(super) fn number_anyway(sql: &Sql, id: &SessionId) -> Result<Option<Numbered>, StoreError> {
     match number(sql, id) {
-        Ok(number) => Ok(number.map(|number| (Some(number), None))),
-        Err(e) if e.kind() == StoreErrorKind::Corrupt => Ok(Some((number_from_heads(sql, id)?, Some(e)))),
+        Ok(None) => Ok(None),
+        Ok(number) => Ok(Some(Numbered { number, damage: None })),
+        Err(e) if e.kind() == StoreErrorKind::Corrupt => {
+            Ok(Some(Numbered { number: number_from_heads(sql, id)?, damage: Some(e) }))
+        }
         Err(e) => Err(e),
     }
 }

@@ -11,11 +11,11 @@ use crate::sql::{MAX_INTEGER, Sql, SqlError};
 use async_trait::async_trait;
 use durable_session::env::Random;
 use durable_session::rows;
-use durable_session::{InvalidSessionId, SessionId};
 use durable_session::store::{
     Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Page, ReadQuery,
     Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
 };
+use durable_session::{InvalidSessionId, SessionId};
 use find::Found;
 use std::fmt;
 use std::sync::Arc;
@@ -58,6 +58,11 @@ impl DurableObjectStore {
     /// Over the storage of an object, with randomness that makes versions unique (S3).
     pub fn with_random(storage: Storage, random: Arc<dyn Random>) -> Self {
         Self { sql: Sql::new(storage), random, ready: AtomicBool::new(false) }
+    }
+
+    /// How many rows this store has written since it was made, indexes included: what the platform bills.
+    pub fn rows_written(&self) -> u64 {
+        self.sql.rows_written()
     }
 
     fn has_tables(&self) -> Result<bool, StoreError> {
@@ -120,11 +125,7 @@ impl SessionStore for DurableObjectStore {
     }
 
     async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
-        if self.has_tables()? {
-            commit::delete(&self.sql, id, condition)
-        } else {
-            Ok(DeleteOutcome::Absent)
-        }
+        if self.has_tables()? { commit::delete(&self.sql, id, condition) } else { Ok(DeleteOutcome::Absent) }
     }
 
     fn limits(&self) -> StoreLimits {

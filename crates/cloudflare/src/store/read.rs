@@ -43,15 +43,11 @@ pub(super) fn page(
     Ok((rows, more))
 }
 
-pub(super) fn salvage(
-    sql: &Sql,
-    id: &SessionId,
-    query: &ReadQuery,
-) -> Result<Option<Salvaged>, StoreError> {
-    let Some((number, number_damage)) = find::number_anyway(sql, id)? else { return Ok(None) };
+pub(super) fn salvage(sql: &Sql, id: &SessionId, query: &ReadQuery) -> Result<Option<Salvaged>, StoreError> {
+    let Some(numbered) = find::number_anyway(sql, id)? else { return Ok(None) };
     let mut salvaged = Salvaged { head: None, app: None, rows: Vec::new(), damage: Vec::new(), more: false };
-    salvaged.damage.extend(number_damage.map(|error| Damage { seq: None, error }));
-    let Some(number) = number else { return Ok(Some(salvaged)) };
+    salvaged.damage.extend(numbered.damage.map(|error| Damage { seq: None, error }));
+    let Some(number) = numbered.number else { return Ok(Some(salvaged)) };
 
     // A damaged last message hides the current head, but not the app state.
     let head = find::head_row(sql, id, number).and_then(|(stored, app)| {
