@@ -2,25 +2,29 @@
 
 use crate::report::Part;
 use crate::setup::{Found, NodeTests, Tool, WORKER_BUILD, install, wasm_target};
-use crate::shell::{Shell, Step};
+use crate::shell::{Finished, Shell, Step};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The Worker's crate.
-const WORKER: &str = "examples/tutor-worker";
-/// Its tests.
-pub(crate) const FOLDER: &str = "examples/tutor-worker/tests-worker";
+/// The Workers: each the name that tests know it by, and its crate.
+const WORKERS: [(&str, &str); 1] = [("tests", "crates/cloudflare/tests/worker")];
+/// Their tests.
+pub(crate) const FOLDER: &str = "crates/cloudflare/tests/workerd";
 
-/// Builds the Worker and runs its tests. They find what was built in `WORKER_BUILD_DIR`.
+/// Builds the Workers and runs their tests, which find what was built in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("workers");
     match prepare(shell)? {
         Ok((tests, tools)) => {
-            if part.preparation(&build(shell, &tests, &tools)?) {
-                let mut command = tests.command();
-                command.env("WORKER_BUILD_DIR", shell.root().join(WORKER).join("build"));
-                part.node_test(&tests.run("workers tests", command)?);
+            let built = shell.target().join("workers");
+            for (name, folder) in WORKERS {
+                if !part.preparation(&build(shell, &tests, &tools, name, folder, &built.join(name))?) {
+                    return Ok(part);
+                }
             }
+            let mut command = tests.command();
+            command.env("WORKERS_DIR", built);
+            part.node_test(&tests.run("workers tests", command)?);
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
@@ -63,16 +67,22 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-fn build(shell: &Shell, tests: &NodeTests<'_>, tools: &Tools) -> Result<crate::shell::Finished> {
-    let folder = shell.root().join(WORKER);
+fn build(
+    shell: &Shell,
+    tests: &NodeTests<'_>,
+    tools: &Tools,
+    name: &str,
+    folder: &str,
+    out: &Path,
+) -> Result<Finished> {
     // A failed build leaves it behind, and the next one waits for it.
-    let _ = std::fs::remove_dir_all(folder.join("build/.tmp"));
+    let _ = std::fs::remove_dir_all(out.join(".tmp"));
     let mut command = shell.command(&tools.worker_build);
-    command.args(["--release", "--no-opt"]).current_dir(&folder);
+    command.args(["--profile", "worker", "--no-opt", "--out-dir"]).arg(out).arg(folder);
     command.env("WASM_BINDGEN_BIN", &tools.wasm_bindgen);
     command.env("ESBUILD_BIN", tests.folder().join("node_modules/.bin/esbuild"));
     command.env("CARGO_TARGET_DIR", shell.target().join("worker"));
-    Step::new(shell, "build the worker", command).run()
+    Step::new(shell, &format!("build the {name} worker"), command).run()
 }
 
 #[cfg(test)]
