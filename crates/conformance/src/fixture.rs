@@ -9,6 +9,7 @@ use durable_session::store::{
     TailBounds, Version,
 };
 use std::sync::Arc;
+use std::task::Poll;
 
 /// A plausible time for commits, Unix milliseconds.
 pub(crate) const T: u64 = 1_763_264_606_917;
@@ -51,12 +52,12 @@ impl Fixture {
 
     /// A commit whose expectation is that the session is absent, and which must succeed.
     pub(crate) async fn create(&self, id: &SessionId, ops: Vec<Op>) -> Checked<Head> {
-        self.committed(id, Commit { expect: Expect::Absent { created_at: T }, ops, at: T }).await
+        self.committed(id, creation(ops)).await
     }
 
     /// A commit on top of `version` that must succeed.
     pub(crate) async fn change(&self, id: &SessionId, version: Version, ops: Vec<Op>) -> Checked<Head> {
-        self.committed(id, Commit { expect: Expect::Version(version), ops, at: T }).await
+        self.committed(id, on(version, ops)).await
     }
 
     /// A commit that must succeed.
@@ -111,6 +112,16 @@ pub(crate) fn session() -> Checked<SessionId> {
     id("session-1763264606917-w2j2kfd45")
 }
 
+/// A commit that creates a session.
+pub(crate) fn creation(ops: Vec<Op>) -> Commit {
+    Commit { expect: Expect::Absent { created_at: T }, ops, at: T }
+}
+
+/// A commit on top of `version`.
+pub(crate) fn on(version: Version, ops: Vec<Op>) -> Commit {
+    Commit { expect: Expect::Version(version), ops, at: T }
+}
+
 pub(crate) fn body(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
@@ -142,4 +153,19 @@ pub(crate) fn rows(expected: &[(u64, &str)]) -> Vec<Row> {
 /// All messages from `first` to `last`, oldest first.
 pub(crate) fn range(first: u64, last: u64) -> ReadQuery {
     ReadQuery { first, last, order: Order::Forward, max_messages: usize::MAX, max_bytes: u64::MAX }
+}
+
+/// Lets whatever else this thread runs go on, and other threads too.
+pub(crate) async fn yield_now() {
+    std::thread::yield_now();
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

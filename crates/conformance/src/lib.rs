@@ -55,7 +55,6 @@ mod cases;
 mod clause;
 mod factory;
 mod failure;
-#[allow(dead_code)] // The cases that use the rest follow.
 mod fixture;
 mod harness;
 mod list;

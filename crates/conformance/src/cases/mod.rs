@@ -1,3 +1,13 @@
 //! The cases. Each is a function in the module of its subject; `list.rs` says which there are.
 
 pub(crate) mod atomic;
+pub(crate) mod damage;
+pub(crate) mod delete;
+pub(crate) mod isolation;
+pub(crate) mod limits;
+pub(crate) mod listing;
+pub(crate) mod order;
+pub(crate) mod reads;
+pub(crate) mod threads;
+pub(crate) mod touch;
+pub(crate) mod versions;
