@@ -1,12 +1,12 @@
 // The whole conformance suite inside Durable Objects, each case in an object of its own.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { testWorker } from './harness.mjs';
+import { Running } from './harness.mjs';
 
 // What an object cannot do at all: it has one thread, and nothing in it can take the power away.
 const NOT_APPLICABLE = /^needs \[(Threads|Crash|Threads, Crash|Crash, Threads)\]$/;
 
-const worker = testWorker();
+const worker = new Running('tests');
 const counts = { passed: 0, failed: 0, 'not applicable': 0 };
 const cases = await worker.run('list', 'cases');
 

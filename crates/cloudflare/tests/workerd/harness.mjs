@@ -1,15 +1,23 @@
-// Starts Workers in workerd through miniflare, on a folder of their own.
+// Starts Workers in workerd, through miniflare or as a process of its own, on a folder of their own.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { spawn } from 'node:child_process';
 import { after } from 'node:test';
 import { Miniflare } from 'miniflare';
+import workerd from 'workerd';
 
 // Nothing here waits longer: what hangs is a failure, not a wait.
 export const LIMIT = 20_000;
+const COMPATIBILITY_DATE = '2026-04-01';
 
-const built = process.env.WORKERS_DIR;
-if (!built) throw new Error('WORKERS_DIR must name the folder of built Workers: run `cargo xtask test workers`');
+const need = (name) => {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run \`cargo xtask test workers\``);
+  return value;
+};
+const BUILT = need('WORKERS_DIR');
+export const ROOT = need('DURABLE_SESSION_ROOT');
 
 /** A folder that is gone after the tests. */
 export function temporary() {
@@ -18,51 +26,125 @@ export function temporary() {
   return folder;
 }
 
-/** Miniflare's options for the Worker built as `name`. */
-export function options(name, { persist, object, ...more }) {
-  const folder = path.join(built, name);
-  const [binding, className] = object;
-  return {
-    modules: true,
-    modulesRules: [
-      { type: 'CompiledWasm', include: ['**/*.wasm'] },
-      { type: 'ESModule', include: ['**/*.js'] },
-    ],
-    scriptPath: path.join(folder, 'index.js'),
-    modulesRoot: folder,
-    compatibilityDate: '2026-04-01',
-    durableObjects: { [binding]: { className, useSQLite: true } },
-    durableObjectsPersist: persist,
-    ...more,
-  };
+/** The Workers: their binding, their object's class and their modules, the entry first. */
+const KINDS = {
+  tests: { binding: 'TESTED', className: 'Tested', modules: () => rust('tests', 'Tested') },
+};
+
+/** A Worker built from Rust, behind the wrappers that bound its requests. */
+function rust(name, className) {
+  const entry = `
+    import Inner, { ${className} as InnerObject } from './build/index.js';
+    import { bounded, boundedObject } from './bounded.mjs';
+    export const ${className} = boundedObject(InnerObject);
+    export default bounded(Inner);`;
+  const file = (module, from, type = 'ESModule') => ({ type, path: module, file: from });
+  return [
+    { type: 'ESModule', path: 'entry.mjs', contents: entry },
+    file('bounded.mjs', path.join(ROOT, 'crates/cloudflare/js/bounded.mjs')),
+    file('build/index.js', path.join(BUILT, name, 'index.js')),
+    file('build/index_bg.wasm', path.join(BUILT, name, 'index_bg.wasm'), 'CompiledWasm'),
+  ];
 }
 
-/** A running Worker that can be stopped and started again on the same folder. */
+/** A Worker in miniflare that can be stopped and started again on the same folder, also as another kind. */
 export class Running {
-  constructor(make) {
-    this.make = make;
-    this.miniflare = new Miniflare(make());
+  constructor(kind, persist = temporary()) {
+    this.persist = persist;
+    this.#start(kind);
     after(() => this.miniflare.dispose());
   }
 
-  async restart() {
+  #start(kind) {
+    this.kind = kind;
+    const { binding, className, modules } = KINDS[kind];
+    this.miniflare = new Miniflare({
+      modules: modules().map(({ file, ...module }) => (file ? { ...module, contents: fs.readFileSync(file) } : module)),
+      compatibilityDate: COMPATIBILITY_DATE,
+      durableObjects: { [binding]: { className, useSQLite: true } },
+      durableObjectsPersist: this.persist,
+    });
+  }
+
+  async restart(kind = this.kind) {
     await this.miniflare.dispose();
-    this.miniflare = new Miniflare(this.make());
+    this.#start(kind);
   }
 
   fetch(url, init = {}) {
     return this.miniflare.dispatchFetch(`http://worker${url}`, { signal: AbortSignal.timeout(LIMIT), ...init });
   }
+
+  /** Gives the test Worker's object a command; answers what the command answers. */
+  run(object, command, body = {}) {
+    return give(this, object, command, body);
+  }
 }
 
-/** The test Worker: `run(object, command, body)` answers what the command answers. */
-export function testWorker(persist = temporary()) {
-  const worker = new Running(() => options('tests', { persist, object: ['TESTED', 'Tested'] }));
-  worker.run = async (object, command, body = {}) => {
-    const response = await worker.fetch(`/${object}/${command}`, { method: 'POST', body: JSON.stringify(body) });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${command}: ${response.status} ${text}`);
-    return JSON.parse(text);
-  };
-  return worker;
+async function give(worker, object, command, body) {
+  const response = await worker.fetch(`/${object}/${command}`, { method: 'POST', body: JSON.stringify(body) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${command}: ${response.status} ${text}`);
+  return JSON.parse(text);
+}
+
+/** A Worker in a workerd process of our own, to be killed. */
+export class Process {
+  constructor(kind, folder = temporary()) {
+    this.folder = folder;
+    this.#configure(kind);
+    after(() => this.child?.kill('SIGKILL'));
+  }
+
+  #configure(kind) {
+    const { binding, className, modules } = KINDS[kind];
+    const listed = modules().map(({ type, path: name, file, contents }, i) => {
+      const copy = path.join(this.folder, `module-${i}`);
+      fs.writeFileSync(copy, contents ?? fs.readFileSync(file));
+      return `(name = "${name}", ${type === 'ESModule' ? 'esModule' : 'wasm'} = embed "module-${i}")`;
+    });
+    fs.mkdirSync(path.join(this.folder, 'state'), { recursive: true });
+    fs.writeFileSync(path.join(this.folder, 'config.capnp'), `
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [ (name = "main", worker = .worker), (name = "disk", disk = (path = "state", writable = true)) ],
+  sockets = [ (name = "http", address = "127.0.0.1:0", http = (), service = "main") ],
+);
+const worker :Workerd.Worker = (
+  modules = [ ${listed.join(', ')} ],
+  compatibilityDate = "${COMPATIBILITY_DATE}",
+  durableObjectNamespaces = [ (className = "${className}", uniqueKey = "-${className}", enableSql = true) ],
+  durableObjectStorage = (localDisk = "disk"),
+  bindings = [ (name = "${binding}", durableObjectNamespace = "${className}") ],
+);`);
+  }
+
+  async start() {
+    const args = ['serve', path.join(this.folder, 'config.capnp'), `--directory-path=disk=${path.join(this.folder, 'state')}`, '--control-fd=3'];
+    this.child = spawn(workerd.default, args, { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+    this.ended = new Promise((resolve) => this.child.once('exit', resolve));
+    const port = await new Promise((resolve, reject) => {
+      let text = '';
+      this.child.stdio[3].on('data', (data) => {
+        text += data;
+        const listening = text.match(/"event":"listen".*"port":(\d+)/);
+        if (listening) resolve(listening[1]);
+      });
+      this.child.once('exit', () => reject(new Error('workerd ended before it listened')));
+    });
+    this.base = `http://127.0.0.1:${port}`;
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  fetch(url, init = {}) {
+    return fetch(`${this.base}${url}`, { signal: AbortSignal.timeout(LIMIT), ...init });
+  }
+
+  run(object, command, body = {}) {
+    return give(this, object, command, body);
+  }
 }

@@ -1,9 +1,9 @@
 // What the store promises on this platform, beyond the suite.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { testWorker } from './harness.mjs';
+import { Running } from './harness.mjs';
 
-const worker = testWorker();
+const worker = new Running('tests');
 const appendAll = (object, texts, more = {}) => worker.run(object, 'commit', { append: texts, ...more });
 
 test('an append writes exactly one row, however long the conversation is', async () => {

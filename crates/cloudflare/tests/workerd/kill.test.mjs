@@ -1,0 +1,43 @@
+// kill -9 of workerd while clients write: what was acknowledged is there, and every commit is there whole or not at all.
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { Process } from './harness.mjs';
+
+const ROUNDS = 20;
+const CLIENTS = 8;
+
+test(`${ROUNDS} kills under ${CLIENTS} clients lose nothing acknowledged and tear nothing apart`, async (t) => {
+  const workerd = new Process('tests');
+  const acknowledged = [];
+  let sent = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    await workerd.start();
+    // Each round dies after another number of acknowledgements, with the other clients' requests under way.
+    const deadline = 3 + ((round * 7) % 23);
+    let acks = 0;
+    const client = async () => {
+      for (;;) {
+        const parts = [1, 2, 3].map((part) => `${sent}-${part}`);
+        sent += 1;
+        await workerd.run('killed', 'commit', { append: parts, app: parts[2] });
+        acknowledged.push(parts);
+        acks += 1;
+        if (acks === deadline) await workerd.kill();
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: CLIENTS }, client));
+    // Every client ended because the process was gone, not because an answer was wrong.
+    for (const end of ends) assert.match(String(end.reason?.cause ?? end.reason), /fetch failed|ECONN|socket|terminated|closed/i);
+    await workerd.ended;
+  }
+  await workerd.start();
+  const { tail, app, messages } = await workerd.run('killed', 'load');
+  assert.equal(messages, tail.length);
+  const commits = [];
+  for (let at = 0; at < tail.length; at += 3) commits.push(tail.slice(at, at + 3).join());
+  assert.equal(new Set(commits).size, commits.length, 'no commit is there twice');
+  for (const commit of commits) assert.match(commit, /^(\d+)-1,\1-2,\1-3$/, 'each commit is whole and together');
+  assert.equal(app, tail.at(-1), 'messages and app state are of the same commit');
+  for (const parts of acknowledged) assert.ok(commits.includes(parts.join()), `${parts} was acknowledged`);
+  t.diagnostic(`${acknowledged.length} commits acknowledged, ${commits.length} found, 0 lost`);
+});
