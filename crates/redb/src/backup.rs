@@ -1,0 +1,112 @@
+//! Online backup: a consistent copy of a running store.
+
+use crate::engine::Engine;
+use crate::error::{Fault, OpenError, caught};
+use crate::layout::{self, Snapshot};
+use crate::open::{NewFile, Settings};
+use durable_session::store::StoreError;
+use redb::{Database, Key, ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
+use std::path::Path;
+use std::sync::Arc;
+
+/// One transaction of the copy: enough to be quick, little enough to hold in memory.
+const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+
+/// How far a backup or a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Rows done.
+    pub done: u64,
+    /// Rows in all.
+    pub total: u64,
+}
+
+/// Copies everything into a new file at `path`, row by row as it is stored, damaged rows included.
+pub(crate) fn backup(
+    engine: &Engine,
+    path: &Path,
+    mut progress: impl FnMut(Progress),
+) -> Result<(), StoreError> {
+    if path.exists() {
+        return Err(OpenError::Exists { path: path.to_owned() }.into());
+    }
+    let new =
+        NewFile::create(path, Settings { cache_bytes: 4 * CHUNK_BYTES, verify: false }, &Arc::default())?;
+    engine.read_detached("copying the store", |snapshot, meta| {
+        let Some(db) = new.db() else { return Ok(()) };
+        let Snapshot { ids, heads, rows } = snapshot;
+        let total = ids.len()? + heads.len()? + rows.len()?;
+        let mut copy = Copy { db, done: 0, total, progress: &mut progress };
+        copy.next_number(layout::meta::next_number(meta)?)?;
+        copy.table(ids, layout::IDS)?;
+        copy.table(heads, layout::HEADS)?;
+        copy.table(rows, layout::ROWS)
+    })?;
+    // On the disk as a whole before it gets its name.
+    Ok(new.close_and_publish()?)
+}
+
+struct Copy<'a, P> {
+    db: &'a Database,
+    done: u64,
+    total: u64,
+    progress: &'a mut P,
+}
+
+impl<P: FnMut(Progress)> Copy<'_, P> {
+    fn next_number(&self, number: u64) -> Result<(), Fault> {
+        let txn = self.db.begin_write()?;
+        layout::meta::create_tables(&txn, number)?;
+        Ok(txn.commit()?)
+    }
+
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        from: &ReadOnlyTable<K, V>,
+        to: TableDefinition<'_, K, V>,
+    ) -> Result<(), Fault> {
+        let mut entries = ReadableTable::iter(from)?;
+        let mut left = true;
+        while left {
+            left = false;
+            let txn = self.db.begin_write()?;
+            let mut table = txn.open_table(to)?;
+            let mut bytes = 0;
+            for entry in entries.by_ref() {
+                let (key, value) = entry?;
+                table.insert(key.value(), value.value())?;
+                bytes += V::as_bytes(&value.value()).as_ref().len();
+                self.done += 1;
+                if bytes >= CHUNK_BYTES {
+                    left = true;
+                    break;
+                }
+            }
+            drop(table);
+            txn.commit()?;
+            // The host's code: a panic in it must not look like one of redb.
+            let now = Progress { done: self.done, total: self.total };
+            let _ = caught(|| (self.progress)(now));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Like [`read`](Engine::read), but other work does not wait for it: closing or reopening the database ends it.
+    fn read_detached<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Snapshot, &ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let read = || {
+            let txn = self.begin_read()?;
+            let (snapshot, meta) = (Snapshot::open(&txn)?, txn.open_table(layout::META)?);
+            work(&snapshot, &meta)
+        };
+        caught(read)
+            .unwrap_or_else(|message| Err(Fault::Panic(message)))
+            .map_err(|fault| fault.unchanged(doing))
+    }
+}

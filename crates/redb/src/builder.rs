@@ -1,0 +1,191 @@
+//! How a store is opened.
+
+use crate::backend::Watch;
+use crate::engine::{Db, Engine};
+use crate::error::OpenError;
+use crate::open::{self, Settings, Source};
+use crate::readers::Readers;
+use crate::store::{Handle, RedbStore};
+use crate::writer::{self, Bounds, Deadlines, Queue, Writer};
+use durable_session::env::{Random, SystemRandom};
+use redb::{Database, StorageBackend};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+
+/// How commits are made durable. Both survive crash and power loss; they differ in what opening costs afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum RedbDurability {
+    /// One sync per transaction. Opening after a crash reads the whole file to rebuild redb's list of free pages.
+    #[default]
+    Immediate,
+    /// redb's quick repair: two syncs per transaction and the list of free pages saved with each, so that opening
+    /// after a crash takes no longer than after a clean close.
+    QuickRecovery,
+}
+
+/// Options for a [`RedbStore`].
+///
+/// ```no_run
+/// use durable_session_redb::{RedbDurability, RedbStore};
+///
+/// let store = RedbStore::builder().durability(RedbDurability::QuickRecovery).open("chat.redb")?;
+/// # Ok::<(), durable_session_redb::OpenError>(())
+/// ```
+#[derive(Clone)]
+pub struct RedbStoreBuilder {
+    durability: RedbDurability,
+    settings: Settings,
+    bounds: Bounds,
+    readers: usize,
+    random: Arc<dyn Random>,
+}
+
+impl Default for RedbStoreBuilder {
+    fn default() -> Self {
+        Self {
+            durability: RedbDurability::default(),
+            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: false },
+            bounds: Bounds {
+                queue_requests: 4096,
+                queue_bytes: 256 * MIB,
+                batch_requests: 1024,
+                batch_bytes: 64 * MIB,
+                deadline: Duration::from_secs(10),
+            },
+            readers: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
+            random: Arc::new(SystemRandom),
+        }
+    }
+}
+
+impl fmt::Debug for RedbStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStoreBuilder")
+            .field("durability", &self.durability)
+            .field("settings", &self.settings)
+            .field("bounds", &self.bounds)
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedbStoreBuilder {
+    /// How commits are made durable; [`RedbDurability::Immediate`] unless set.
+    pub fn durability(mut self, durability: RedbDurability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How much memory redb may use to cache the file, in bytes; 256 MiB unless set. No effect over a host's database.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.settings.cache_bytes = bytes;
+        self
+    }
+
+    /// Reads the whole file and checks every page when opening; off unless set. A damaged page is then found at once,
+    /// and not when a session that needs it is used. No effect over a host's database.
+    pub fn verify_on_open(mut self, verify: bool) -> Self {
+        self.settings.verify = verify;
+        self
+    }
+
+    /// How much may wait to be written: requests (4096 unless set) and bytes of bodies and app states (256 MiB unless
+    /// set). When either is reached, callers wait; a single larger request waits until it can go alone.
+    pub fn queue_bounds(mut self, requests: usize, bytes: u64) -> Self {
+        self.bounds.queue_requests = requests;
+        self.bounds.queue_bytes = bytes;
+        self
+    }
+
+    /// How much one transaction takes: requests (1024 unless set) and bytes (64 MiB unless set); at least one request.
+    pub fn batch_bounds(mut self, requests: usize, bytes: u64) -> Self {
+        self.bounds.batch_requests = requests;
+        self.bounds.batch_bytes = bytes;
+        self
+    }
+
+    /// How long a caller waits for room in the queue before
+    /// [`Unavailable`](durable_session::store::StoreErrorKind::Unavailable); 10 seconds unless set.
+    pub fn queue_deadline(mut self, deadline: Duration) -> Self {
+        self.bounds.deadline = deadline;
+        self
+    }
+
+    /// How many threads read; 2 to 4 by the machine unless set, at least one.
+    pub fn reader_threads(mut self, threads: usize) -> Self {
+        self.readers = threads;
+        self
+    }
+
+    /// Where random bytes come from: the system unless set. Versions must never repeat, so only tests set this.
+    pub fn random(mut self, random: impl Random + 'static) -> Self {
+        self.random = Arc::new(random);
+        self
+    }
+
+    /// Opens the store in the file at `path`; creates it if there is no file.
+    ///
+    /// A new file appears under its name only when it is complete. An existing file is never taken for a new store, not
+    /// even when it is empty. This blocks on the disk, after a crash for as long as reading the whole file takes (unless
+    /// it was written with [`RedbDurability::QuickRecovery`]): from async code, call it before serving, or on a thread
+    /// for blocking work (`tokio::task::spawn_blocking`).
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with the file; nothing in it has been changed.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
+        let path = path.as_ref();
+        let watch = Arc::default();
+        let db = open::file(path, self.settings, &watch)?;
+        self.start(Db::Own(db), watch, Source::File(path.to_owned()))
+    }
+
+    /// Opens the store on any storage, creating it if the storage is empty. Blocks as the storage does.
+    ///
+    /// After an I/O error the store stays closed: open a new one over the storage.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_backend(&self, backend: impl StorageBackend) -> Result<RedbStore, OpenError> {
+        let watch = Arc::default();
+        let db = open::backend(Box::new(backend), self.settings, &watch)?;
+        self.start(Db::Own(db), watch, Source::Backend)
+    }
+
+    /// Opens the store inside a database that the host has open, beside the host's own tables; adds the store's tables
+    /// (named `durable-session.*`) if they are not there.
+    ///
+    /// The host's write transactions and this store's wait for each other. After an I/O error the store stays closed
+    /// until the host has opened its database again and built a new store over it. [`RedbStore::close`] leaves the
+    /// database open.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_database(&self, database: Arc<Database>) -> Result<RedbStore, OpenError> {
+        open::host(&database)?;
+        self.start(Db::Host(database), Arc::default(), Source::Host)
+    }
+
+    fn start(&self, db: Db, watch: Arc<Watch>, source: Source) -> Result<RedbStore, OpenError> {
+        let threads = |e| OpenError::io("starting the store's threads", e);
+        let engine = Arc::new(Engine::new(db, watch));
+        let queue = Arc::new(Queue::new(self.bounds));
+        let readers = Readers::start(self.readers, &engine, &queue).map_err(threads)?;
+        let deadlines = Deadlines::start().map_err(threads)?;
+        writer::start(Writer {
+            engine: Arc::clone(&engine),
+            queue: Arc::clone(&queue),
+            source,
+            settings: self.settings,
+            random: Arc::clone(&self.random),
+            quick_repair: self.durability == RedbDurability::QuickRecovery,
+            last_attempt: None,
+        })
+        .map_err(threads)?;
+        Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))
+    }
+}

@@ -1,0 +1,124 @@
+//! The database that all threads of one store share, and what they count.
+
+use crate::backend::Watch;
+use crate::error::{Fault, Scope, caught, closed};
+use crate::layout::Snapshot;
+use durable_session::store::StoreError;
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A database of our own, or the host's.
+pub(crate) enum Db {
+    Own(Database),
+    Host(Arc<Database>),
+}
+
+impl Deref for Db {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        match self {
+            Self::Own(db) => db,
+            Self::Host(db) => db,
+        }
+    }
+}
+
+/// What there is to work on.
+pub(crate) enum Slot {
+    Open(Db),
+    /// Storage failed and the database has not been opened again since. The error says why and what to do.
+    Failed(StoreError),
+    Closed,
+}
+
+/// What all handles and threads of one store share.
+pub(crate) struct Engine {
+    slot: RwLock<Slot>,
+    /// A reader met failed storage, so that the writer should open the database again.
+    suspect: AtomicBool,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) counters: Counters,
+}
+
+/// See [`Stats`](crate::Stats).
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    pub(crate) largest_batch: AtomicU64,
+    pub(crate) reads: AtomicU64,
+    pub(crate) reopened: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(db: Db, watch: Arc<Watch>) -> Self {
+        Self {
+            slot: RwLock::new(Slot::Open(db)),
+            suspect: AtomicBool::new(false),
+            watch,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Shared access: reads and write transactions.
+    pub(crate) fn shared(&self) -> RwLockReadGuard<'_, Slot> {
+        self.slot.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exclusive access, once the reads in progress are over: closing, reopening, compaction.
+    pub(crate) fn exclusive(&self) -> RwLockWriteGuard<'_, Slot> {
+        self.slot.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` on one consistent view of what is durable.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Fault>) -> Result<T, StoreError> {
+        Counters::add(&self.counters.reads, 1);
+        let slot = self.shared();
+        let db = slot.db()?;
+        let read = || {
+            let txn = db.begin_read()?;
+            let snapshot = Snapshot::open(&txn)?;
+            work(&snapshot)
+        };
+        caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))).map_err(|fault| {
+            if fault.scope() == Scope::Store {
+                self.suspect.store(true, Ordering::Release);
+            }
+            fault.unchanged("reading")
+        })
+    }
+
+    /// A read transaction that holds up neither closing nor reopening: they end it.
+    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, Fault> {
+        Ok(self.shared().db()?.begin_read()?)
+    }
+
+    /// Whether a reader met failed storage since this was last asked.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.suspect.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Acquire)
+    }
+}
+
+impl Slot {
+    pub(crate) fn db(&self) -> Result<&Database, StoreError> {
+        match self {
+            Self::Open(db) => Ok(db),
+            Self::Failed(error) => Err(error.clone()),
+            Self::Closed => Err(closed()),
+        }
+    }
+}

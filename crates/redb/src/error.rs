@@ -1,0 +1,246 @@
+//! What can go wrong, from redb's errors and panics to what callers see.
+
+use durable_session::store::{StoreError, StoreErrorKind};
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+/// A store could not be opened, created or reopened. Nothing that was stored has been changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The path names a directory.
+    #[error("{path} is a directory; name a file in it")]
+    IsDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file exists and is empty. A store is never empty, so this is not taken for a new one.
+    #[error(
+        "{path} is an empty file and not a store; if nothing was lost here, remove it and it will be created anew"
+    )]
+    EmptyFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file exists already (a backup never overwrites).
+    #[error("{path} exists already; choose another path or move it away")]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is not a redb database.
+    #[error("this is not a redb database; check the path, or restore a backup if it should be one")]
+    NotADatabase(#[source] redb::Error),
+    /// A redb database, but not one of this library.
+    #[error("this redb database holds no durable-session store; check the path")]
+    ForeignDatabase,
+    /// The store, or the redb file under it, was written by another release.
+    #[error(
+        "the store has layout {found}, this release knows layouts up to {supported}; use a newer release"
+    )]
+    NewerFormat {
+        /// What the file has.
+        found: u64,
+        /// The newest layout that this release knows.
+        supported: u64,
+    },
+    /// The file has an old redb file format.
+    #[error(
+        "the file has redb file format {found}, which this release of redb cannot open; upgrade it with redb"
+    )]
+    OldFileFormat {
+        /// What the file has.
+        found: u8,
+    },
+    /// This or another process has the file open.
+    #[error("the store is already open: one process, one handle family per file; close the other one first")]
+    AlreadyOpen,
+    /// The file is damaged: truncated, or altered by something other than redb.
+    #[error("the store is damaged: {what}; restore a backup, or copy the file before trying anything else")]
+    Damaged {
+        /// What was found.
+        what: Cow<'static, str>,
+        /// The error below it, if there is one.
+        #[source]
+        source: Option<redb::Error>,
+    },
+    /// The disk or the operating system refused.
+    #[error("the store's file cannot be used: {what}")]
+    Io {
+        /// What was being done.
+        what: Cow<'static, str>,
+        /// The reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store works on a database or backend of its host, which alone can open it again.
+    #[error("only the host can open this {what} again; then build a new store over it")]
+    HostMustReopen {
+        /// The database or the storage backend.
+        what: &'static str,
+    },
+    /// Something that has no better name here.
+    #[error("redb: {0}")]
+    Redb(#[source] redb::Error),
+}
+
+impl OpenError {
+    pub(crate) fn damaged(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::Damaged { what: what.into(), source: None }
+    }
+
+    pub(crate) fn io(what: impl Into<Cow<'static, str>>, source: std::io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    pub(crate) fn redb(error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::AlreadyOpen,
+            redb::Error::UpgradeRequired(found) => Self::OldFileFormat { found },
+            e @ redb::Error::Corrupted(_) => {
+                Self::Damaged { what: "redb finds it corrupted".into(), source: Some(e) }
+            }
+            redb::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                Self::NotADatabase(redb::Error::Io(e))
+            }
+            redb::Error::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::Damaged { what: "it ends too early".into(), source: Some(redb::Error::Io(e)) }
+            }
+            redb::Error::Io(source) => Self::Io { what: "reading or writing it failed".into(), source },
+            other => Self::Redb(other),
+        }
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        let kind = match &error {
+            OpenError::NotADatabase(_)
+            | OpenError::ForeignDatabase
+            | OpenError::EmptyFile { .. }
+            | OpenError::NewerFormat { .. }
+            | OpenError::OldFileFormat { .. }
+            | OpenError::Damaged { .. } => StoreErrorKind::Corrupt,
+            OpenError::HostMustReopen { .. } => StoreErrorKind::Closed,
+            OpenError::Io { .. }
+            | OpenError::AlreadyOpen
+            | OpenError::Exists { .. }
+            | OpenError::IsDirectory { .. } => StoreErrorKind::Unavailable,
+            OpenError::Redb(_) => StoreErrorKind::Internal,
+        };
+        StoreError::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+/// Why work inside a transaction stopped.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// One request is refused on its own grounds; the transaction is as it was before.
+    Refused(StoreError),
+    /// redb failed.
+    Redb(redb::Error),
+    /// redb panicked; this is what it said.
+    Panic(String),
+}
+
+/// What a fault means beyond the request that met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// What this request reads is damaged; others may be well.
+    Request,
+    /// Reading or writing failed: redb refuses all further work until it is opened again.
+    Store,
+}
+
+impl Fault {
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Redb(
+                redb::Error::Io(_)
+                | redb::Error::Backend(_)
+                | redb::Error::Unsupported
+                | redb::Error::PreviousIo
+                | redb::Error::LockPoisoned(_)
+                | redb::Error::DatabaseClosed,
+            ) => Scope::Store,
+            Self::Refused(_) | Self::Redb(_) | Self::Panic(_) => Scope::Request,
+        }
+    }
+
+    /// As an answer to a caller whose change, if it was one, certainly did not happen.
+    pub(crate) fn unchanged(self, doing: &'static str) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Panic(message) => StoreError::new(
+                StoreErrorKind::Corrupt,
+                format!("{doing}: redb panicked, as it does on a damaged file ({message})"),
+            ),
+            Self::Redb(error) => {
+                let (kind, what) = match &error {
+                    redb::Error::Corrupted(_) => (StoreErrorKind::Corrupt, "redb finds the file corrupted"),
+                    redb::Error::DatabaseClosed => (StoreErrorKind::Closed, "the database has been closed"),
+                    redb::Error::ValueTooLarge(_) => {
+                        (StoreErrorKind::TooLarge, "redb takes no value this large")
+                    }
+                    _ if self_is_store_wide(&error) => (StoreErrorKind::Unavailable, "the storage failed"),
+                    _ => (StoreErrorKind::Internal, "redb failed"),
+                };
+                StoreError::new(kind, format!("{doing}: {what}")).with_source(error)
+            }
+        }
+    }
+}
+
+fn self_is_store_wide(error: &redb::Error) -> bool {
+    matches!(
+        error,
+        redb::Error::Io(_)
+            | redb::Error::Backend(_)
+            | redb::Error::Unsupported
+            | redb::Error::PreviousIo
+            | redb::Error::LockPoisoned(_)
+    )
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                Self::Redb(error.into())
+            }
+        }
+    )*};
+}
+from_redb!(
+    redb::Error,
+    redb::DatabaseError,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError
+);
+
+/// Runs work on redb so that no panic of it gets further: a damaged file can make redb panic.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, "the store was closed; nothing was changed")
+}

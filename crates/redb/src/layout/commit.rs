@@ -1,0 +1,216 @@
+//! Commits: worked out on a copy first, written only when nothing can refuse them any more.
+
+use super::{Draft, Found, meta};
+use crate::error::Fault;
+use bytes::Bytes;
+use durable_session::SessionId;
+use durable_session::rows;
+use durable_session::store::{Commit, CommitOutcome, Expect, Head, Incarnation, Op, Version};
+use redb::ReadableTable;
+use std::collections::BTreeMap;
+
+/// A body that the commit leaves behind, and the running totals that its row carries.
+struct Written {
+    body: Bytes,
+    messages: u64,
+    bytes: u64,
+}
+
+/// The state of the session while the operations are worked out, one after the other.
+struct Plan {
+    number: Option<u64>,
+    head: Head,
+    /// The first seq that the session did not have before this commit.
+    fresh: u64,
+    written: BTreeMap<u64, Written>,
+    removed: Vec<(u64, u64)>,
+    app: Option<Bytes>,
+    /// Whether the commit does more than append, so that it writes the head row.
+    rewrites: bool,
+}
+
+impl Draft<'_> {
+    /// Applies `commit`, or finds a reason not to and writes nothing.
+    ///
+    /// `incarnation` is asked for random bits only if the commit creates the session.
+    pub(crate) fn commit(
+        &mut self,
+        id: &SessionId,
+        commit: &Commit,
+        incarnation: impl FnOnce() -> Result<Incarnation, Fault>,
+    ) -> Result<CommitOutcome, Fault> {
+        let found = self.tables.find(id)?;
+        let current = found.as_ref().map(|found| found.current.version);
+        let mut plan = match (commit.expect, &found) {
+            (Expect::Absent { created_at }, None) => Plan::create(incarnation()?, created_at, commit.at),
+            (Expect::Version(version), Some(found)) if current == Some(version) => {
+                Plan::change(found, commit.at)
+            }
+            _ => return Ok(CommitOutcome::Conflict { current }),
+        };
+        for op in &commit.ops {
+            if let Some(seq) = self.plan_op(&mut plan, op)? {
+                return Ok(CommitOutcome::NoSuchSeq { seq });
+            }
+        }
+        if plan.rewrites {
+            plan.head.base = plan.head.version;
+        }
+        self.write(id, &plan)?;
+        Ok(CommitOutcome::Committed(plan.head))
+    }
+
+    /// Works out one operation; answers the seq that a replace did not find.
+    fn plan_op(&self, plan: &mut Plan, op: &Op) -> Result<Option<u64>, Fault> {
+        match op {
+            Op::Append(body) => plan.append(body),
+            Op::Replace { seq, body } => {
+                let Some(old) = self.body_bytes(plan, *seq)? else { return Ok(Some(*seq)) };
+                plan.replace(*seq, body, old);
+            }
+            Op::Remove { first, last } => self.plan_removal(plan, *first, *last)?,
+            Op::SetApp(app) => {
+                plan.app = Some(app.clone());
+                plan.rewrites = true;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The length of the body that is at `seq` at this point of the commit. Stored rows are not decoded for it.
+    fn body_bytes(&self, plan: &Plan, seq: u64) -> Result<Option<u64>, Fault> {
+        if let Some(written) = plan.written.get(&seq) {
+            return Ok(Some(written.body.len() as u64));
+        }
+        let Some(number) = plan.number else { return Ok(None) };
+        if seq >= plan.fresh || plan.is_removed(seq) {
+            return Ok(None);
+        }
+        let row = self.tables.rows.get((number, seq))?;
+        Ok(row.map(|row| rows::body_bytes(row.value().len())))
+    }
+
+    fn plan_removal(&self, plan: &mut Plan, first: u64, last: u64) -> Result<(), Fault> {
+        plan.rewrites = true;
+        if first > last {
+            return Ok(());
+        }
+        let (mut messages, mut bytes) = (0, 0);
+        if let Some(number) = plan.number {
+            for entry in self.tables.rows.range((number, first)..=(number, last))? {
+                let (place, row) = entry?;
+                let seq = place.value().1;
+                if !plan.is_removed(seq) && !plan.written.contains_key(&seq) {
+                    messages += 1;
+                    bytes += rows::body_bytes(row.value().len());
+                }
+            }
+            plan.removed.push((first, last));
+        }
+        let mut kept = plan.written.split_off(&first);
+        let mut after = last.checked_add(1).map_or_else(BTreeMap::new, |next| kept.split_off(&next));
+        for written in kept.values() {
+            messages += 1;
+            bytes += written.body.len() as u64;
+        }
+        plan.written.append(&mut after);
+        plan.head.messages = plan.head.messages.saturating_sub(messages);
+        plan.head.bytes = plan.head.bytes.saturating_sub(bytes);
+        Ok(())
+    }
+
+    /// Writes what was worked out. Only the storage can fail now, and then the whole transaction does.
+    fn write(&mut self, id: &SessionId, plan: &Plan) -> Result<(), Fault> {
+        let number = if let Some(number) = plan.number {
+            number
+        } else {
+            let number = meta::take_number(self.txn)?;
+            self.tables.ids.insert(id.as_str().as_bytes(), &rows::encode_number(id, number)[..])?;
+            number
+        };
+        if plan.rewrites {
+            let app = match (&plan.app, plan.number) {
+                (Some(app), _) => app.clone(),
+                (None, Some(number)) => self.stored_app(id, number)?,
+                (None, None) => Bytes::new(),
+            };
+            let row = rows::encode_head(number, id, &plan.head, &app);
+            self.tables.heads.insert(number, &row[..])?;
+        }
+        for &(first, last) in &plan.removed {
+            self.remove_rows(number, first, last)?;
+        }
+        for (&seq, written) in &plan.written {
+            let head = Head { messages: written.messages, bytes: written.bytes, ..plan.head };
+            let row = rows::encode_message(number, &head, seq, &written.body);
+            self.tables.rows.insert((number, seq), &row[..])?;
+        }
+        Ok(())
+    }
+
+    fn stored_app(&self, id: &SessionId, number: u64) -> Result<Bytes, Fault> {
+        let row = self.tables.heads.get(number)?.ok_or_else(|| super::missing_head(id))?;
+        Ok(Bytes::copy_from_slice(rows::decode_head(number, id, row.value())?.app))
+    }
+}
+
+impl Plan {
+    fn create(incarnation: Incarnation, created_at: u64, at: u64) -> Self {
+        let version = Version::new(incarnation, 1);
+        let head = Head {
+            version,
+            base: version,
+            next_seq: 1,
+            messages: 0,
+            bytes: 0,
+            created_at,
+            last_accessed_at: created_at.max(at),
+        };
+        Self {
+            number: None,
+            head,
+            fresh: 1,
+            written: BTreeMap::new(),
+            removed: Vec::new(),
+            app: None,
+            rewrites: true,
+        }
+    }
+
+    fn change(found: &Found, at: u64) -> Self {
+        let mut head = found.current;
+        head.version = head.version.next();
+        head.last_accessed_at = head.last_accessed_at.max(at);
+        Self {
+            number: Some(found.number),
+            fresh: head.next_seq,
+            head,
+            written: BTreeMap::new(),
+            removed: Vec::new(),
+            app: None,
+            rewrites: false,
+        }
+    }
+
+    fn append(&mut self, body: &Bytes) {
+        self.head.messages += 1;
+        self.head.bytes += body.len() as u64;
+        self.put(self.head.next_seq, body);
+        self.head.next_seq += 1;
+    }
+
+    fn replace(&mut self, seq: u64, body: &Bytes, old_bytes: u64) {
+        self.head.bytes = self.head.bytes.saturating_sub(old_bytes) + body.len() as u64;
+        self.put(seq, body);
+        self.rewrites = true;
+    }
+
+    fn put(&mut self, seq: u64, body: &Bytes) {
+        let written = Written { body: body.clone(), messages: self.head.messages, bytes: self.head.bytes };
+        self.written.insert(seq, written);
+    }
+
+    fn is_removed(&self, seq: u64) -> bool {
+        self.removed.iter().any(|&(first, last)| (first..=last).contains(&seq))
+    }
+}

@@ -1,0 +1,69 @@
+//! Listing.
+
+use super::{Blob, Place, Tables, missing_head};
+use crate::error::Fault;
+use durable_session::SessionId;
+use durable_session::rows;
+use durable_session::store::{Head, ListPage, ListQuery, ListedSession, StoreError};
+use redb::ReadableTable;
+use std::ops::Bound;
+
+/// How many sessions one page looks at, at most, when the query filters: a page is bounded work.
+const MAX_SCAN: usize = 4096;
+
+impl<I, H, R> Tables<I, H, R>
+where
+    I: ReadableTable<Blob, Blob>,
+    H: ReadableTable<u64, Blob>,
+    R: ReadableTable<Place, Blob>,
+{
+    pub(crate) fn list(&self, query: &ListQuery) -> Result<ListPage, Fault> {
+        let limit = query.limit.max(1);
+        let prefix = query.prefix.as_bytes();
+        let start = match &query.after {
+            Some(after) if after.as_str().as_bytes() >= prefix => Bound::Excluded(after.as_str().as_bytes()),
+            _ => Bound::Included(prefix),
+        };
+        let mut page = ListPage { sessions: Vec::new(), next: None };
+        let mut last = None;
+        for (scanned, entry) in self.ids.range::<&[u8]>((start, Bound::Unbounded))?.enumerate() {
+            let (key, number_row) = entry?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            if page.sessions.len() == limit || scanned >= MAX_SCAN.max(limit) {
+                page.next = last;
+                break;
+            }
+            let Some(id) = std::str::from_utf8(key.value()).ok().and_then(|id| SessionId::new(id).ok())
+            else {
+                // No id can name it; `verify` counts it.
+                tracing::error!("a session is not listed: its id is damaged");
+                continue;
+            };
+            let head = self.listed_head(&id, number_row.value())?;
+            last = Some(id.clone());
+            let wanted = match (&head, query.idle_since) {
+                (Ok(head), Some(since)) => head.last_accessed_at <= since,
+                _ => true,
+            };
+            if wanted {
+                page.sessions.push(ListedSession { id, head });
+            }
+        }
+        Ok(page)
+    }
+
+    fn listed_head(&self, id: &SessionId, number_row: &[u8]) -> Result<Result<Head, StoreError>, Fault> {
+        let head = || -> Result<Head, Fault> {
+            let number = rows::decode_number(id, number_row)?;
+            let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
+            self.derive(id, number, &rows::decode_head(number, id, row.value())?)
+        };
+        match head() {
+            Ok(head) => Ok(Ok(head)),
+            Err(Fault::Refused(error)) => Ok(Err(error)),
+            Err(fault) => Err(fault),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The meta table: the layout version and the next session number.
+//!
+//! A value is 16 bytes: an integer, little-endian, then the XXH3-64 checksum of the integer and its name.
+
+use super::{HEADS, IDS, META, ROWS, VERSION};
+use crate::error::{Fault, OpenError};
+use durable_session::store::{StoreError, StoreErrorKind};
+use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use xxhash_rust::xxh3::Xxh3;
+
+const LAYOUT: &str = "layout";
+const NEXT_NUMBER: &str = "next-session-number";
+
+/// Makes sure that `db` holds a store that this code can use, creating one if `create` allows.
+///
+/// With `create`, the tables are added when the database has no store yet: in a database that a host owns, beside the
+/// host's tables.
+pub(crate) fn prepare(db: &Database, create: Create) -> Result<(), OpenError> {
+    match stored_layout(db)? {
+        Some(VERSION) => check_tables(db),
+        Some(found) => Err(OpenError::NewerFormat { found, supported: VERSION }),
+        None => match create {
+            Create::Always => initialize(db),
+            Create::IfEmpty if is_empty(db)? => initialize(db),
+            Create::IfEmpty | Create::Never => Err(OpenError::ForeignDatabase),
+        },
+    }
+}
+
+/// When a database without a store becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Create {
+    Always,
+    IfEmpty,
+    Never,
+}
+
+fn stored_layout(db: &Database) -> Result<Option<u64>, OpenError> {
+    let txn = db.begin_read().map_err(OpenError::redb)?;
+    let meta = match txn.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(e) => return Err(OpenError::redb(e)),
+    };
+    let row = meta.get(LAYOUT).map_err(OpenError::redb)?;
+    let row = row.ok_or_else(|| OpenError::damaged("the row with the layout version is missing"))?;
+    decode(LAYOUT, row.value())
+        .map(Some)
+        .ok_or_else(|| OpenError::damaged("the row with the layout version fails its checksum"))
+}
+
+fn check_tables(db: &Database) -> Result<(), OpenError> {
+    let txn = db.begin_read().map_err(OpenError::redb)?;
+    super::Snapshot::open(&txn).map(drop).map_err(|e| match e {
+        TableError::TableDoesNotExist(name) => OpenError::damaged(format!("the table {name} is missing")),
+        other => OpenError::redb(other),
+    })
+}
+
+fn is_empty(db: &Database) -> Result<bool, OpenError> {
+    let txn = db.begin_read().map_err(OpenError::redb)?;
+    Ok(txn.list_tables().map_err(OpenError::redb)?.next().is_none()
+        && txn.list_multimap_tables().map_err(OpenError::redb)?.next().is_none())
+}
+
+fn initialize(db: &Database) -> Result<(), OpenError> {
+    let txn = db.begin_write().map_err(OpenError::redb)?;
+    create_tables(&txn, 1).map_err(OpenError::redb)?;
+    txn.commit().map_err(OpenError::redb)
+}
+
+/// Creates the tables of an empty store.
+pub(crate) fn create_tables(txn: &WriteTransaction, next_number: u64) -> Result<(), redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    meta.insert(LAYOUT, &encode(LAYOUT, VERSION)[..])?;
+    meta.insert(NEXT_NUMBER, &encode(NEXT_NUMBER, next_number)[..])?;
+    txn.open_table(IDS)?;
+    txn.open_table(HEADS)?;
+    txn.open_table(ROWS)?;
+    Ok(())
+}
+
+/// The number that the next session gets.
+pub(crate) fn next_number(meta: &impl ReadableTable<&'static str, super::Blob>) -> Result<u64, Fault> {
+    let row = meta.get(NEXT_NUMBER)?;
+    row.and_then(|row| decode(NEXT_NUMBER, row.value())).ok_or_else(|| {
+        Fault::Refused(StoreError::new(
+            StoreErrorKind::Corrupt,
+            "the row with the next session number cannot be read, so no session can be created",
+        ))
+    })
+}
+
+/// Takes a session number: it is never given out again.
+pub(super) fn take_number(txn: &WriteTransaction) -> Result<u64, Fault> {
+    let mut meta = txn.open_table(META)?;
+    let number = next_number(&meta)?;
+    meta.insert(NEXT_NUMBER, &encode(NEXT_NUMBER, number + 1)[..])?;
+    Ok(number)
+}
+
+fn encode(name: &str, value: u64) -> [u8; 16] {
+    let mut row = [0; 16];
+    row[..8].copy_from_slice(&value.to_le_bytes());
+    row[8..].copy_from_slice(&checksum(&value.to_le_bytes(), name).to_le_bytes());
+    row
+}
+
+fn decode(name: &str, row: &[u8]) -> Option<u64> {
+    let row: &[u8; 16] = row.try_into().ok()?;
+    let (value, sum) = row.split_at(8);
+    (checksum(value, name).to_le_bytes() == sum)
+        .then(|| u64::from_le_bytes(value.try_into().unwrap_or_default()))
+}
+
+fn checksum(value: &[u8], name: &str) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(value);
+    hasher.update(name.as_bytes());
+    hasher.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flipped_bit_of_a_meta_row_is_seen() {
+        let row = encode(LAYOUT, 1);
+        assert_eq!(decode(LAYOUT, &row), Some(1));
+        assert_eq!(decode(NEXT_NUMBER, &row), None);
+        for bit in 0..row.len() * 8 {
+            let mut bad = row;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(LAYOUT, &bad), None);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The layout on disk, version 1: the one place that knows tables, keys and rows.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `durable-session.meta` | name | a checked integer, see [`meta`] |
+//! | `durable-session.ids` | session id (bytes) | number row |
+//! | `durable-session.heads` | session number | head row |
+//! | `durable-session.rows` | (session number, seq) | message row |
+//!
+//! The rows are those of [`durable_session::rows`]. A session number belongs to one life of one session and is never
+//! used again. An append writes message rows only; the head is derived from the head row and the last message row.
+//!
+//! Ids are keyed as bytes, not as `str`: redb panics on a `str` key that damage has made invalid UTF-8.
+
+mod commit;
+mod delete;
+mod list;
+pub(crate) mod meta;
+mod read;
+mod salvage;
+
+use crate::error::Fault;
+use durable_session::SessionId;
+use durable_session::rows::{self, HeadRow};
+use durable_session::store::{Head, StoreError, StoreErrorKind};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
+};
+
+/// The layout that this code writes, as stored in the file.
+pub(crate) const VERSION: u64 = 1;
+
+type Blob = &'static [u8];
+type Place = (u64, u64);
+
+pub(crate) const META: TableDefinition<'_, &'static str, Blob> = TableDefinition::new("durable-session.meta");
+pub(crate) const IDS: TableDefinition<'_, Blob, Blob> = TableDefinition::new("durable-session.ids");
+pub(crate) const HEADS: TableDefinition<'_, u64, Blob> = TableDefinition::new("durable-session.heads");
+pub(crate) const ROWS: TableDefinition<'_, Place, Blob> = TableDefinition::new("durable-session.rows");
+
+/// The three tables that hold sessions, in a read or a write transaction.
+pub(crate) struct Tables<I, H, R> {
+    pub(crate) ids: I,
+    pub(crate) heads: H,
+    pub(crate) rows: R,
+}
+
+/// The tables of a read transaction.
+pub(crate) type Snapshot =
+    Tables<ReadOnlyTable<Blob, Blob>, ReadOnlyTable<u64, Blob>, ReadOnlyTable<Place, Blob>>;
+
+/// The tables of a write transaction.
+pub(crate) struct Draft<'txn> {
+    tables: Tables<Table<'txn, Blob, Blob>, Table<'txn, u64, Blob>, Table<'txn, Place, Blob>>,
+    txn: &'txn WriteTransaction,
+}
+
+impl Snapshot {
+    pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, TableError> {
+        Ok(Self { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)?, rows: txn.open_table(ROWS)? })
+    }
+}
+
+impl<'txn> Draft<'txn> {
+    pub(crate) fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
+        let tables =
+            Tables { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)?, rows: txn.open_table(ROWS)? };
+        Ok(Self { tables, txn })
+    }
+}
+
+/// Where a session is and what its head says.
+struct Found {
+    number: u64,
+    /// The head as the head row has it: without the appends since.
+    stored: Head,
+    current: Head,
+}
+
+impl<I, H, R> Tables<I, H, R>
+where
+    I: ReadableTable<Blob, Blob>,
+    H: ReadableTable<u64, Blob>,
+    R: ReadableTable<Place, Blob>,
+{
+    fn number(&self, id: &SessionId) -> Result<Option<u64>, Fault> {
+        match self.ids.get(id.as_str().as_bytes())? {
+            Some(row) => Ok(Some(rows::decode_number(id, row.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    fn find(&self, id: &SessionId) -> Result<Option<Found>, Fault> {
+        self.find_with(id, |_| ()).map(|found| found.map(|(found, ())| found))
+    }
+
+    /// Finds the session and lets `take` copy what it needs from the head row.
+    fn find_with<T>(
+        &self,
+        id: &SessionId,
+        take: impl FnOnce(&HeadRow<'_>) -> T,
+    ) -> Result<Option<(Found, T)>, Fault> {
+        let Some(number) = self.number(id)? else { return Ok(None) };
+        let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
+        let head_row = rows::decode_head(number, id, row.value())?;
+        let current = self.derive(id, number, &head_row)?;
+        Ok(Some((Found { number, stored: head_row.head, current }, take(&head_row))))
+    }
+
+    /// The current head: the head row's, or the last message row's if that is newer.
+    fn derive(&self, id: &SessionId, number: u64, head_row: &HeadRow<'_>) -> Result<Head, Fault> {
+        match self.rows.range((number, 0)..=(number, u64::MAX))?.next_back() {
+            Some(entry) => {
+                let (place, row) = entry?;
+                let last = rows::decode_message(id, number, place.value().1, row.value())?;
+                Ok(head_row.current(Some(&last)))
+            }
+            None => Ok(head_row.current(None)),
+        }
+    }
+}
+
+fn missing_head(id: &SessionId) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, "the session's head row is missing").in_session(id)
+}

@@ -1,0 +1,100 @@
+//! Reading past damage.
+
+use super::read::Room;
+use super::{Blob, Place, Tables, missing_head};
+use crate::error::Fault;
+use bytes::Bytes;
+use durable_session::SessionId;
+use durable_session::rows;
+use durable_session::store::{Damage, Head, Order, ReadQuery, Row, Salvaged, StoreError};
+use redb::ReadableTable;
+
+impl<I, H, R> Tables<I, H, R>
+where
+    I: ReadableTable<Blob, Blob>,
+    H: ReadableTable<u64, Blob>,
+    R: ReadableTable<Place, Blob>,
+{
+    pub(crate) fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, Fault> {
+        let mut salvaged =
+            Salvaged { head: None, app: None, rows: Vec::new(), damage: Vec::new(), more: false };
+        let number = match self.number(id) {
+            Ok(None) => return Ok(None),
+            Ok(Some(number)) => Some(number),
+            Err(Fault::Refused(error)) => {
+                salvaged.damage.push(Damage { seq: None, error });
+                self.number_by_scan(id)?
+            }
+            Err(fault) => return Err(fault),
+        };
+        let Some(number) = number else { return Ok(Some(salvaged)) };
+        match self.salvage_head(id, number)? {
+            (app, Ok(head)) => (salvaged.app, salvaged.head) = (app, Some(head)),
+            (app, Err(error)) => {
+                salvaged.app = app;
+                salvaged.damage.push(Damage { seq: None, error });
+            }
+        }
+        self.salvage_rows(id, number, query, &mut salvaged)?;
+        Ok(Some(salvaged))
+    }
+
+    /// The app state, and the head or why it cannot be known.
+    fn salvage_head(
+        &self,
+        id: &SessionId,
+        number: u64,
+    ) -> Result<(Option<Bytes>, Result<Head, StoreError>), Fault> {
+        let Some(row) = self.heads.get(number)? else { return Ok((None, Err(missing_head(id)))) };
+        let head_row = match rows::decode_head(number, id, row.value()) {
+            Ok(head_row) => head_row,
+            Err(error) => return Ok((None, Err(error))),
+        };
+        let app = Some(Bytes::copy_from_slice(head_row.app));
+        match self.derive(id, number, &head_row) {
+            Ok(head) => Ok((app, Ok(head))),
+            // The last message row carries the running head: without it the head is not known.
+            Err(Fault::Refused(error)) => Ok((app, Err(error))),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn salvage_rows(
+        &self,
+        id: &SessionId,
+        number: u64,
+        query: ReadQuery,
+        salvaged: &mut Salvaged,
+    ) -> Result<(), Fault> {
+        let mut room = Room::new(query.max_messages, query.max_bytes);
+        let Some(mut entries) = self.entries(number, query)? else { return Ok(()) };
+        loop {
+            let entry = match query.order {
+                Order::Forward => entries.next(),
+                Order::Backward => entries.next_back(),
+            };
+            let Some(entry) = entry else { return Ok(()) };
+            let (place, row) = entry?;
+            let seq = place.value().1;
+            if !room.take(rows::body_bytes(row.value().len())) {
+                salvaged.more = true;
+                return Ok(());
+            }
+            match rows::decode_message(id, number, seq, row.value()) {
+                Ok(message) => salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) }),
+                Err(error) => salvaged.damage.push(Damage { seq: Some(seq), error }),
+            }
+        }
+    }
+
+    /// Finds a session whose number row is damaged by its head row. Walks all heads: only for repair.
+    pub(super) fn number_by_scan(&self, id: &SessionId) -> Result<Option<u64>, Fault> {
+        for entry in self.heads.iter()? {
+            let (number, row) = entry?;
+            if rows::decode_head(number.value(), id, row.value()).is_ok() {
+                return Ok(Some(number.value()));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,199 @@
+//! Opening, creating and reopening the database under a store.
+
+use crate::backend::{Watch, Watched};
+use crate::error::{OpenError, caught};
+use crate::layout::meta::{self, Create};
+use durable_session::env::{Random, SystemRandom};
+use redb::backends::FileBackend;
+use redb::{Database, StorageBackend};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the database comes from, and so whether it can be had again.
+pub(crate) enum Source {
+    /// A file of our own: reopened after a failure.
+    File(PathBuf),
+    /// Storage that the host gave once.
+    Backend,
+    /// A database that the host shares.
+    Host,
+}
+
+/// How to open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) cache_bytes: usize,
+    /// Check every page's checksum before trusting the file.
+    pub(crate) verify: bool,
+}
+
+/// Opens the store in the file at `path`, or creates it if nothing is there.
+pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+    match fs::metadata(path) {
+        Ok(_) => existing_file(path, settings, watch),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let new = NewFile::create(path, settings, watch)?;
+            match new.publish() {
+                Err(OpenError::Exists { .. }) => existing_file(path, settings, watch),
+                created => created,
+            }
+        }
+        Err(e) => Err(OpenError::io(format!("looking for {}", path.display()), e)),
+    }
+}
+
+fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+    let failed = |e| OpenError::io(format!("opening {}", path.display()), e);
+    let found = fs::metadata(path).map_err(failed)?;
+    if found.is_dir() {
+        return Err(OpenError::IsDirectory { path: path.to_owned() });
+    }
+    if !found.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Err(OpenError::EmptyFile { path: path.to_owned() });
+    }
+    let backend = FileBackend::new(file).map_err(OpenError::redb)?;
+    backend_with(Box::new(backend), settings, watch, Create::Never)
+}
+
+/// Opens a store on any storage; empty storage becomes a new store.
+pub(crate) fn backend(
+    backend: Box<dyn StorageBackend>,
+    settings: Settings,
+    watch: &Arc<Watch>,
+) -> Result<Database, OpenError> {
+    backend_with(backend, settings, watch, Create::IfEmpty)
+}
+
+/// Makes a store of, or finds it in, a database of the host.
+pub(crate) fn host(db: &Database) -> Result<(), OpenError> {
+    guarded(|| meta::prepare(db, Create::Always))
+}
+
+/// Opens the file again, from the disk and not from what memory makes of it, checking every page.
+pub(crate) fn again(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+    forget_cached_pages(path);
+    existing_file(path, Settings { verify: true, ..settings }, watch)
+}
+
+fn backend_with(
+    backend: Box<dyn StorageBackend>,
+    settings: Settings,
+    watch: &Arc<Watch>,
+    create: Create,
+) -> Result<Database, OpenError> {
+    let backend = Watched::new(backend, Arc::clone(watch));
+    guarded(|| {
+        let db = Database::builder()
+            .set_cache_size(settings.cache_bytes)
+            .set_check_integrity_on_open(settings.verify)
+            .create_with_backend(backend)
+            .map_err(OpenError::redb)?;
+        meta::prepare(&db, create)?;
+        Ok(db)
+    })
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    caught(work).unwrap_or_else(|message| Err(OpenError::damaged(format!("redb panicked on it ({message})"))))
+}
+
+/// A store that is being written under a temporary name: nobody ever finds a half-made file at `path`.
+pub(crate) struct NewFile {
+    db: Option<Database>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl NewFile {
+    pub(crate) fn create(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Self, OpenError> {
+        let failed = |e| OpenError::io(format!("creating {}", path.display()), e);
+        let name = path
+            .file_name()
+            .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidInput, "it names no file")))?;
+        let mut suffix = [0; 8];
+        SystemRandom.fill(&mut suffix).map_err(|e| failed(io::Error::other(e)))?;
+        let suffix = suffix.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let temporary = path.with_file_name(format!(".{}.{suffix}.new", name.to_string_lossy()));
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(&temporary).map_err(failed)?;
+        let mut new = Self { db: None, temporary, path: path.to_owned() };
+        let backend = FileBackend::new(file).map_err(OpenError::redb)?;
+        new.db = Some(backend_with(Box::new(backend), settings, watch, Create::IfEmpty)?);
+        Ok(new)
+    }
+
+    pub(crate) fn db(&self) -> Option<&Database> {
+        self.db.as_ref()
+    }
+
+    /// Gives the file its name, durably, and hands out the open database.
+    pub(crate) fn publish(mut self) -> Result<Database, OpenError> {
+        self.name_it()?;
+        self.db.take().ok_or_else(|| OpenError::damaged("the new store was closed before it was named"))
+    }
+
+    /// Closes the file, then gives it its name.
+    pub(crate) fn close_and_publish(mut self) -> Result<(), OpenError> {
+        if let Some(db) = self.db.take() {
+            guarded(|| db.close().map_err(OpenError::redb))?;
+        }
+        self.name_it()
+    }
+
+    /// A hard link fails where a rename would overwrite.
+    fn name_it(&self) -> Result<(), OpenError> {
+        let failed = |e| OpenError::io(format!("creating {}", self.path.display()), e);
+        match fs::hard_link(&self.temporary, &self.path) {
+            Ok(()) => fs::remove_file(&self.temporary).map_err(failed)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(OpenError::Exists { path: self.path.clone() });
+            }
+            // Some file systems have no hard links.
+            Err(_) if !self.path.exists() => fs::rename(&self.temporary, &self.path).map_err(failed)?,
+            Err(_) => return Err(OpenError::Exists { path: self.path.clone() }),
+        }
+        sync_directory(&self.path).map_err(failed)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // Once published, the temporary name is gone and this does nothing.
+        let _ = fs::remove_file(&self.temporary);
+        let _ = caught(|| drop(db));
+    }
+}
+
+/// Makes the new name itself survive power loss.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// After a failed sync the kernel may keep pages in memory, marked clean, that never reached the disk.
+#[cfg(target_os = "linux")]
+fn forget_cached_pages(path: &Path) {
+    use rustix::fs::{Advice, fadvise};
+    let advised = File::open(path).map(|file| fadvise(&file, 0, None, Advice::DontNeed));
+    if !matches!(advised, Ok(Ok(()))) {
+        tracing::warn!("the cached pages of the store's file could not be dropped before it is verified");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget_cached_pages(_: &Path) {}

@@ -1,0 +1,142 @@
+//! Verification: every row of a running store is read and checked.
+
+use crate::backup::Progress;
+use crate::engine::Engine;
+use crate::error::{Fault, caught};
+use crate::layout::Snapshot;
+use durable_session::SessionId;
+use durable_session::rows;
+use durable_session::store::{StoreError, StoreErrorKind};
+use redb::{ReadableTable, ReadableTableMetadata};
+
+/// How many rows between two reports of progress.
+const REPORT_EVERY: u64 = 10_000;
+
+/// What [`verify`](crate::RedbStore::verify) found.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Sessions, damaged ones included.
+    pub sessions: u64,
+    /// Messages that can be read.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// What is damaged: each names the session and the message as far as they are known.
+    pub damage: Vec<StoreError>,
+}
+
+pub(crate) fn verify(
+    engine: &Engine,
+    mut progress: impl FnMut(Progress),
+) -> Result<Verification, StoreError> {
+    let walk = || {
+        let txn = engine.begin_read()?;
+        let snapshot = Snapshot::open(&txn)?;
+        let total = snapshot.rows.len()?;
+        let mut walk =
+            Walk { found: Verification::default(), done: 0, heads: 0, total, progress: &mut progress };
+        walk.sessions(&snapshot)?;
+        walk.strays(&snapshot)?;
+        Ok(walk.found)
+    };
+    caught(walk)
+        .unwrap_or_else(|message| Err(Fault::Panic(message)))
+        .map_err(|fault| fault.unchanged("verifying"))
+}
+
+struct Walk<'a, P> {
+    found: Verification,
+    /// Message rows seen.
+    done: u64,
+    /// Head rows seen.
+    heads: u64,
+    total: u64,
+    progress: &'a mut P,
+}
+
+impl<P: FnMut(Progress)> Walk<'_, P> {
+    fn sessions(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
+        for entry in ReadableTable::iter(&snapshot.ids)? {
+            let (key, row) = entry?;
+            self.found.sessions += 1;
+            let Some(id) = std::str::from_utf8(key.value()).ok().and_then(|id| SessionId::new(id).ok())
+            else {
+                self.damaged(StoreError::new(StoreErrorKind::Corrupt, "a session's id cannot be read"));
+                continue;
+            };
+            match rows::decode_number(&id, row.value()) {
+                Ok(number) => self.session(snapshot, &id, number)?,
+                Err(error) => self.damaged(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, snapshot: &Snapshot, id: &SessionId, number: u64) -> Result<(), Fault> {
+        let (mut count, mut bytes, mut last) = (0, 0, None);
+        let mut sound = true;
+        let head_row = snapshot.heads.get(number)?;
+        for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))? {
+            let (place, row) = entry?;
+            self.done += 1;
+            self.report(REPORT_EVERY);
+            count += 1;
+            bytes += rows::body_bytes(row.value().len());
+            match rows::decode_message(id, number, place.value().1, row.value()) {
+                Ok(message) => {
+                    self.found.messages += 1;
+                    self.found.bytes += message.body.len() as u64;
+                    last = Some((message.counter, message.messages, message.bytes));
+                }
+                Err(error) => {
+                    sound = false;
+                    self.damaged(error);
+                }
+            }
+        }
+        let corrupt = |what| StoreError::new(StoreErrorKind::Corrupt, what).in_session(id);
+        let Some(head_row) = head_row else {
+            self.damaged(corrupt("the session's head row is missing"));
+            return Ok(());
+        };
+        self.heads += 1;
+        match rows::decode_head(number, id, head_row.value()) {
+            Err(error) => self.damaged(error),
+            Ok(head_row) => {
+                let head = head_row.head;
+                let newest = match last {
+                    Some((counter, messages, bytes)) if counter > head.version.counter() => (messages, bytes),
+                    _ => (head.messages, head.bytes),
+                };
+                if sound && newest != (count, bytes) {
+                    self.damaged(corrupt("the session has not the messages that its head tells of"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that belong to no session.
+    fn strays(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
+        if self.heads < snapshot.heads.len()? || self.done < snapshot.rows.len()? {
+            self.damaged(StoreError::new(
+                StoreErrorKind::Corrupt,
+                "there are rows that belong to no session: an id or its number row is damaged or lost",
+            ));
+        }
+        self.report(1);
+        Ok(())
+    }
+
+    fn damaged(&mut self, error: StoreError) {
+        self.found.damage.push(error);
+    }
+
+    fn report(&mut self, every: u64) {
+        if self.done.is_multiple_of(every) {
+            let now = Progress { done: self.done, total: self.total };
+            let _ = caught(|| (self.progress)(now));
+        }
+    }
+}

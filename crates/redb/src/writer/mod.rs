@@ -1,0 +1,72 @@
+//! Everything that writes: one queue, one thread, one transaction at a time.
+
+mod batch;
+mod deadline;
+mod queue;
+mod thread;
+
+pub(crate) use deadline::Deadlines;
+pub(crate) use queue::{Bounds, Control, Queue};
+pub(crate) use thread::{Writer, start};
+
+use crate::error::closed;
+use durable_session::SessionId;
+use durable_session::store::{Commit, CommitOutcome, DeleteIf, DeleteOutcome, StoreError, StoreErrorKind};
+use tokio::sync::oneshot;
+
+/// A change to one session, waiting to be written.
+pub(crate) struct Request {
+    pub(crate) id: SessionId,
+    pub(crate) change: Change,
+    pub(crate) answer: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+/// What is to be done.
+pub(crate) enum Change {
+    Commit(Commit),
+    Touch(u64),
+    Delete(DeleteIf),
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Done {
+    Committed(CommitOutcome),
+    Touched,
+    Deleted(DeleteOutcome),
+}
+
+impl Change {
+    /// The bytes that it brings, for the bounds of queue and batch.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Commit(commit) => commit.bytes(),
+            Self::Touch(_) | Self::Delete(_) => 0,
+        }
+    }
+}
+
+/// Queues a change, waiting for room if need be, and waits for it to be done.
+///
+/// The change is accepted once it is in the queue; dropping the future before that changes nothing, and after that
+/// stops nothing.
+pub(crate) async fn submit(
+    queue: &Queue,
+    deadlines: &Deadlines,
+    id: &SessionId,
+    change: Change,
+) -> Result<Done, StoreError> {
+    let permit = queue.room(change.bytes(), deadlines).await.map_err(|e| e.in_session(id))?;
+    let (answer, answered) = oneshot::channel();
+    queue.push(Request { id: id.clone(), change, answer }, permit).map_err(|e| e.in_session(id))?;
+    match answered.await {
+        Ok(result) => result.map_err(|e| if e.session().is_none() { e.in_session(id) } else { e }),
+        // The writer answers whatever it takes from the queue; what it never took was not done.
+        Err(_) if queue.ended_orderly() => Err(closed().in_session(id)),
+        Err(_) => Err(StoreError::new(
+            StoreErrorKind::OutcomeUnknown,
+            "the writer thread ended unexpectedly; open the store again",
+        )
+        .in_session(id)),
+    }
+}

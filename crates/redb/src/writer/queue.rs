@@ -1,0 +1,193 @@
+//! The queue between callers and the writer thread.
+
+use super::{Deadlines, Request};
+use crate::OpenError;
+use crate::error::closed;
+use durable_session::store::{StoreError, StoreErrorKind};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How much may wait, and how much one transaction takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) queue_requests: usize,
+    pub(crate) queue_bytes: u64,
+    pub(crate) batch_requests: usize,
+    pub(crate) batch_bytes: u64,
+    pub(crate) deadline: Duration,
+}
+
+/// Work on the store as a whole.
+pub(crate) enum Control {
+    Compact(oneshot::Sender<Result<bool, StoreError>>),
+    Reopen(oneshot::Sender<Result<(), OpenError>>),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// What the writer does next.
+pub(crate) enum Work {
+    Batch(Vec<Request>),
+    Control(Control),
+    /// A reader met failed storage.
+    Recover,
+    /// No handle is left and nothing waits.
+    End,
+}
+
+enum Item {
+    Request(Request, OwnedSemaphorePermit),
+    Control(Control),
+}
+
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    /// Room in units of bytes. A request takes its bytes, but at least its share of the room by number.
+    room: Arc<Semaphore>,
+    capacity: u32,
+    smallest: u32,
+    bounds: Bounds,
+    ended: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    recover: bool,
+    closing: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let capacity = u32::try_from(bounds.queue_bytes.max(1)).unwrap_or(u32::MAX);
+        let requests = u32::try_from(bounds.queue_requests.max(1)).unwrap_or(u32::MAX);
+        Self {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            room: Arc::new(Semaphore::new(capacity as usize)),
+            capacity,
+            smallest: capacity.div_ceil(requests).clamp(1, capacity),
+            bounds,
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for room, in turn, until the deadline.
+    pub(crate) async fn room(
+        &self,
+        bytes: u64,
+        deadlines: &Deadlines,
+    ) -> Result<OwnedSemaphorePermit, StoreError> {
+        let units = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(self.smallest, self.capacity);
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(units) {
+            return Ok(permit);
+        }
+        let mut acquired = pin!(Arc::clone(&self.room).acquire_many_owned(units));
+        let mut late = deadlines.after(self.bounds.deadline);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(permit) = acquired.as_mut().poll(cx) {
+                return Poll::Ready(permit.map_err(|_| closed()));
+            }
+            pin!(&mut late).poll(cx).map(|_| {
+                Err(StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    format!("the write queue stayed full for {} ms", self.bounds.deadline.as_millis()),
+                ))
+            })
+        })
+        .await
+    }
+
+    pub(crate) fn push(&self, request: Request, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+        self.put(Item::Request(request, permit))
+    }
+
+    pub(crate) fn control(&self, control: Control) -> Result<(), StoreError> {
+        self.put(Item::Control(control))
+    }
+
+    fn put(&self, item: Item) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.closing {
+            return Err(closed());
+        }
+        if let Item::Control(Control::Close(_)) = item {
+            state.closing = true;
+            self.room.close();
+        }
+        state.items.push_back(item);
+        drop(state);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Asks the writer to open the database again.
+    pub(crate) fn recover(&self) {
+        self.state().recover = true;
+        self.filled.notify_one();
+    }
+
+    /// No handle is left: the writer ends once it has done what is here.
+    pub(crate) fn end(&self) {
+        self.state().closing = true;
+        self.room.close();
+        self.filled.notify_one();
+    }
+
+    /// How many requests wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.state().items.len()
+    }
+
+    pub(crate) fn set_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn ended_orderly(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Blocks until there is something to do, then takes all that one transaction may hold.
+    pub(crate) fn next(&self) -> Work {
+        let mut state = self.state();
+        loop {
+            if std::mem::take(&mut state.recover) {
+                return Work::Recover;
+            }
+            match state.items.pop_front() {
+                Some(Item::Control(control)) => return Work::Control(control),
+                Some(Item::Request(request, permit)) => {
+                    let mut bytes = request.change.bytes();
+                    let mut batch = vec![request];
+                    let mut permits = vec![permit];
+                    while batch.len() < self.bounds.batch_requests {
+                        let Some(Item::Request(next, _)) = state.items.front() else { break };
+                        bytes = bytes.saturating_add(next.change.bytes());
+                        if bytes > self.bounds.batch_bytes {
+                            break;
+                        }
+                        if let Some(Item::Request(next, permit)) = state.items.pop_front() {
+                            batch.push(next);
+                            permits.push(permit);
+                        }
+                    }
+                    drop(state);
+                    drop(permits);
+                    return Work::Batch(batch);
+                }
+                None if state.closing => return Work::End,
+                None => state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}

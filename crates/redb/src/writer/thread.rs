@@ -1,0 +1,245 @@
+//! The writer thread.
+
+use super::batch::{self, Applied};
+use super::queue::{Control, Queue, Work};
+use super::{Done, Request};
+use crate::OpenError;
+use crate::engine::{Counters, Db, Engine, Slot};
+use crate::error::{Fault, caught, closed};
+use crate::open::{self, Settings, Source};
+use durable_session::env::Random;
+use durable_session::store::{CommitOutcome, StoreError, StoreErrorKind};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long storage that failed is left alone before it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The one owner of all write transactions.
+pub(crate) struct Writer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) source: Source,
+    pub(crate) settings: Settings,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) quick_repair: bool,
+    pub(crate) last_attempt: Option<Instant>,
+}
+
+/// Starts the writer thread.
+pub(crate) fn start(writer: Writer) -> io::Result<()> {
+    std::thread::Builder::new().name("durable-session-writer".into()).spawn(move || writer.run())?;
+    Ok(())
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            match self.queue.next() {
+                Work::Batch(requests) => self.write(requests),
+                Work::Control(Control::Compact(answer)) => {
+                    let _ = answer.send(self.compact());
+                }
+                Work::Control(Control::Reopen(answer)) => {
+                    let _ = answer.send(self.reopen());
+                }
+                Work::Control(Control::Close(answer)) => {
+                    let result = self.close();
+                    self.queue.set_ended();
+                    let _ = answer.send(result);
+                    return;
+                }
+                Work::Recover => {
+                    if self.engine.take_suspicion() {
+                        self.recover("a read met failed storage");
+                    }
+                }
+                Work::End => {
+                    if let Err(error) = self.close() {
+                        tracing::warn!(%error, "the store was not closed cleanly; opening it will take longer");
+                    }
+                    self.queue.set_ended();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, mut requests: Vec<Request>) {
+        self.retry_if_failed();
+        Counters::add(&self.engine.counters.changes, requests.len() as u64);
+        while !requests.is_empty() {
+            match self.apply(&requests) {
+                Applied::Done { answers, written } => {
+                    self.count(&answers, written);
+                    for (request, answer) in requests.into_iter().zip(answers) {
+                        // The caller may have gone; its change stays.
+                        let _ = request.answer.send(answer);
+                    }
+                    return;
+                }
+                Applied::Without { index, error } => {
+                    let _ = requests.remove(index).answer.send(Err(error));
+                }
+                Applied::Failed { error } => {
+                    answer_all(requests, &error);
+                    self.after_failure(&error);
+                    return;
+                }
+                Applied::Broken { fault } => {
+                    let error = self.broken(fault);
+                    answer_all(requests, &error);
+                    self.after_failure(&error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn apply(&self, requests: &[Request]) -> Applied {
+        let slot = self.engine.shared();
+        match slot.db() {
+            Err(error) => Applied::Failed { error },
+            Ok(db) => {
+                let begin = || match *slot {
+                    // A host's storage is out of sight.
+                    Slot::Open(Db::Host(_)) => self.engine.watch.assume_written(),
+                    _ => self.engine.watch.begin(),
+                };
+                batch::apply(db, requests, &*self.random, begin, self.quick_repair)
+            }
+        }
+    }
+
+    fn count(&self, answers: &[Result<Done, StoreError>], written: bool) {
+        let counters = &self.engine.counters;
+        let commits = answers
+            .iter()
+            .filter(|answer| matches!(answer, Ok(Done::Committed(CommitOutcome::Committed(_)))))
+            .count();
+        Counters::add(&counters.commits, commits as u64);
+        Counters::add(&counters.transactions, u64::from(written));
+        counters.largest_batch.fetch_max(answers.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// What callers are told when the commit of a transaction broke off.
+    fn broken(&self, fault: Fault) -> StoreError {
+        let poisoned = matches!(fault, Fault::Redb(redb::Error::TransactionPoisoned));
+        let error = fault.unchanged("committing");
+        if poisoned || !self.engine.watch.may_have_taken_effect() {
+            return error;
+        }
+        StoreError::new(
+            StoreErrorKind::OutcomeUnknown,
+            "the storage failed while the change was being made durable",
+        )
+        .with_source(error)
+    }
+
+    /// redb refuses all work after an I/O error: the database has to be opened again, from the disk.
+    fn after_failure(&mut self, error: &StoreError) {
+        let already_failed = matches!(*self.engine.shared(), Slot::Failed(_) | Slot::Closed);
+        if !already_failed {
+            self.recover(&error.to_string());
+        }
+    }
+
+    fn retry_if_failed(&mut self) {
+        let failed = matches!(*self.engine.shared(), Slot::Failed(_));
+        let due = self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER);
+        if failed && due && matches!(self.source, Source::File(_)) {
+            self.recover("an earlier attempt failed");
+        }
+    }
+
+    fn recover(&mut self, reason: &str) {
+        tracing::warn!(reason, "storage failed; opening the store again from the disk");
+        if !matches!(self.source, Source::File(_)) {
+            put_down(&mut self.engine.exclusive(), Slot::Failed(self.host_must_reopen().into()));
+        } else if let Err(error) = self.reopen() {
+            tracing::error!(%error, "the store stays closed until it can be opened again");
+        }
+    }
+
+    /// Closes the database, opens it again and checks every page; nothing else runs meanwhile.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let Source::File(path) = &self.source else { return Err(self.host_must_reopen()) };
+        self.last_attempt = Some(Instant::now());
+        let mut slot = self.engine.exclusive();
+        put_down(&mut slot, Slot::Closed);
+        match open::again(path, self.settings, &self.engine.watch) {
+            Ok(db) => {
+                *slot = Slot::Open(Db::Own(db));
+                self.engine.take_suspicion();
+                Counters::add(&self.engine.counters.reopened, 1);
+                Ok(())
+            }
+            Err(error) => {
+                let message = format!("storage failed, and opening the store again did, too: {error}");
+                *slot = Slot::Failed(StoreError::new(StoreErrorKind::Unavailable, message));
+                Err(error)
+            }
+        }
+    }
+
+    fn host_must_reopen(&self) -> OpenError {
+        OpenError::HostMustReopen {
+            what: if matches!(self.source, Source::Host) { "database" } else { "storage backend" },
+        }
+    }
+
+    fn compact(&mut self) -> Result<bool, StoreError> {
+        self.retry_if_failed();
+        let mut slot = self.engine.exclusive();
+        let compacted = match &mut *slot {
+            Slot::Failed(error) => return Err(error.clone()),
+            Slot::Closed => return Err(closed()),
+            Slot::Open(Db::Own(db)) => caught(|| db.compact()),
+            Slot::Open(Db::Host(db)) => match Arc::get_mut(db) {
+                Some(db) => caught(|| db.compact()),
+                None => {
+                    return Err(StoreError::new(
+                        StoreErrorKind::Unavailable,
+                        "the host holds the database, too, and compaction needs it alone; compact it there",
+                    ));
+                }
+            },
+        };
+        drop(slot);
+        let fault = match compacted {
+            Ok(Ok(compacted)) => return Ok(compacted),
+            Ok(Err(redb::CompactionError::Storage(error))) => Fault::Redb(error.into()),
+            Ok(Err(other)) => {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, "the file cannot be compacted now")
+                    .with_source(other));
+            }
+            Err(message) => Fault::Panic(message),
+        };
+        let error = fault.unchanged("compacting");
+        self.after_failure(&error);
+        Err(error)
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        let old = std::mem::replace(&mut *self.engine.exclusive(), Slot::Closed);
+        let Slot::Open(Db::Own(db)) = old else { return Ok(()) };
+        caught(|| db.close().map_err(Fault::from))
+            .unwrap_or_else(|message| Err(Fault::Panic(message)))
+            .map_err(|fault| fault.unchanged("closing: all acknowledged changes are stored, but"))
+    }
+}
+
+fn answer_all(requests: Vec<Request>, error: &StoreError) {
+    for request in requests {
+        let _ = request.answer.send(Err(error.clone().in_session(&request.id)));
+    }
+}
+
+/// Replaces what is in the slot, whatever redb does while it closes.
+fn put_down(slot: &mut Slot, with: Slot) {
+    let old = std::mem::replace(slot, with);
+    if let Err(message) = caught(move || drop(old)) {
+        tracing::warn!(message, "redb panicked while the database was closed");
+    }
+}
