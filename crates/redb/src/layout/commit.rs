@@ -48,6 +48,8 @@ impl Draft<'_> {
             }
             _ => return Ok(CommitOutcome::Conflict { current }),
         };
+        // Only rows carry a version: with no message to carry it, the head row does.
+        plan.rewrites |= commit.ops.is_empty();
         for op in &commit.ops {
             if let Some(seq) = self.plan_op(&mut plan, op)? {
                 return Ok(CommitOutcome::NoSuchSeq { seq });

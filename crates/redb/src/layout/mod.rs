@@ -107,9 +107,11 @@ where
         Ok(Some((Found { number, stored: head_row.head, current }, take(&head_row))))
     }
 
-    /// The current head: the head row's, or the last message row's if that is newer.
+    /// The current head. Only messages past the end that the head row tells of were appended since, and the last of
+    /// them carries the head; damage to older ones does not hide it.
     fn derive(&self, id: &SessionId, number: u64, head_row: &HeadRow<'_>) -> Result<Head, Fault> {
-        match self.rows.range((number, 0)..=(number, u64::MAX))?.next_back() {
+        let appended = (number, head_row.head.next_seq)..=(number, u64::MAX);
+        match self.rows.range(appended)?.next_back() {
             Some(entry) => {
                 let (place, row) = entry?;
                 let last = rows::decode_message(id, number, place.value().1, row.value())?;
