@@ -17,6 +17,9 @@ pub enum AppStateError {
         /// The field.
         field: &'static str,
     },
+    /// It is not the JSON that is stored as app state.
+    #[error("the stored app state cannot be read: {0}")]
+    Unreadable(#[from] crate::json::JsonError),
     /// It cannot be written as JSON.
     #[error("the app state cannot be written as JSON: {0}")]
     Encode(#[source] serde_json::Error),
@@ -97,12 +100,6 @@ pub enum Error {
         session: SessionId,
         /// The message that has the id.
         seq: u64,
-    },
-    /// Some messages of the batch are stored already and some are not (clause C7); nothing was changed.
-    #[error("session {session}: some messages of this batch are stored already and others are not")]
-    PartlyKnown {
-        /// The session.
-        session: SessionId,
     },
     /// There is no message at this seq; nothing was changed.
     #[error("session {session}: there is no message at seq {seq}")]

@@ -25,10 +25,6 @@ type Inner<T> = std::sync::Mutex<T>;
 pub(crate) struct Mutex<T>(Inner<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Inner::new(value))
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -1,0 +1,193 @@
+//! What can be set on a [`ChatSessions`](crate::ChatSessions).
+
+use crate::Message;
+use crate::error::{AppStateError, LimitKind};
+use crate::store::{StoreLimits, TailBounds};
+use bytestring::ByteString;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest sessions that are served (clause C9). Exceeding one is [`Error::TooLarge`](crate::Error::TooLarge) and
+/// changes nothing. A store with smaller limits of its own narrows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message's JSON. Default: 1 MiB.
+    pub message_bytes: u64,
+    /// Bytes of the app state's JSON. Default: 1 MiB.
+    pub app_bytes: u64,
+    /// Messages in one session. Default: 1,000,000.
+    pub session_messages: u64,
+    /// Bytes of all messages of one session. Default: 1 GiB.
+    pub session_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1 << 20,
+            app_bytes: 1 << 20,
+            session_messages: 1_000_000,
+            session_bytes: 1 << 30,
+        }
+    }
+}
+
+/// The tail of a session that stays in memory, within which message ids make retries idempotent (clauses C7, C9): the
+/// longest run of last messages within both bounds, at least one.
+///
+/// All services over one store should use the same window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// At most so many messages. Default: 64.
+    pub messages: usize,
+    /// At most so many bytes of messages. Default: 256 KiB.
+    pub bytes: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { messages: 64, bytes: 256 << 10 }
+    }
+}
+
+impl From<Window> for TailBounds {
+    fn from(window: Window) -> Self {
+        Self { max_messages: window.messages.max(1), max_bytes: window.bytes }
+    }
+}
+
+/// How much stays in memory (clause C9). What is dropped from memory is read again when it is next used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of all live sessions together. Default: 256 MiB.
+    pub bytes: u64,
+    /// A session unused for so long makes room at the next occasion. Default: 10 minutes.
+    pub idle: Duration,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { bytes: 256 << 20, idle: Duration::from_secs(600) }
+    }
+}
+
+/// When unused sessions expire, and how often their use is written down (clause C10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    ttl: Option<Duration>,
+    touch_interval: Duration,
+}
+
+/// A time to live shorter than two touch intervals: a session could expire although it is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the time to live ({ttl:?}) must be at least two touch intervals ({touch_interval:?})")]
+pub struct InvalidExpiry {
+    /// The time to live that was given.
+    pub ttl: Duration,
+    /// The touch interval that was given.
+    pub touch_interval: Duration,
+}
+
+impl Expiry {
+    /// Sessions never expire; use by reading is written down at most once per `touch_interval`.
+    pub const fn never(touch_interval: Duration) -> Self {
+        Self { ttl: None, touch_interval }
+    }
+
+    /// A sweep deletes sessions that were not used for `ttl`. Use by reading is written down at most once per
+    /// `touch_interval`.
+    ///
+    /// # Errors
+    /// [`InvalidExpiry`] if `ttl` is less than two touch intervals.
+    pub fn after(ttl: Duration, touch_interval: Duration) -> Result<Self, InvalidExpiry> {
+        if ttl < touch_interval.saturating_mul(2) {
+            return Err(InvalidExpiry { ttl, touch_interval });
+        }
+        Ok(Self { ttl: Some(ttl), touch_interval })
+    }
+
+    pub(crate) fn ttl_ms(&self) -> Option<u64> {
+        self.ttl.map(ms)
+    }
+
+    pub(crate) fn touch_ms(&self) -> u64 {
+        ms(self.touch_interval)
+    }
+}
+
+impl Default for Expiry {
+    /// Never, with a touch interval of five minutes.
+    fn default() -> Self {
+        Self::never(Duration::from_secs(300))
+    }
+}
+
+pub(crate) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Everything that was set, as the engine uses it.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) greeting: Vec<Message>,
+    /// The default app state as JSON, or why the type cannot be one.
+    pub(crate) initial_app: Result<ByteString, Arc<AppStateError>>,
+    pub(crate) limits: Limits,
+    pub(crate) store_limits: StoreLimits,
+    pub(crate) window: TailBounds,
+    pub(crate) memory: Memory,
+    pub(crate) expiry: Expiry,
+    /// How often a call is tried when other writers come first.
+    pub(crate) attempts: u32,
+}
+
+impl Config {
+    /// Checks one message's size.
+    pub(crate) fn check_message(&self, message: &Message) -> Result<(), OverLimit> {
+        over(LimitKind::MessageBytes, message.bytes() as u64, self.limits.message_bytes)
+    }
+
+    /// Checks the app state's size.
+    pub(crate) fn check_app(&self, app: &str) -> Result<(), OverLimit> {
+        over(LimitKind::AppBytes, app.len() as u64, self.limits.app_bytes)
+    }
+
+    /// Checks what a session would become.
+    pub(crate) fn check_session(&self, messages: u64, bytes: u64) -> Result<(), OverLimit> {
+        over(LimitKind::SessionMessages, messages, self.limits.session_messages)?;
+        over(LimitKind::SessionBytes, bytes, self.limits.session_bytes)
+    }
+}
+
+/// A limit exceeded, before it is known for which session.
+#[derive(Debug)]
+pub(crate) struct OverLimit {
+    pub(crate) limit: LimitKind,
+    pub(crate) is: u64,
+    pub(crate) max: u64,
+}
+
+pub(crate) fn over(limit: LimitKind, is: u64, max: u64) -> Result<(), OverLimit> {
+    if is > max { Err(OverLimit { limit, is, max }) } else { Ok(()) }
+}
+
+/// Calls gather into one commit up to so many operations and bytes; one call alone may have more.
+const GATHER_OPS: usize = 1024;
+const GATHER_BYTES: u64 = 1 << 20;
+
+impl Config {
+    /// What the first change of a session writes besides itself: operations and bytes.
+    pub(crate) fn prelude(&self) -> (usize, u64) {
+        let greeting: u64 = self.greeting.iter().map(|m| m.bytes() as u64).sum();
+        (self.greeting.len() + 1, greeting + self.app_or_empty().len() as u64)
+    }
+
+    /// How far calls may gather into one commit.
+    pub(crate) fn batch_bounds(&self) -> (usize, u64) {
+        let (ops, bytes) = self.prelude();
+        (
+            GATHER_OPS.min(self.store_limits.max_commit_ops.saturating_sub(ops)),
+            GATHER_BYTES.min(self.store_limits.max_commit_bytes.saturating_sub(bytes)),
+        )
+    }
+}

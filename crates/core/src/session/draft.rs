@@ -1,0 +1,236 @@
+//! What a turn works on: a copy of the session that reads its own writes.
+
+use super::plan::{Added, Halt, Planned, Planner, StoredMessage};
+use super::view::{Change, View};
+use crate::Message;
+use crate::app::{self, AppState};
+use crate::error::Error;
+use crate::json::JsonObject;
+use crate::store::Version;
+use bytestring::ByteString;
+use std::fmt;
+
+/// The session as one `turn` changes it: messages and app state together, made in one commit or not at all.
+///
+/// It works on a copy. Dropping it, an error or a panic changes nothing (clause C5). It reads its own writes.
+pub struct Draft<'a, A> {
+    planner: Planner<'a>,
+    view: View,
+    changes: Vec<Change>,
+    /// The app state as it was decoded, and as the closure has it now.
+    app: Option<(JsonObject, A)>,
+    deeper: bool,
+}
+
+impl<'a, A: AppState> Draft<'a, A> {
+    pub(crate) fn new(planner: Planner<'a>, view: View) -> Self {
+        Self { planner, view, changes: Vec::new(), app: None, deeper: false }
+    }
+
+    /// The changes made, and the state they lead to.
+    pub(crate) fn finish(mut self) -> Result<(Vec<Change>, View), Halt> {
+        if self.deeper {
+            return Err(Halt::Deeper);
+        }
+        self.write_back()?;
+        Ok((self.changes, self.view))
+    }
+
+    pub(crate) fn wants_deeper(&self) -> bool {
+        self.deeper
+    }
+
+    /// Adds a message at the end, or finds it if its `id` is known (clause C7).
+    ///
+    /// # Errors
+    /// [`Error::IdReused`], [`Error::TooLarge`].
+    pub fn add_message(&mut self, message: Message) -> Result<Added, Error> {
+        let planned = self.planner.add(&self.view, std::slice::from_ref(&message));
+        let added = self.make(planned)?;
+        added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
+    }
+
+    /// The app state, read from what is stored on first use.
+    ///
+    /// # Errors
+    /// [`Error::AppState`] if what is stored does not fit `A`.
+    pub fn app(&mut self) -> Result<&A, Error> {
+        self.app_mut().map(|app| &*app)
+    }
+
+    /// The app state, to change. Only what is changed is written back; fields that `A` does not know stay (clause C6).
+    ///
+    /// # Errors
+    /// [`Error::AppState`] if what is stored does not fit `A`.
+    pub fn app_mut(&mut self) -> Result<&mut A, Error> {
+        let decoded = match self.app.take() {
+            Some(decoded) => decoded,
+            None => {
+                let error = |e| Error::app(self.planner.id, e);
+                let app: A = app::decode(&self.view.app).map_err(error)?;
+                (app::encode(&app).map_err(error)?, app)
+            }
+        };
+        Ok(&mut self.app.insert(decoded).1)
+    }
+
+    /// The app state as the JSON object that is stored, with this draft's changes.
+    ///
+    /// # Errors
+    /// [`Error::AppState`] if the typed app state cannot be written as one.
+    pub fn app_json(&mut self) -> Result<JsonObject, Error> {
+        self.write_back()?;
+        self.stored_app()
+    }
+
+    /// Sets the app state as a JSON object, kept as it is. It must fit `A`.
+    ///
+    /// # Errors
+    /// [`Error::AppState`] if it does not fit `A` or uses a reserved name; [`Error::TooLarge`].
+    pub fn set_app_json(&mut self, object: &JsonObject) -> Result<(), Error> {
+        let error = |e| Error::app(self.planner.id, e);
+        app::check(object).map_err(error)?;
+        let text = ByteString::from(object.to_string());
+        app::decode::<A>(&text).map_err(error)?;
+        self.app = None;
+        let planned = self.planner.set_app(&self.view, text);
+        self.make(planned)
+    }
+
+    /// Gives the message at `seq` another content.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`] (for a message before the window only once the turn is committed), [`Error::TooLarge`].
+    pub fn replace(&mut self, seq: u64, message: &Message) -> Result<(), Error> {
+        let planned = self.planner.replace(&self.view, seq, message);
+        self.make(planned)
+    }
+
+    /// Takes the last message away and returns it; `None` if there is none.
+    ///
+    /// # Errors
+    /// None of its own: the turn goes on as long as it passes errors up.
+    pub fn pop(&mut self) -> Result<Option<StoredMessage>, Error> {
+        let planned = self.planner.pop(&self.view);
+        self.make(planned)
+    }
+
+    /// Removes the message at `seq`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`], if that is known in memory; removing an older seq without a message does nothing.
+    pub fn remove(&mut self, seq: u64) -> Result<(), Error> {
+        let planned = self.planner.remove(&self.view, seq);
+        self.make(planned)
+    }
+
+    /// Removes all messages after `seq`; 0 removes all.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`] if no message ever had that seq.
+    pub fn rewind_to(&mut self, seq: u64) -> Result<(), Error> {
+        let planned = self.planner.rewind_to(&self.view, seq);
+        self.make(planned)
+    }
+
+    /// Removes all messages before `seq`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`] if `seq` is beyond the next message's.
+    pub fn forget_before(&mut self, seq: u64) -> Result<(), Error> {
+        let planned = self.planner.forget_before(&self.view, seq);
+        self.make(planned)
+    }
+
+    /// Puts another list in the place of all messages. They get new seqs.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn replace_all(&mut self, messages: &[Message]) -> Result<(), Error> {
+        let planned = self.planner.replace_all(&self.view, messages);
+        self.make(planned)
+    }
+
+    /// Goes back to the initial state: the greeting and the default app state.
+    ///
+    /// # Errors
+    /// [`Error::AppState`] if the default app state is not an object.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        self.app = None;
+        let planned = self.planner.reset(&self.view);
+        self.make(planned)
+    }
+
+    /// The last messages, oldest first: those in the window, with this draft's changes.
+    pub fn tail(&self) -> impl DoubleEndedIterator<Item = (u64, &Message)> + ExactSizeIterator {
+        self.view.messages()
+    }
+
+    /// How many messages the session has, with this draft's changes. After a removal of messages older than the window
+    /// it is an upper bound.
+    pub fn message_count(&self) -> u64 {
+        self.view.head.messages
+    }
+
+    /// The seq that the next added message gets.
+    pub fn next_seq(&self) -> u64 {
+        self.view.head.next_seq
+    }
+
+    /// Whether the session is stored already.
+    pub fn exists(&self) -> bool {
+        self.view.exists
+    }
+
+    /// The last durable version below this draft; `None` if the session does not exist yet. Others' changes may be on
+    /// their way on top of it; to act on one version only, use `turn_if`.
+    pub fn version(&self) -> Option<Version> {
+        self.view.version()
+    }
+
+    /// Does what was planned.
+    fn make<T>(&mut self, planned: Planned<T>) -> Result<T, Error> {
+        match planned {
+            Ok((value, changes)) => {
+                for change in &changes {
+                    self.view.apply(change, self.planner.config.window);
+                }
+                self.changes.extend(changes);
+                Ok(value)
+            }
+            Err(Halt::Refused(e)) => Err(e),
+            Err(Halt::Deeper) => {
+                // The turn is run again on a deeper window, whatever it makes of this error.
+                self.deeper = true;
+                Err(Error::rejected("this turn needs more of the session and is run again"))
+            }
+        }
+    }
+
+    fn stored_app(&self) -> Result<JsonObject, Error> {
+        JsonObject::parse_stored(&self.view.app).map_err(|e| Error::app(self.planner.id, e.into()))
+    }
+
+    /// Writes what changed in the typed app state into the stored one.
+    fn write_back(&mut self) -> Result<(), Error> {
+        let Some((before, app)) = &mut self.app else { return Ok(()) };
+        let after = app::encode(app).map_err(|e| Error::app(self.planner.id, e))?;
+        let before = std::mem::replace(before, after.clone());
+        if let Some(merged) = app::merge(&self.stored_app()?, &before, &after) {
+            let planned = self.planner.set_app(&self.view, merged.to_string().into());
+            self.make(planned)?;
+        }
+        Ok(())
+    }
+}
+
+impl<A> fmt::Debug for Draft<'_, A> {
+    /// No contents: they are the users' own words and stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("session", self.planner.id)
+            .field("head", &self.view.head)
+            .field("changes", &self.changes.len())
+            .finish_non_exhaustive()
+    }
+}

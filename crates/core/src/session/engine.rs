@@ -1,0 +1,289 @@
+//! The commit engine: how a call gets from a plan to a durable commit (clauses C3–C5).
+//!
+//! A call is planned on the newest state there is (durable, in flight or queued), staged as changes, and waits for the
+//! commit that carries them. If that commit did not happen for reasons that are not the call's own, the call is planned
+//! again on the state that is stored by then.
+
+use super::batch::{Outcome, Ticket, Work};
+use super::claim::Claim;
+use super::hub::Hub;
+use super::plan::{Halt, Planned, Planner};
+use super::slot::{Admission, Slot, State};
+use super::view::{Change, View};
+use crate::error::Error;
+use crate::store::{DeleteIf, DeleteOutcome, TailBounds, Version};
+use crate::sync::Arc;
+
+/// One session of one hub: what every handle works through.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) slot: Arc<Slot>,
+}
+
+/// What a call waits for next.
+enum Step<T> {
+    /// Nothing: the answer stands on durable state only.
+    Finished(T),
+    /// Something that must be done before it can be planned.
+    Wait { claim: Claim, load: bool },
+    /// The commit that carries its changes, or the one that its answer stands on.
+    Staged { value: T, claim: Claim, own: Option<Vec<u64>> },
+    /// What it was planned on has changed.
+    Stale,
+}
+
+/// The tries that a call has left.
+struct Attempts(u32);
+
+impl Engine {
+    pub(crate) fn planner(&self) -> Planner<'_> {
+        Planner { config: &self.hub.config, id: &self.slot.id }
+    }
+
+    /// The last durable state seen, loaded if there is none in memory.
+    pub(crate) async fn view(&self) -> Result<Arc<View>, Error> {
+        loop {
+            self.check_open()?;
+            let (claim, load) = {
+                let mut state = self.slot.lock();
+                if let Some(published) = &state.published {
+                    return Ok(Arc::clone(published));
+                }
+                match state.admit(self.hub.config.window) {
+                    Admission::Wait { ticket, load } => (self.claim(ticket), load),
+                    Admission::Open => continue,
+                }
+            };
+            waited(claim.await, load)?;
+        }
+    }
+
+    /// Makes the changes that `plan` decides on; it runs under the slot's lock and must be short and our own.
+    pub(crate) async fn apply<T>(
+        &self,
+        mut plan: impl FnMut(Planner<'_>, &View) -> Planned<T>,
+    ) -> Result<T, Error> {
+        let mut attempts = Attempts(self.hub.config.attempts);
+        loop {
+            let step = self.plan_in_place(&mut plan)?;
+            if let Some(value) = self.follow(step, &mut attempts).await? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Makes the changes that `plan` decides on, working on a copy and outside every lock: it may be the user's code.
+    ///
+    /// With `expected`, only if the session has that version (`None`: does not exist) at the commit.
+    pub(crate) async fn apply_on_copy<T>(
+        &self,
+        expected: Option<Option<Version>>,
+        mut plan: impl FnMut(View) -> Result<(T, Vec<Change>, View), Halt>,
+    ) -> Result<T, Error> {
+        let mut attempts = Attempts(self.hub.config.attempts);
+        let mut depth = self.hub.config.window;
+        loop {
+            let (view, serial) = match self.copy(expected)? {
+                Ok(copied) => copied,
+                Err(step) => {
+                    self.follow::<()>(step, &mut attempts).await?;
+                    continue;
+                }
+            };
+            let step = match plan(view) {
+                Ok((value, changes, after)) => self.stage_copy(serial, value, changes, after)?,
+                Err(Halt::Refused(e)) => return Err(e),
+                Err(Halt::Deeper) => {
+                    depth.max_messages = depth.max_messages.saturating_mul(2);
+                    depth.max_bytes = depth.max_bytes.saturating_mul(2).max(1);
+                    self.deepen(depth)
+                }
+            };
+            if let Some(value) = self.follow(step, &mut attempts).await? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Deletes the session under a condition, after everything staged before.
+    pub(crate) async fn delete(&self, condition: DeleteIf) -> Result<DeleteOutcome, Error> {
+        loop {
+            self.check_open()?;
+            let claim = {
+                let mut state = self.slot.lock();
+                let ticket = state.enqueue(Work::Delete(condition));
+                self.claim(ticket)
+            };
+            match claim.await {
+                Outcome::Deleted(outcome) => return Ok(outcome),
+                Outcome::Failed(e) => return Err(e.into()),
+                Outcome::Done | Outcome::Retry | Outcome::Conflict | Outcome::NoSuchSeq(_) => {}
+            }
+        }
+    }
+
+    /// Waits until nothing is with the store or queued.
+    pub(crate) async fn drain(&self) {
+        loop {
+            let claim = self.slot.lock().last_ticket().map(|ticket| self.claim(ticket));
+            match claim {
+                Some(claim) => claim.await,
+                None => return,
+            };
+        }
+    }
+
+    /// Forgets what is in memory, once nothing is pending, because the store was seen to have something newer.
+    pub(crate) async fn refresh(&self, stale: &Arc<View>) {
+        self.drain().await;
+        let mut state = self.slot.lock();
+        if state.published.as_ref().is_some_and(|published| Arc::ptr_eq(published, stale)) {
+            state.evict();
+        }
+    }
+
+    fn plan_in_place<T>(
+        &self,
+        plan: &mut impl FnMut(Planner<'_>, &View) -> Planned<T>,
+    ) -> Result<Step<T>, Error> {
+        self.check_open()?;
+        let window = self.hub.config.window;
+        let mut state = self.slot.lock();
+        if let Admission::Wait { ticket, load } = state.admit(window) {
+            return Ok(Step::Wait { claim: self.claim(ticket), load });
+        }
+        state.tag();
+        let Some(view) = state.top(window) else { return Ok(Step::Stale) };
+        match plan(self.planner(), view) {
+            Ok((value, changes)) => self.stage(&mut state, value, changes, None),
+            Err(Halt::Refused(e)) => Err(e),
+            // What is staged in place leaves the window whole, or is sealed.
+            Err(Halt::Deeper) => {
+                let TailBounds { max_messages, max_bytes } = window;
+                let deeper = TailBounds { max_messages: max_messages * 2, max_bytes: max_bytes * 2 };
+                Ok(self.deepen_in(&mut state, deeper))
+            }
+        }
+    }
+
+    /// A copy of the newest state, or what to wait for first.
+    #[allow(clippy::type_complexity)]
+    fn copy(&self, expected: Option<Option<Version>>) -> Result<Result<(View, u64), Step<()>>, Error> {
+        self.check_open()?;
+        let window = self.hub.config.window;
+        let mut state = self.slot.lock();
+        if let Admission::Wait { ticket, load } = state.admit(window) {
+            return Ok(Err(Step::Wait { claim: self.claim(ticket), load }));
+        }
+        if let Some(expected) = expected {
+            // A version is known only when nothing is pending on top of it.
+            if let Some(ticket) = state.last_ticket() {
+                return Ok(Err(Step::Wait { claim: self.claim(ticket), load: false }));
+            }
+            let current = state.published.as_ref().and_then(|view| view.version());
+            if current != expected {
+                return Err(Error::VersionChanged { session: self.slot.id.clone(), current });
+            }
+        }
+        let serial = state.serial;
+        Ok(match state.top(window) {
+            Some(view) => Ok((view.clone(), serial)),
+            None => Err(Step::Stale),
+        })
+    }
+
+    fn stage_copy<T>(
+        &self,
+        serial: u64,
+        value: T,
+        changes: Vec<Change>,
+        after: View,
+    ) -> Result<Step<T>, Error> {
+        self.check_open()?;
+        let mut state = self.slot.lock();
+        if state.serial != serial || state.published.is_none() {
+            return Ok(Step::Stale);
+        }
+        self.stage(&mut state, value, changes, Some(after))
+    }
+
+    fn stage<T>(
+        &self,
+        state: &mut State,
+        value: T,
+        changes: Vec<Change>,
+        after: Option<View>,
+    ) -> Result<Step<T>, Error> {
+        if changes.is_empty() {
+            return Ok(match state.last_ticket() {
+                // It may stand on what is not durable yet.
+                Some(ticket) => Step::Staged { value, claim: self.claim(ticket), own: None },
+                None => Step::Finished(value),
+            });
+        }
+        self.planner().check_commit(&changes)?;
+        self.planner().initial_app()?;
+        let replaced = changes.iter().filter_map(|change| match change {
+            Change::Replace { seq, .. } => Some(*seq),
+            _ => None,
+        });
+        let own = Some(replaced.collect());
+        let ticket = state.stage(&self.hub.config, changes, after);
+        Ok(Step::Staged { value, claim: self.claim(ticket), own })
+    }
+
+    fn deepen<T>(&self, depth: TailBounds) -> Step<T> {
+        self.deepen_in(&mut self.slot.lock(), depth)
+    }
+
+    /// Loads more of the tail, once nothing is pending.
+    fn deepen_in<T>(&self, state: &mut State, depth: TailBounds) -> Step<T> {
+        match state.last_ticket() {
+            Some(ticket) => Step::Wait { claim: self.claim(ticket), load: false },
+            None => Step::Wait { claim: self.claim(state.enqueue(Work::Load(depth))), load: true },
+        }
+    }
+
+    /// Waits for a step; `None` says to try again.
+    async fn follow<T>(&self, step: Step<T>, attempts: &mut Attempts) -> Result<Option<T>, Error> {
+        match step {
+            Step::Finished(value) => Ok(Some(value)),
+            Step::Stale => Ok(None),
+            Step::Wait { claim, load } => waited(claim.await, load).map(|()| None),
+            Step::Staged { value, claim, own } => match (claim.await, own) {
+                (Outcome::Done, _) => Ok(Some(value)),
+                (Outcome::Failed(e), Some(_)) => Err(e.into()),
+                (Outcome::NoSuchSeq(seq), Some(own)) if own.contains(&seq) => {
+                    Err(self.planner().no_such(seq))
+                }
+                (Outcome::Conflict, _) => attempts.spend(&self.slot).map(|()| None),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// Call with the slot's lock held: a batch nobody waits for may be dropped.
+    fn claim(&self, ticket: Arc<Ticket>) -> Claim {
+        Claim::new(&self.hub, &self.slot, ticket)
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.hub.is_closed() { Err(Error::Closed { session: self.slot.id.clone() }) } else { Ok(()) }
+    }
+}
+
+/// A wait for somebody else's work: only a failed load is our failure, too (clause C8).
+fn waited(outcome: Outcome, load: bool) -> Result<(), Error> {
+    match outcome {
+        Outcome::Failed(e) if load => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Attempts {
+    fn spend(&mut self, slot: &Slot) -> Result<(), Error> {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 { Err(Error::Contended { session: slot.id.clone() }) } else { Ok(()) }
+    }
+}

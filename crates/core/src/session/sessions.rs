@@ -1,0 +1,213 @@
+//! The namespace of chat sessions, and how it is built.
+
+use super::chat::ChatSession;
+use super::config::{Config, Expiry, Limits, Memory, Window};
+use super::engine::Engine;
+use super::expiry::{self, SweepReport};
+use super::hub::Hub;
+use super::stats::Stats;
+use crate::app::{self, AppState};
+use crate::env::{Clock, Random, RandomError};
+use crate::error::Error;
+use crate::store::{SessionList, SessionStore, StoreError};
+use crate::sync::Arc;
+use crate::{JsonObject, Message, SessionId};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// All chat sessions of one store: one live instance per id (what `idFromName` is on Cloudflare).
+///
+/// `A` is the app's own state; by default any JSON object. Cheap to clone. One process should have one of these per
+/// store; several, also in several processes where the store allows it, lose nothing but work against each other.
+pub struct ChatSessions<A = JsonObject> {
+    hub: Arc<Hub>,
+    app: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for ChatSessions<A> {
+    fn clone(&self) -> Self {
+        Self { hub: Arc::clone(&self.hub), app: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for ChatSessions<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatSessions").field("stats", &self.hub.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<A: AppState> ChatSessions<A> {
+    /// Begins to set up the sessions of `store`, with the system's clock and randomness.
+    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+    pub fn builder(store: impl SessionStore + 'static) -> ChatSessionsBuilder<A> {
+        Self::builder_with(store, crate::env::SystemClock, crate::env::SystemRandom)
+    }
+
+    /// Begins to set up the sessions of `store`, with this clock and randomness.
+    pub fn builder_with(
+        store: impl SessionStore + 'static,
+        clock: impl Clock + 'static,
+        random: impl Random + 'static,
+    ) -> ChatSessionsBuilder<A> {
+        ChatSessionsBuilder {
+            store: Arc::new(store),
+            clock: Arc::new(clock),
+            random: Arc::new(random),
+            greeting: Vec::new(),
+            limits: Limits::default(),
+            window: Window::default(),
+            memory: Memory::default(),
+            expiry: Expiry::default(),
+            attempts: 32,
+            app: PhantomData,
+        }
+    }
+
+    /// A handle to the session `id`. Costs nothing and stores nothing: a session is loaded on first use and written with
+    /// its first change (clause C8).
+    pub fn session(&self, id: SessionId) -> ChatSession<A> {
+        ChatSession::new(Engine { slot: self.hub.slot(id), hub: Arc::clone(&self.hub) })
+    }
+
+    /// A fresh session id, from this hub's clock and randomness.
+    ///
+    /// # Errors
+    /// [`RandomError`] when there is no randomness to be had.
+    pub fn generate_id(&self) -> Result<SessionId, RandomError> {
+        SessionId::generate_with(&*self.hub.clock, &*self.hub.random)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn SessionStore> {
+        &self.hub.store
+    }
+
+    /// The time on this hub's clock, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.hub.clock.now_ms()
+    }
+
+    /// Writes down the uses that are only in memory, drops idle sessions from memory, then deletes every session of
+    /// `list` that was not used for the time to live (clause C10). A session used meanwhile stays.
+    ///
+    /// `list` is the store itself, if it can list. Call this every now and then; there is no timer.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the listing fails. What fails for one session is in the report.
+    pub async fn sweep(&self, list: &dyn SessionList) -> Result<SweepReport, StoreError> {
+        expiry::sweep(&self.hub, list).await
+    }
+
+    /// What was done so far, and what is live.
+    pub fn stats(&self) -> Stats {
+        self.hub.stats()
+    }
+
+    /// Finishes everything accepted, writes down uses that are only in memory, and refuses calls from then on with
+    /// [`Error::Closed`]. Closing the store is its owner's business, after this.
+    ///
+    /// # Errors
+    /// The first touch that could not be written. All accepted changes were finished all the same.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.hub.close();
+        for slot in self.hub.slots() {
+            Engine { hub: Arc::clone(&self.hub), slot }.drain().await;
+        }
+        let mut report = SweepReport::default();
+        expiry::flush_touches(&self.hub, &mut report).await;
+        match report.failed.into_iter().next() {
+            Some((_, e)) => Err(e),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets up a [`ChatSessions`].
+pub struct ChatSessionsBuilder<A = JsonObject> {
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    greeting: Vec<Message>,
+    limits: Limits,
+    window: Window,
+    memory: Memory,
+    expiry: Expiry,
+    attempts: u32,
+    app: PhantomData<fn() -> A>,
+}
+
+impl<A> fmt::Debug for ChatSessionsBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatSessionsBuilder")
+            .field("limits", &self.limits)
+            .field("window", &self.window)
+            .field("memory", &self.memory)
+            .field("expiry", &self.expiry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: AppState> ChatSessionsBuilder<A> {
+    /// Adds a message that new sessions begin with.
+    pub fn greeting(mut self, message: Message) -> Self {
+        self.greeting.push(message);
+        self
+    }
+
+    /// The largest sessions to serve.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The tail that stays in memory and makes retries idempotent.
+    pub fn window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// How much stays in memory.
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// When sessions expire.
+    pub fn expiry(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
+    }
+
+    /// How often a call is tried while other writers come first, before it is [`Error::Contended`]. Default: 32.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Builds it. Nothing is read or written yet.
+    ///
+    /// A default app state that is not a JSON object, or has a reserved field, is refused by every change of a session.
+    pub fn build(self) -> ChatSessions<A> {
+        let store_limits = self.store.limits();
+        let limits = Limits {
+            message_bytes: self.limits.message_bytes.min(store_limits.max_body_bytes),
+            app_bytes: self.limits.app_bytes.min(store_limits.max_app_bytes),
+            ..self.limits
+        };
+        let initial_app = app::encode(&A::default()).map(|app| app.to_string().into()).map_err(Arc::new);
+        let config = Config {
+            greeting: self.greeting,
+            initial_app,
+            limits,
+            store_limits,
+            window: self.window.into(),
+            memory: self.memory,
+            expiry: self.expiry,
+            attempts: self.attempts,
+        };
+        ChatSessions {
+            hub: Arc::new(Hub::new(self.store, config, self.clock, self.random)),
+            app: PhantomData,
+        }
+    }
+}
