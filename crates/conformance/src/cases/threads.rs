@@ -9,6 +9,7 @@ use durable_session::SessionId;
 use durable_session::store::{CommitOutcome, DeleteIf, DeleteOutcome, SessionStore, Version};
 use futures_executor::block_on;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// Appends on top of whatever is there, until it succeeds.
@@ -74,12 +75,23 @@ pub(crate) async fn writers_in_threads_lose_nothing(t: &mut Fixture) -> Checked 
     Ok(())
 }
 
+/// Says that the writer has ended, however it ended.
+struct Ended(Arc<AtomicBool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 pub(crate) async fn readers_in_threads_see_whole_commits(t: &mut Fixture) -> Checked {
     const COMMITS: u64 = 60;
     let id = session()?;
     let version = t.create(&id, vec![append("00"), append("00"), set_app("00")]).await?.version;
-    let (store, written) = (t.store(), id.clone());
+    let ended = Arc::new(AtomicBool::new(false));
+    let (store, written, end) = (t.store(), id.clone(), Ended(ended.clone()));
     let mut threads: Vec<Box<dyn FnOnce() -> Checked + Send>> = vec![Box::new(move || {
+        let _end = end;
         let mut version = version;
         for n in 1..=COMMITS {
             let text = format!("{n:02}");
@@ -94,37 +106,40 @@ pub(crate) async fn readers_in_threads_see_whole_commits(t: &mut Fixture) -> Che
         Ok(())
     })];
     for _ in 0..2 {
-        let (store, id) = (t.store(), id.clone());
+        let (store, id, ended) = (t.store(), id.clone(), ended.clone());
         threads.push(Box::new(move || {
             let mut seen = 0;
-            while seen < COMMITS {
-                let (Some(loaded), Some(page)) =
-                    (block_on(store.load(&id, EVERYTHING))?, block_on(store.read(&id, range(1, u64::MAX)))?)
-                else {
-                    return Err(Failure::new("a session vanished while it was written"));
-                };
-                let commits = loaded.head.messages / 2 - 1;
-                ensure!(commits >= seen, "a reader saw the session go back");
-                seen = commits;
-                let text = body(&format!("{commits:02}"));
-                ensure_eq!(loaded.app, text, "the app state in a load of {commits} commits");
-                ensure_eq!(
-                    loaded.tail.len() as u64,
-                    loaded.head.messages,
-                    "messages of a load and of its head"
-                );
-                ensure_eq!(
-                    loaded.tail.last().map(|row| &row.body),
-                    Some(&text),
-                    "the last message of a load"
-                );
-                ensure_eq!(page.rows.len() as u64, page.head.messages, "messages of a page and of its head");
-                ensure!(page.rows.len() % 2 == 0, "a page shows half a commit");
+            loop {
+                let last = ended.load(Ordering::Acquire);
+                seen = block_on(see_whole_commits(&*store, &id, seen))?;
+                if last {
+                    return Ok(());
+                }
             }
-            Ok(())
         }));
     }
-    run(threads)
+    run(threads)?;
+    let seen = see_whole_commits(&*t.store(), &id, 0).await?;
+    ensure_eq!(seen, COMMITS, "the commits that are there in the end");
+    Ok(())
+}
+
+/// How many commits a load sees, which must be whole and no fewer than were seen before.
+async fn see_whole_commits(store: &dyn SessionStore, id: &SessionId, before: u64) -> Checked<u64> {
+    let (Some(loaded), Some(page)) =
+        (store.load(id, EVERYTHING).await?, store.read(id, range(1, u64::MAX)).await?)
+    else {
+        return Err(Failure::new("a session vanished while it was written"));
+    };
+    let commits = (loaded.head.messages / 2).saturating_sub(1);
+    ensure!(commits >= before, "a reader saw the session go back");
+    let text = body(&format!("{commits:02}"));
+    ensure_eq!(loaded.app, text, "the app state in a load of {commits} commits");
+    ensure_eq!(loaded.tail.len() as u64, loaded.head.messages, "messages of a load and of its head");
+    ensure_eq!(loaded.tail.last().map(|row| &row.body), Some(&text), "the last message of a load");
+    ensure_eq!(page.rows.len() as u64, page.head.messages, "messages of a page and of its head");
+    ensure!(page.rows.len() % 2 == 0, "a page shows half a commit");
+    Ok(commits)
 }
 
 pub(crate) async fn sessions_in_threads_do_not_mix(t: &mut Fixture) -> Checked {
