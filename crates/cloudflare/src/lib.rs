@@ -10,7 +10,6 @@ mod env;
 mod schema;
 mod sql;
 mod store;
-mod takeover;
 
 pub use env::{WorkerClock, WorkerRandom};
 pub use store::DurableObjectStore;
