@@ -3,7 +3,8 @@
 use crate::backend::Watch;
 use crate::engine::{Db, Engine};
 use crate::error::OpenError;
-use crate::open::{self, Settings, Source};
+use crate::layout::meta::Create;
+use crate::open::{self, Settings, Source, Storage};
 use crate::readers::Readers;
 use crate::store::{Handle, RedbStore};
 use crate::writer::{self, Bounds, Deadlines, Queue, Writer};
@@ -144,9 +145,27 @@ impl RedbStoreBuilder {
         self.start(Db::Own(db), watch, Source::File(path.to_owned()))
     }
 
+    /// Opens the store on storage that `storage` gives, creating it if that is empty. Blocks as the storage does.
+    ///
+    /// After an I/O error the backend is closed and `storage` is asked for a new one over the same bytes, so that the
+    /// store can be verified from there and go on, as it does with a file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_storage<B: StorageBackend>(
+        &self,
+        mut storage: impl FnMut() -> std::io::Result<B> + Send + 'static,
+    ) -> Result<RedbStore, OpenError> {
+        let watch = Arc::default();
+        let mut storage: Storage = Box::new(move || Ok(Box::new(storage()?)));
+        let db = open::storage(&mut storage, self.settings, &watch, Create::IfEmpty)?;
+        self.start(Db::Own(db), watch, Source::Storage(storage))
+    }
+
     /// Opens the store on any storage, creating it if the storage is empty. Blocks as the storage does.
     ///
-    /// After an I/O error the store stays closed: open a new one over the storage.
+    /// After an I/O error the store stays closed: open a new one over the storage, or use
+    /// [`open_storage`](Self::open_storage).
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -84,6 +84,9 @@ impl Engine {
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Fault>) -> Result<T, StoreError> {
         Counters::add(&self.counters.reads, 1);
         let slot = self.shared();
+        if matches!(*slot, Slot::Failed(_)) {
+            self.suspect.store(true, Ordering::Release);
+        }
         let db = slot.db()?;
         let read = || {
             let txn = db.begin_read()?;

@@ -16,10 +16,21 @@ use std::sync::Arc;
 pub(crate) enum Source {
     /// A file of our own: reopened after a failure.
     File(PathBuf),
+    /// Storage that can be had again.
+    Storage(Storage),
     /// Storage that the host gave once.
     Backend,
     /// A database that the host shares.
     Host,
+}
+
+/// Gives the same storage anew, each time it is asked.
+pub(crate) type Storage = Box<dyn FnMut() -> io::Result<Box<dyn StorageBackend>> + Send>;
+
+impl Source {
+    pub(crate) fn can_be_had_again(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Storage(_))
+    }
 }
 
 /// How to open.
@@ -62,7 +73,7 @@ fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<
     backend_with(Box::new(backend), settings, watch, Create::Never)
 }
 
-/// Opens a store on any storage; empty storage becomes a new store.
+/// Opens a store on storage that is given once; empty storage becomes a new store.
 pub(crate) fn backend(
     backend: Box<dyn StorageBackend>,
     settings: Settings,
@@ -76,10 +87,35 @@ pub(crate) fn host(db: &Database) -> Result<(), OpenError> {
     guarded(|| meta::prepare(db, Create::Always))
 }
 
-/// Opens the file again, from the disk and not from what memory makes of it, checking every page.
-pub(crate) fn again(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
-    forget_cached_pages(path);
-    existing_file(path, Settings { verify: true, ..settings }, watch)
+/// Opens the storage that `storage` gives.
+pub(crate) fn storage(
+    storage: &mut Storage,
+    settings: Settings,
+    watch: &Arc<Watch>,
+    create: Create,
+) -> Result<Database, OpenError> {
+    let given = caught(storage)
+        .unwrap_or_else(|message| Err(io::Error::other(message)))
+        .map_err(|e| OpenError::io("getting the storage from the host", e))?;
+    backend_with(given, settings, watch, create)
+}
+
+/// Opens the store again, from the disk and not from what memory makes of it, checking every page.
+pub(crate) fn again(
+    source: &mut Source,
+    settings: Settings,
+    watch: &Arc<Watch>,
+) -> Result<Database, OpenError> {
+    let settings = Settings { verify: true, ..settings };
+    match source {
+        Source::File(path) => {
+            forget_cached_pages(path);
+            existing_file(path, settings, watch)
+        }
+        Source::Storage(given) => storage(given, settings, watch, Create::Never),
+        Source::Backend => Err(OpenError::HostMustReopen { what: "storage backend" }),
+        Source::Host => Err(OpenError::HostMustReopen { what: "database" }),
+    }
 }
 
 fn backend_with(

@@ -51,8 +51,12 @@ impl Writer {
                     return;
                 }
                 Work::Recover => {
-                    if self.engine.take_suspicion() {
-                        self.recover("a read met failed storage");
+                    let engine = Arc::clone(&self.engine);
+                    let suspected = engine.take_suspicion();
+                    if suspected && matches!(*engine.shared(), Slot::Open(_)) {
+                        self.recover(&mut engine.exclusive(), "a read met failed storage");
+                    } else if suspected {
+                        self.retry_if_failed();
                     }
                 }
                 Work::End => {
@@ -82,16 +86,10 @@ impl Writer {
                 Applied::Without { index, error } => {
                     let _ = requests.remove(index).answer.send(Err(error));
                 }
-                Applied::Failed { error } => {
-                    answer_all(requests, &error);
-                    self.after_failure(&error);
-                    return;
-                }
+                Applied::Failed { error } => return self.fail(requests, &error),
                 Applied::Broken { fault } => {
                     let error = self.broken(fault);
-                    answer_all(requests, &error);
-                    self.after_failure(&error);
-                    return;
+                    return self.fail(requests, &error);
                 }
             }
         }
@@ -138,37 +136,53 @@ impl Writer {
     }
 
     /// redb refuses all work after an I/O error: the database has to be opened again, from the disk.
-    fn after_failure(&mut self, error: &StoreError) {
-        let already_failed = matches!(*self.engine.shared(), Slot::Failed(_) | Slot::Closed);
-        if !already_failed {
-            self.recover(&error.to_string());
+    ///
+    /// Reads are shut out before anyone is told: what memory still shows may not be what the disk has.
+    fn fail(&mut self, requests: Vec<Request>, error: &StoreError) {
+        let engine = Arc::clone(&self.engine);
+        let mut slot = engine.exclusive();
+        for request in requests {
+            let _ = request.answer.send(Err(error.clone().in_session(&request.id)));
+        }
+        if matches!(*slot, Slot::Open(_)) {
+            self.recover(&mut slot, &error.to_string());
         }
     }
 
     fn retry_if_failed(&mut self) {
-        let failed = matches!(*self.engine.shared(), Slot::Failed(_));
-        let due = self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER);
-        if failed && due && matches!(self.source, Source::File(_)) {
-            self.recover("an earlier attempt failed");
+        let engine = Arc::clone(&self.engine);
+        if !matches!(*engine.shared(), Slot::Failed(_)) {
+            return;
+        }
+        if self.source.can_be_had_again()
+            && self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER)
+        {
+            self.recover(&mut engine.exclusive(), "an earlier attempt failed");
         }
     }
 
-    fn recover(&mut self, reason: &str) {
+    fn recover(&mut self, slot: &mut Slot, reason: &str) {
         tracing::warn!(reason, "storage failed; opening the store again from the disk");
-        if !matches!(self.source, Source::File(_)) {
-            put_down(&mut self.engine.exclusive(), Slot::Failed(self.host_must_reopen().into()));
-        } else if let Err(error) = self.reopen() {
-            tracing::error!(%error, "the store stays closed until it can be opened again");
+        if let Err(error) = self.open_again(slot) {
+            tracing::error!(%error, "the store answers nothing until it can be opened again");
+        }
+    }
+
+    /// As the operator asks; where it cannot be done, nothing changes.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        if self.source.can_be_had_again() {
+            let engine = Arc::clone(&self.engine);
+            self.open_again(&mut engine.exclusive())
+        } else {
+            open::again(&mut self.source, self.settings, &self.engine.watch).map(drop)
         }
     }
 
     /// Closes the database, opens it again and checks every page; nothing else runs meanwhile.
-    fn reopen(&mut self) -> Result<(), OpenError> {
-        let Source::File(path) = &self.source else { return Err(self.host_must_reopen()) };
+    fn open_again(&mut self, slot: &mut Slot) -> Result<(), OpenError> {
         self.last_attempt = Some(Instant::now());
-        let mut slot = self.engine.exclusive();
-        put_down(&mut slot, Slot::Closed);
-        match open::again(path, self.settings, &self.engine.watch) {
+        put_down(slot, Slot::Closed);
+        match open::again(&mut self.source, self.settings, &self.engine.watch) {
             Ok(db) => {
                 *slot = Slot::Open(Db::Own(db));
                 self.engine.take_suspicion();
@@ -176,37 +190,30 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                let message = format!("storage failed, and opening the store again did, too: {error}");
-                *slot = Slot::Failed(StoreError::new(StoreErrorKind::Unavailable, message));
+                *slot = Slot::Failed(out_of_order(&error));
                 Err(error)
             }
         }
     }
 
-    fn host_must_reopen(&self) -> OpenError {
-        OpenError::HostMustReopen {
-            what: if matches!(self.source, Source::Host) { "database" } else { "storage backend" },
-        }
-    }
-
     fn compact(&mut self) -> Result<bool, StoreError> {
         self.retry_if_failed();
-        let mut slot = self.engine.exclusive();
+        let engine = Arc::clone(&self.engine);
+        let mut slot = engine.exclusive();
         let compacted = match &mut *slot {
             Slot::Failed(error) => return Err(error.clone()),
             Slot::Closed => return Err(closed()),
             Slot::Open(Db::Own(db)) => caught(|| db.compact()),
-            Slot::Open(Db::Host(db)) => match Arc::get_mut(db) {
-                Some(db) => caught(|| db.compact()),
-                None => {
-                    return Err(StoreError::new(
+            Slot::Open(Db::Host(db)) => {
+                let db = Arc::get_mut(db).ok_or_else(|| {
+                    StoreError::new(
                         StoreErrorKind::Unavailable,
                         "the host holds the database, too, and compaction needs it alone; compact it there",
-                    ));
-                }
-            },
+                    )
+                })?;
+                caught(|| db.compact())
+            }
         };
-        drop(slot);
         let fault = match compacted {
             Ok(Ok(compacted)) => return Ok(compacted),
             Ok(Err(redb::CompactionError::Storage(error))) => Fault::Redb(error.into()),
@@ -217,7 +224,7 @@ impl Writer {
             Err(message) => Fault::Panic(message),
         };
         let error = fault.unchanged("compacting");
-        self.after_failure(&error);
+        self.recover(&mut slot, &error.to_string());
         Err(error)
     }
 
@@ -230,16 +237,23 @@ impl Writer {
     }
 }
 
-fn answer_all(requests: Vec<Request>, error: &StoreError) {
-    for request in requests {
-        let _ = request.answer.send(Err(error.clone().in_session(&request.id)));
-    }
-}
-
 /// Replaces what is in the slot, whatever redb does while it closes.
 fn put_down(slot: &mut Slot, with: Slot) {
     let old = std::mem::replace(slot, with);
     if let Err(message) = caught(move || drop(old)) {
         tracing::warn!(message, "redb panicked while the database was closed");
     }
+}
+
+/// What callers get while the store cannot be opened again.
+fn out_of_order(error: &OpenError) -> StoreError {
+    let kind = match error {
+        OpenError::HostMustReopen { .. } => StoreErrorKind::Closed,
+        OpenError::Damaged { .. } => StoreErrorKind::Corrupt,
+        _ => StoreErrorKind::Unavailable,
+    };
+    StoreError::new(
+        kind,
+        format!("the storage failed, and then the store could not be opened again: {error}"),
+    )
 }

@@ -1,4 +1,9 @@
 //! Tests of the redb store beyond the conformance suite: files, threads, failing disks, damage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
 mod contract;
+mod disk;
+mod durability;
+mod faults;
+mod queue;
 mod support;
