@@ -10,6 +10,7 @@ mod env;
 mod schema;
 mod sql;
 mod store;
+mod takeover;
 
 pub use env::{WorkerClock, WorkerRandom};
 pub use store::DurableObjectStore;

@@ -66,3 +66,15 @@ pub(crate) fn set_meta(sql: &Sql, key: &str, value: u64) -> Result<(), SqlError>
         vec![text(key), integer(value)],
     )
 }
+
+/// Whether there are no sessions, no tables of anybody else, and no keys.
+pub(crate) fn holds_nothing(sql: &Sql) -> Result<bool, SqlError> {
+    let rows = sql.first(
+        "SELECT 1 FROM durable_session_numbers UNION ALL
+         SELECT 1 FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'durable_session_*'
+             AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'
+         LIMIT 1",
+        Vec::new(),
+    )?;
+    Ok(rows.is_none() && !sql.has_keys()?)
+}

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{SqlStorage, SqlStorageValue, Storage};
 
 #[wasm_bindgen]
@@ -22,6 +23,20 @@ extern "C" {
         this: &SyncStorage,
         callback: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, getter)]
+    fn kv(this: &SyncStorage) -> Result<SyncKeys, JsValue>;
+
+    type SyncKeys;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &SyncKeys, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn delete(this: &SyncKeys, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn list(this: &SyncKeys) -> Result<js_sys::Iterator, JsValue>;
 }
 
 /// The largest integer that passes between Rust and JavaScript unchanged.
@@ -44,6 +59,10 @@ pub(crate) enum SqlError {
 }
 
 impl SqlError {
+    fn thrown(exception: JsValue) -> Self {
+        Self::Thrown(exception.into())
+    }
+
     fn kind(&self) -> StoreErrorKind {
         match self {
             Self::AtEnd(_) => StoreErrorKind::OutcomeUnknown,
@@ -92,6 +111,10 @@ impl Sql {
         Self { storage, statements, written: AtomicU64::new(0) }
     }
 
+    fn sync(&self) -> &SyncStorage {
+        self.storage.as_raw().unchecked_ref()
+    }
+
     /// How many rows have been written so far, indexes included: what the platform bills.
     pub(crate) fn rows_written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
@@ -135,6 +158,34 @@ impl Sql {
         Ok(first)
     }
 
+    /// What the object keeps under a key, `undefined` if nothing. Inside a transaction this is part of it, like a statement.
+    pub(crate) fn key(&self, key: &str) -> Result<JsValue, SqlError> {
+        self.sync().kv().and_then(|keys| keys.get(key)).map_err(SqlError::thrown)
+    }
+
+    pub(crate) fn delete_key(&self, key: &str) -> Result<(), SqlError> {
+        self.sync().kv().and_then(|keys| keys.delete(key)).map_err(SqlError::thrown)?;
+        Ok(())
+    }
+
+    /// Whether the object keeps anything under any key.
+    pub(crate) fn has_keys(&self) -> Result<bool, SqlError> {
+        let first = self.sync().kv().and_then(|keys| keys.list()).and_then(|keys| keys.next());
+        Ok(!first.map_err(SqlError::thrown)?.done())
+    }
+
+    /// Deletes the alarm and everything in the storage, at once; the future tells when that is confirmed.
+    pub(crate) fn empty(&self) -> Result<impl Future<Output = Result<(), SqlError>> + use<>, SqlError> {
+        let storage = self.storage.as_raw();
+        let alarm = storage.delete_alarm(JsValue::UNDEFINED.unchecked_into()).map_err(SqlError::thrown)?;
+        let all = storage.delete_all().map_err(SqlError::thrown)?;
+        Ok(async {
+            JsFuture::from(alarm).await.map_err(SqlError::thrown)?;
+            JsFuture::from(all).await.map_err(SqlError::thrown)?;
+            Ok(())
+        })
+    }
+
     /// Runs `work` in one transaction: kept whole if it returns `Ok`, otherwise rolled back whole, also when JavaScript
     /// throws in it. It cannot wait for anything.
     pub(crate) fn transaction<T, E: From<SqlError>>(
@@ -144,8 +195,7 @@ impl Sql {
         let work = Cell::new(Some(work));
         let done = Cell::new(None);
         let cells = AssertUnwindSafe((&work, &done));
-        let storage: &SyncStorage = self.storage.as_raw().unchecked_ref();
-        let ended = storage.transaction_sync(&mut || {
+        let ended = self.sync().transaction_sync(&mut || {
             // The closure has to capture the wrapper, not what is in it.
             let AssertUnwindSafe((work, done)) = &cells;
             let Some(work) = work.take() else {
@@ -158,9 +208,9 @@ impl Sql {
         });
         match (done.take(), ended) {
             (Some(Ok(value)), Ok(_)) => Ok(value),
-            (Some(Ok(_)), Err(thrown)) => Err(SqlError::AtEnd(thrown.into()).into()),
+            (Some(Ok(_)), Err(exception)) => Err(SqlError::AtEnd(exception.into()).into()),
             (Some(Err(refused)), _) => Err(refused),
-            (None, Err(thrown)) => Err(SqlError::Thrown(thrown.into()).into()),
+            (None, Err(exception)) => Err(SqlError::thrown(exception).into()),
             (None, Ok(_)) => {
                 Err(SqlError::Thrown(worker::Error::from("the transaction's code was not called")).into())
             }

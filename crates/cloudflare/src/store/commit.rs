@@ -3,6 +3,7 @@
 use super::{bounded_seq, failed, find};
 use crate::schema;
 use crate::sql::{MAX_INTEGER, Sql, SqlError, integer, text};
+use crate::takeover;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::env::Random;
@@ -37,7 +38,7 @@ impl From<StoreError> for Stop {
 }
 
 /// Applies `commit` whole or not at all. `tables` says whether the tables are there.
-pub(super) fn commit(
+pub(crate) fn commit(
     sql: &Sql,
     random: &dyn Random,
     tables: bool,
@@ -262,6 +263,12 @@ pub(super) fn delete(sql: &Sql, id: &SessionId, condition: DeleteIf) -> Result<D
         if let Some(number) = number {
             sql.run("DELETE FROM durable_session_messages WHERE n = ?", vec![integer(number)])?;
             sql.run("DELETE FROM durable_session_heads WHERE n = ?", vec![integer(number)])?;
+        }
+        // What the session was taken over from must not come back in its place.
+        if let Some(taken) = schema::meta(sql, takeover::MARKER)?
+            && number.is_none_or(|number| number == taken)
+        {
+            sql.delete_key(takeover::KEY)?;
         }
         sql.run("DELETE FROM durable_session_numbers WHERE id = ?", vec![text(id.as_str())])
     })

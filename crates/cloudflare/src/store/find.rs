@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 /// A session as it is stored.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) number: u64,
+pub(crate) struct Found {
+    pub(crate) number: u64,
     /// The head row's head.
     pub(super) stored: Head,
     /// The head after all commits, those that only appended included.
@@ -21,7 +21,7 @@ pub(super) struct Found {
 
 const FIND: &str = "could not look the session up";
 
-pub(super) fn session(sql: &Sql, id: &SessionId) -> Result<Option<Found>, StoreError> {
+pub(crate) fn session(sql: &Sql, id: &SessionId) -> Result<Option<Found>, StoreError> {
     let Some(number) = number(sql, id)? else { return Ok(None) };
     let (stored, app) = head_row(sql, id, number)?;
     let current = current(sql, id, number, stored)?;

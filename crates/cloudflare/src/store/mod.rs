@@ -1,13 +1,13 @@
 //! The store: sessions in the SQLite storage of one Durable Object.
 
-mod commit;
-mod find;
+pub(crate) mod commit;
+pub(crate) mod find;
 mod list;
 mod read;
 
 use crate::env::WorkerRandom;
-use crate::schema;
 use crate::sql::{MAX_INTEGER, Sql, SqlError};
+use crate::{schema, takeover};
 use async_trait::async_trait;
 use durable_session::env::Random;
 use durable_session::rows;
@@ -18,6 +18,7 @@ use durable_session::store::{
 use durable_session::{InvalidSessionId, SessionId};
 use find::Found;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use worker::Storage;
@@ -36,9 +37,12 @@ use worker::Storage;
 /// One store per object: make it in the object's constructor and keep it.
 pub struct DurableObjectStore {
     sql: Sql,
-    random: Arc<dyn Random>,
+    /// A source of randomness that panicked has no part in what is stored, so the object outlives it where it can unwind.
+    random: AssertUnwindSafe<Arc<dyn Random>>,
     /// The tables are known to be there.
     ready: AtomicBool,
+    /// It is known that there is nothing to take over.
+    looked: AtomicBool,
 }
 
 impl DurableObjectStore {
@@ -57,12 +61,51 @@ impl DurableObjectStore {
 
     /// Over the storage of an object, with randomness that makes versions unique (S3).
     pub fn with_random(storage: Storage, random: Arc<dyn Random>) -> Self {
-        Self { sql: Sql::new(storage), random, ready: AtomicBool::new(false) }
+        let random = AssertUnwindSafe(random);
+        Self { sql: Sql::new(storage), random, ready: AtomicBool::new(false), looked: AtomicBool::new(false) }
     }
 
     /// How many rows this store has written since it was made, indexes included: what the platform bills.
     pub fn rows_written(&self) -> u64 {
         self.sql.rows_written()
+    }
+
+    /// Takes over what a whole-state object in JavaScript left under the key `chatState`, as session `id`; answers whether
+    /// it did. Call it before anything else is done with the session; only the first call looks.
+    ///
+    /// It happens once per object, in one transaction. `chatState` stays as it is until the session is deleted, so that
+    /// rolling back to the former class shows the old conversation rather than none. A session that exists, or once was
+    /// taken over, is left alone.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Corrupt`] if `chatState` is not a session's state, [`StoreErrorKind::TooLarge`] if one of its
+    /// messages or its app state is beyond [`LIMITS`](Self::LIMITS). Nothing was changed then.
+    pub fn take_over(&self, id: &SessionId) -> Result<bool, StoreError> {
+        if self.looked.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let tables = self.has_tables()?;
+        let done = takeover::take_over(&self.sql, &**self.random, tables, id, Self::LIMITS)?;
+        self.looked.store(true, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Empties the object's storage if it holds no session and nothing of anybody else; answers whether it did.
+    ///
+    /// An object that was emptied costs nothing and ceases to exist. The object's alarm goes too.
+    ///
+    /// # Errors
+    /// As the platform fails; the next call tries again.
+    pub async fn purge_if_empty(&self) -> Result<bool, StoreError> {
+        if !self.has_tables()? || !schema::holds_nothing(&self.sql).map_err(|e| e.into_store(PURGE))? {
+            return Ok(false);
+        }
+        // All of this happens before anything else can run; only what confirms it is waited for.
+        let emptied = self.sql.empty().map_err(|e| e.into_store(PURGE))?;
+        self.ready.store(false, Ordering::Relaxed);
+        self.looked.store(false, Ordering::Relaxed);
+        emptied.await.map_err(|e| e.into_store(PURGE))?;
+        Ok(true)
     }
 
     fn has_tables(&self) -> Result<bool, StoreError> {
@@ -106,7 +149,7 @@ impl SessionStore for DurableObjectStore {
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
         Self::LIMITS.check(id, &commit)?;
         let exists = self.has_tables()?;
-        let outcome = commit::commit(&self.sql, &*self.random, exists, id, commit)?;
+        let outcome = commit::commit(&self.sql, &**self.random, exists, id, commit)?;
         if matches!(outcome, CommitOutcome::Committed(_)) {
             self.ready.store(true, Ordering::Relaxed);
         }
@@ -148,6 +191,8 @@ impl SessionList for DurableObjectStore {
     }
 }
 
+const PURGE: &str = "could not empty the object's storage";
+
 // The largest message row and head row, with what SQLite and the keys add, stay below 2,000,000 bytes.
 const _: () = assert!(
     DurableObjectStore::LIMITS.max_body_bytes + rows::MESSAGE_OVERHEAD as u64 + 64 < 2_000_000
@@ -170,4 +215,16 @@ fn corrupt(id: &SessionId, what: &'static str) -> StoreError {
 /// A seq as SQL can hold it; higher ones do not occur.
 fn bounded_seq(seq: u64) -> u64 {
     seq.min(MAX_INTEGER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+
+    #[test]
+    fn the_store_fits_an_object_that_unwinds_and_any_executor() {
+        fn fits<T: UnwindSafe + RefUnwindSafe + Send + Sync + 'static>() {}
+        fits::<DurableObjectStore>();
+    }
 }

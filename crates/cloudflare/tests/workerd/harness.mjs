@@ -26,19 +26,26 @@ export function temporary() {
   return folder;
 }
 
-/** The Workers: their binding, their object's class and their modules, the entry first. */
+const file = (module, from, type = 'ESModule') => ({ type, path: module, file: from });
+
+/** The Workers' modules, the entry first. All have an object class of the same name, so one's storage is the other's. */
 const KINDS = {
-  tests: { binding: 'TESTED', className: 'Tested', modules: () => rust('tests', 'Tested') },
+  tests: () => rust('tests'),
+  // The whole-state object that the library takes over from.
+  legacy: () => [file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))],
+  // Writes what such objects may hold and cannot be brought about over HTTP.
+  seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
 };
+const BINDING = 'CHAT_SESSION';
+const CLASS = 'ChatSession';
 
 /** A Worker built from Rust, behind the wrappers that bound its requests. */
-function rust(name, className) {
+function rust(name) {
   const entry = `
-    import Inner, { ${className} as InnerObject } from './build/index.js';
+    import Inner, { ${CLASS} as InnerObject } from './build/index.js';
     import { bounded, boundedObject } from './bounded.mjs';
-    export const ${className} = boundedObject(InnerObject);
+    export const ${CLASS} = boundedObject(InnerObject);
     export default bounded(Inner);`;
-  const file = (module, from, type = 'ESModule') => ({ type, path: module, file: from });
   return [
     { type: 'ESModule', path: 'entry.mjs', contents: entry },
     file('bounded.mjs', path.join(ROOT, 'crates/cloudflare/js/bounded.mjs')),
@@ -57,11 +64,10 @@ export class Running {
 
   #start(kind) {
     this.kind = kind;
-    const { binding, className, modules } = KINDS[kind];
     this.miniflare = new Miniflare({
-      modules: modules().map(({ file, ...module }) => (file ? { ...module, contents: fs.readFileSync(file) } : module)),
+      modules: KINDS[kind]().map(({ file, ...module }) => (file ? { ...module, contents: fs.readFileSync(file) } : module)),
       compatibilityDate: COMPATIBILITY_DATE,
-      durableObjects: { [binding]: { className, useSQLite: true } },
+      durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
       durableObjectsPersist: this.persist,
     });
   }
@@ -92,13 +98,13 @@ async function give(worker, object, command, body) {
 export class Process {
   constructor(kind, folder = temporary()) {
     this.folder = folder;
-    this.#configure(kind);
+    this.configure(kind);
     after(() => this.child?.kill('SIGKILL'));
   }
 
-  #configure(kind) {
-    const { binding, className, modules } = KINDS[kind];
-    const listed = modules().map(({ type, path: name, file, contents }, i) => {
+  /** What the next start runs. */
+  configure(kind) {
+    const listed = KINDS[kind]().map(({ type, path: name, file, contents }, i) => {
       const copy = path.join(this.folder, `module-${i}`);
       fs.writeFileSync(copy, contents ?? fs.readFileSync(file));
       return `(name = "${name}", ${type === 'ESModule' ? 'esModule' : 'wasm'} = embed "module-${i}")`;
@@ -113,9 +119,9 @@ const config :Workerd.Config = (
 const worker :Workerd.Worker = (
   modules = [ ${listed.join(', ')} ],
   compatibilityDate = "${COMPATIBILITY_DATE}",
-  durableObjectNamespaces = [ (className = "${className}", uniqueKey = "-${className}", enableSql = true) ],
+  durableObjectNamespaces = [ (className = "${CLASS}", uniqueKey = "-${CLASS}", enableSql = true) ],
   durableObjectStorage = (localDisk = "disk"),
-  bindings = [ (name = "${binding}", durableObjectNamespace = "${className}") ],
+  bindings = [ (name = "${BINDING}", durableObjectNamespace = "${CLASS}") ],
 );`);
   }
 

@@ -44,6 +44,11 @@ impl Probe {
                 let outcome = self.store.delete(&id(body)?, DeleteIf::Any).await?;
                 Ok(json!({ "outcome": format!("{outcome:?}") }))
             }
+            "take-over" => Ok(match self.store.take_over(&id(body)?) {
+                Ok(done) => json!({ "done": done }),
+                Err(e) => error(&e),
+            }),
+            "purge" => Ok(json!({ "done": self.store.purge_if_empty().await? })),
             "sql" => self.sql(text(body, "statement")?),
             "panic" => panic_now(),
             "sleep" => {
@@ -102,6 +107,8 @@ impl Probe {
             Ok(Some(loaded)) => json!({
                 "messages": loaded.head.messages,
                 "bytes": loaded.head.bytes,
+                "createdAt": loaded.head.created_at,
+                "lastAccessedAt": loaded.head.last_accessed_at,
                 "app": String::from_utf8_lossy(&loaded.app),
                 "tail": loaded.tail.iter().map(|row| String::from_utf8_lossy(&row.body)).collect::<Vec<_>>(),
             }),

@@ -11,13 +11,13 @@ mod factory;
 use commands::Probe;
 use worker::{Context, DurableObject, Env, Request, Response, Result, State, durable_object, event};
 
-/// The object under test.
+/// The object under test, of the same name as the class that it takes over from.
 #[durable_object]
-pub struct Tested {
+pub struct ChatSession {
     probe: Probe,
 }
 
-impl DurableObject for Tested {
+impl DurableObject for ChatSession {
     fn new(state: State, _env: Env) -> Self {
         Self { probe: Probe::new(state) }
     }
@@ -37,5 +37,5 @@ impl DurableObject for Tested {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     let path = request.path();
     let object = path.split('/').nth(1).unwrap_or_default();
-    env.durable_object("TESTED")?.id_from_name(object)?.get_stub()?.fetch_with_request(request).await
+    env.durable_object("CHAT_SESSION")?.id_from_name(object)?.get_stub()?.fetch_with_request(request).await
 }

@@ -1,0 +1,167 @@
+//! Taking over what the whole-state object in JavaScript stored: one value under the key `chatState`.
+//!
+//! The value is written as JSON by JavaScript itself, which is how that object answered its clients: what they saw is what
+//! is taken over. (Reading it through the worker crate would turn `undefined` fields into nulls.)
+
+use crate::schema;
+use crate::sql::{Sql, SqlError};
+use crate::store::{commit, find};
+use bytes::Bytes;
+use durable_session::env::Random;
+use durable_session::store::{Commit, CommitOutcome, Expect, Op, StoreError, StoreErrorKind, StoreLimits};
+use durable_session::{ChatSessionState, SessionId};
+use std::borrow::Cow;
+use worker::js_sys::JSON;
+
+/// Where the JavaScript object kept its state.
+pub(crate) const KEY: &str = "chatState";
+/// The meta row that says that it was taken over, and as which session number.
+pub(crate) const MARKER: &str = "taken_over";
+
+/// Makes `id` of the object's `chatState` unless that was done before, in one transaction with the marker that says so;
+/// answers whether it was done now. `chatState` itself stays.
+pub(crate) fn take_over(
+    sql: &Sql,
+    random: &dyn Random,
+    tables: bool,
+    id: &SessionId,
+    limits: StoreLimits,
+) -> Result<bool, StoreError> {
+    let failed = |e: SqlError| e.into_store("could not read the state of the former object").in_session(id);
+    if tables && (schema::meta(sql, MARKER).map_err(failed)?.is_some() || find::session(sql, id)?.is_some()) {
+        return Ok(false);
+    }
+    let Some(state) = read(sql, id).map_err(failed)? else { return Ok(false) };
+    let commit = commit_of(id, &state?, limits)?;
+    sql.transaction(|| {
+        let outcome = commit::commit(sql, random, tables, id, commit)?;
+        if !matches!(outcome, CommitOutcome::Committed(_)) {
+            return Err(StoreError::new(
+                StoreErrorKind::Internal,
+                "the session appeared during its takeover",
+            ));
+        }
+        let number = find::session(sql, id)?.map_or(0, |found| found.number);
+        schema::set_meta(sql, MARKER, number)?;
+        Ok(true)
+    })
+    .map_err(|e| e.in_session(id))
+}
+
+/// The stored state, if there is one.
+#[allow(clippy::type_complexity)]
+fn read(sql: &Sql, id: &SessionId) -> Result<Option<Result<ChatSessionState, StoreError>>, SqlError> {
+    let value = sql.key(KEY)?;
+    if value.is_undefined() {
+        return Ok(None);
+    }
+    let json = match JSON::stringify(&value) {
+        Ok(json) => json.as_string(),
+        Err(thrown) => return Ok(Some(Err(not_a_state(id, worker::Error::from(thrown))))),
+    };
+    Ok(Some(match json {
+        Some(json) => parse(id, &json),
+        None => Err(not_a_state(id, "it has no JSON form")),
+    }))
+}
+
+fn parse(id: &SessionId, json: &str) -> Result<ChatSessionState, StoreError> {
+    serde_json::from_str(&whole_characters(json)).map_err(|e| not_a_state(id, e))
+}
+
+fn not_a_state(id: &SessionId, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Corrupt,
+        "what the former object stored as chatState is not a session's state; it was left as it was",
+    )
+    .in_session(id)
+    .with_source(why)
+}
+
+/// The commit that creates the session. It may have more operations than one of a client.
+fn commit_of(id: &SessionId, state: &ChatSessionState, limits: StoreLimits) -> Result<Commit, StoreError> {
+    let body = |json: &str| Bytes::copy_from_slice(json.as_bytes());
+    let mut ops: Vec<Op> = state.messages.iter().map(|message| Op::Append(body(message.as_json()))).collect();
+    ops.push(Op::SetApp(body(&state.app.to_string())));
+    let commit =
+        Commit { expect: Expect::Absent { created_at: state.created_at }, ops, at: state.last_accessed_at };
+    StoreLimits { max_commit_bytes: u64::MAX, max_commit_ops: usize::MAX, ..limits }.check(id, &commit)?;
+    Ok(commit)
+}
+
+/// JavaScript writes half of a character, such as an emoji that `slice` has cut, as an escape that is not Unicode text. On a
+/// screen it looks like the replacement character, which is what it becomes.
+fn whole_characters(json: &str) -> Cow<'_, str> {
+    let half = |rest: &str| {
+        let digits = rest.as_bytes().strip_prefix(b"\\u")?.get(..4)?;
+        let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        // JSON.stringify escapes no character outside the control characters, so a surrogate stands alone.
+        Some((0xD800..0xE000).contains(&unit))
+    };
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        if half(&json[at..]) == Some(true) {
+            out.push_str(&json[copied..at]);
+            out.push_str("\\ufffd");
+            at += 6;
+            copied = at;
+        } else {
+            // The backslash and the character that it escapes, which is ASCII.
+            at += 2;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    out.push_str(&json[copied..]);
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> SessionId {
+        SessionId::new("s").unwrap()
+    }
+
+    #[test]
+    fn half_characters_become_replacement_characters_and_nothing_else_changes() {
+        for (json, expected) in [
+            (r#""plain é 😀 \n \\""#, r#""plain é 😀 \n \\""#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""a\ud83db\ude00c""#, r#""a\ufffdb\ufffdc""#),
+            (r#""\\ud83d \\\ud83d \u0007""#, r#""\\ud83d \\\ufffd \u0007""#),
+            (r#""\"\ud83d\"""#, r#""\"\ufffd\"""#),
+        ] {
+            assert_eq!(whole_characters(json), expected);
+        }
+    }
+
+    #[test]
+    fn a_state_becomes_the_commit_that_creates_the_session() {
+        let state = parse(
+            &id(),
+            r#"{"messages":[{"role":"user","content":null,"x":1}],"step":null,"createdAt":5,"lastAccessedAt":6}"#,
+        )
+        .unwrap();
+        let commit = commit_of(&id(), &state, crate::DurableObjectStore::LIMITS).unwrap();
+        assert_eq!((commit.expect, commit.at), (Expect::Absent { created_at: 5 }, 6));
+        assert_eq!(
+            commit.ops,
+            [
+                Op::Append(Bytes::from(r#"{"role":"user","content":null,"x":1}"#)),
+                Op::SetApp(Bytes::from(r#"{"step":null}"#))
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_state_is_corrupt() {
+        for bad in ["1", "[]", "{}", r#"{"messages":[1],"createdAt":5,"lastAccessedAt":6}"#] {
+            assert_eq!(parse(&id(), bad).unwrap_err().kind(), StoreErrorKind::Corrupt, "{bad}");
+        }
+    }
+}
