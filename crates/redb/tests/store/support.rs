@@ -44,3 +44,30 @@ pub(crate) async fn append(
 pub(crate) fn bodies(rows: &[Row]) -> Vec<String> {
     rows.iter().map(|row| String::from_utf8(row.body.to_vec()).unwrap()).collect()
 }
+
+/// In a child process that [`run_in_child`] started: what it was given.
+pub(crate) fn in_child(variable: &str) -> Option<String> {
+    std::env::var(format!("DURABLE_SESSION_TEST_{variable}")).ok()
+}
+
+/// Runs one test of this binary in a process of its own, with `value` for [`in_child`], after `setup` in a shell.
+pub(crate) fn run_in_child(test: &str, variable: &str, value: &str, setup: Option<&str>) {
+    let binary = std::env::current_exe().unwrap();
+    let mut command = match setup {
+        None => std::process::Command::new(&binary),
+        Some(setup) => {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")]).arg(&binary);
+            shell
+        }
+    };
+    let output = command
+        .args(["--exact", test, "--nocapture"])
+        .env(format!("DURABLE_SESSION_TEST_{variable}"), value)
+        .output()
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "the child ran no test: {told}");
+}

@@ -1,0 +1,195 @@
+//! What stands at the path, and who else has it.
+
+use crate::support::{ALL, append, appends, bodies, commit, create, id, in_child};
+use durable_session::store::{Expect, SessionStore, StoreErrorKind};
+use durable_session_redb::{OpenError, RedbStore};
+use futures_executor::block_on;
+use redb::{Database, ReadableDatabase, TableDefinition};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn refused(path: &Path) -> OpenError {
+    let before = fs::read(path).ok();
+    let error = RedbStore::open(path).unwrap_err();
+    assert_eq!(fs::read(path).ok(), before, "a refused file was changed");
+    error
+}
+
+#[test]
+fn what_is_no_store_is_refused_by_name_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+
+    assert!(matches!(refused(folder.path()), OpenError::IsDirectory { .. }));
+    fs::write(path("empty"), "").unwrap();
+    assert!(matches!(refused(&path("empty")), OpenError::EmptyFile { .. }));
+    for (name, content) in
+        [("text", "x".repeat(10_000)), ("short", "hello".into()), ("zeros", "\0".repeat(9_000))]
+    {
+        fs::write(path(name), content).unwrap();
+        assert!(matches!(refused(&path(name)), OpenError::NotADatabase(_)), "{name}");
+    }
+    let nowhere = RedbStore::open(path("no/such/folder/chat.redb")).unwrap_err();
+    assert!(matches!(nowhere, OpenError::Io { .. }), "{nowhere}");
+    assert!(nowhere.to_string().contains("chat.redb"), "{nowhere}");
+}
+
+#[test]
+fn a_database_of_something_else_is_refused_and_keeps_its_tables() {
+    const THEIRS: TableDefinition<'_, u64, u64> = TableDefinition::new("theirs");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.redb");
+    let db = Database::create(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(THEIRS).unwrap().insert(1, 2).unwrap();
+    txn.commit().unwrap();
+    db.close().unwrap();
+
+    assert!(matches!(RedbStore::open(&path).unwrap_err(), OpenError::ForeignDatabase));
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_read().unwrap();
+    assert_eq!(txn.list_tables().unwrap().count(), 1);
+}
+
+#[test]
+fn a_store_of_a_newer_layout_is_refused_with_both_versions() {
+    const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("durable-session.meta");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("newer.redb");
+    block_on(RedbStore::open(&path).unwrap().close()).unwrap();
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    let mut row = 7_u64.to_le_bytes().to_vec();
+    let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
+    row.extend_from_slice(&checksum.to_le_bytes());
+    txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
+    txn.commit().unwrap();
+    db.close().unwrap();
+
+    let error = RedbStore::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::NewerFormat { found: 7, supported: 1 }), "{error}");
+}
+
+#[test]
+fn a_new_store_appears_whole_and_leaves_nothing_else_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    let store = RedbStore::open(&path).unwrap();
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["chat.redb"]);
+    drop(store);
+}
+
+#[test]
+fn of_many_who_create_the_same_file_one_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| RedbStore::open(&path))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1);
+    for refused in opened.iter().filter_map(|opened| opened.as_ref().err()) {
+        assert!(matches!(refused, OpenError::AlreadyOpen), "{refused}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_second_process_is_told_that_the_store_is_open() {
+    if let Some(path) = in_child("PATH_OF_OPEN_STORE") {
+        let error = RedbStore::open(path).unwrap_err();
+        assert!(matches!(error, OpenError::AlreadyOpen), "{error}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    let store = RedbStore::open(&path).unwrap();
+    block_on(create(&store, &id("s"), &["a"]));
+    crate::support::run_in_child(
+        "files::a_second_process_is_told_that_the_store_is_open",
+        "PATH_OF_OPEN_STORE",
+        path.to_str().unwrap(),
+        None,
+    );
+    // And this one goes on.
+    block_on(create(&store, &id("t"), &["b"]));
+}
+
+#[test]
+fn after_close_and_after_the_last_drop_the_file_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    let store = RedbStore::open(&path).unwrap();
+    let clone = store.clone();
+    let head = block_on(create(&store, &id("s"), &["a"]));
+    block_on(store.close()).unwrap();
+    let store = RedbStore::open(&path).unwrap();
+    assert_eq!(block_on(clone.load(&id("s"), ALL)).unwrap_err().kind(), StoreErrorKind::Closed);
+    block_on(append(&store, &id("s"), head.version, &["b"]));
+
+    drop((store, clone));
+    let began = Instant::now();
+    let store = loop {
+        match RedbStore::open(&path) {
+            Ok(store) => break store,
+            Err(OpenError::AlreadyOpen) => assert!(began.elapsed() < Duration::from_mins(1), "never closed"),
+            Err(other) => panic!("{other}"),
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(bodies(&block_on(store.load(&id("s"), ALL)).unwrap().unwrap().tail), ["a", "b"]);
+}
+
+/// The limit on the size of files stands in for a full disk: writes and growth fail beyond it.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_full_disk_commits_fail_truthfully_and_everything_stored_stays_readable() {
+    if let Some(path) = in_child("FULL_DISK") {
+        return until_the_disk_is_full(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    crate::support::run_in_child(
+        "files::on_a_full_disk_commits_fail_truthfully_and_everything_stored_stays_readable",
+        "FULL_DISK",
+        path.to_str().unwrap(),
+        // In blocks of 512 bytes: 4 MiB. Without the signal, writes beyond it are errors.
+        Some("trap '' XFSZ; ulimit -f 8192"),
+    );
+}
+
+fn until_the_disk_is_full(path: &Path) {
+    let store = RedbStore::open(path).unwrap();
+    let s = id("s");
+    let body = "y".repeat(50_000);
+    let mut head = block_on(create(&store, &s, &[&body]));
+    let mut refused = 0;
+    for _ in 0..200 {
+        let more = commit(Expect::Version(head.version), appends(&[&body]));
+        let outcome = block_on(store.commit(&s, more));
+        let loaded = block_on(store.load(&s, ALL)).unwrap().unwrap();
+        match outcome {
+            Ok(_) => assert_eq!(loaded.tail.len() as u64, head.messages + 1),
+            Err(error) => {
+                refused += 1;
+                match error.kind() {
+                    StoreErrorKind::Unavailable => assert_eq!(loaded.head, head),
+                    StoreErrorKind::OutcomeUnknown => assert!(loaded.head.messages - head.messages <= 1),
+                    other => panic!("{other:?}: {error}"),
+                }
+            }
+        }
+        head = loaded.head;
+        if refused == 3 {
+            break;
+        }
+    }
+    assert_eq!(refused, 3, "the disk was never full");
+    assert!(store.stats().reopened >= 3);
+    block_on(store.close()).ok();
+    let store = RedbStore::open(path).unwrap();
+    assert_eq!(block_on(store.load(&s, ALL)).unwrap().unwrap().head, head);
+}
