@@ -46,6 +46,9 @@ pub enum OpenError {
         /// The newest layout that this release knows.
         supported: u64,
     },
+    /// The file has a newer redb file format.
+    #[error("the file was written by a newer release of redb: {0}; use a newer release of this library")]
+    NewerFileFormat(#[source] redb::Error),
     /// The file has an old redb file format.
     #[error(
         "the file has redb file format {found}, which this release of redb cannot open; upgrade it with redb"
@@ -99,9 +102,14 @@ impl OpenError {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::AlreadyOpen,
             redb::Error::UpgradeRequired(found) => Self::OldFileFormat { found },
-            e @ redb::Error::Corrupted(_) => {
-                Self::Damaged { what: "redb finds it corrupted".into(), source: Some(e) }
+            // redb has no error of its own for this.
+            redb::Error::Corrupted(what) if what.starts_with("Expected file format version <=") => {
+                Self::NewerFileFormat(redb::Error::Corrupted(what))
             }
+            redb::Error::Corrupted(what) => Self::Damaged {
+                what: format!("redb finds it corrupted ({what})").into(),
+                source: Some(redb::Error::Corrupted(what)),
+            },
             redb::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                 Self::NotADatabase(redb::Error::Io(e))
             }
@@ -121,6 +129,7 @@ impl From<OpenError> for StoreError {
             | OpenError::ForeignDatabase
             | OpenError::EmptyFile { .. }
             | OpenError::NewerFormat { .. }
+            | OpenError::NewerFileFormat(_)
             | OpenError::OldFileFormat { .. }
             | OpenError::Damaged { .. } => StoreErrorKind::Corrupt,
             OpenError::HostMustReopen { .. } => StoreErrorKind::Closed,

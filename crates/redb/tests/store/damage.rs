@@ -46,7 +46,7 @@ fn sample(folder: &Path) -> (PathBuf, Content) {
         for n in 0..SESSIONS {
             let session = id(&format!("session-{n}"));
             let mut texts: Vec<String> =
-                (0..n % 7 + 1).map(|m| format!("{n}.{m} {}", "x".repeat(n * 40))).collect();
+                (0..=(n % 7)).map(|m| format!("{n}.{m} {}", "x".repeat(n * 40))).collect();
             let refs: Vec<&str> = texts.iter().map(String::as_str).collect();
             let head = create(&store, &session, &refs).await;
             append(&store, &session, head.version, &["one more"]).await;

@@ -72,6 +72,22 @@ fn a_store_of_a_newer_layout_is_refused_with_both_versions() {
 }
 
 #[test]
+fn a_file_of_a_newer_redb_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("newer.redb");
+    block_on(RedbStore::open(&path).unwrap().close()).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    // The first byte of each of redb's two commit slots is the version of its file format.
+    for slot in [64, 192] {
+        assert_eq!(bytes[slot], 3);
+        bytes[slot] = 4;
+    }
+    fs::write(&path, bytes).unwrap();
+    let error = refused(&path);
+    assert!(matches!(error, OpenError::NewerFileFormat(_)), "{error}");
+}
+
+#[test]
 fn a_new_store_appears_whole_and_leaves_nothing_else_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
