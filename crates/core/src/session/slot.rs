@@ -372,7 +372,8 @@ impl State {
         view.settle(head, window);
         let exact = view.exact;
         let rewritten = batch.changes().iter().any(|change| !matches!(change, Change::Append(_)));
-        self.watch.published(first, view, rewritten);
+        let messages_rewritten = batch.changes().iter().any(|change| !change.only_grows());
+        self.watch.published(first, view, rewritten, messages_rewritten);
         if !exact {
             // The window lost messages at its end and what is before it must be read again.
             self.published = None;

@@ -24,6 +24,9 @@ pub struct SessionChange {
     pub appended: Range<u64>,
     /// More happened than appending: app state set, messages replaced or removed, or the session deleted.
     pub rewritten: bool,
+    /// Of what `rewritten` says, not only the app state was set: messages were replaced or removed, the session was
+    /// deleted, or it is not known what others did.
+    pub messages_rewritten: bool,
 }
 
 /// What a [`Watcher`] is told.
@@ -149,8 +152,8 @@ impl Watch {
     }
 
     /// A commit of this hub was published; it appended from seq `first` on.
-    pub(crate) fn published(&mut self, first: u64, after: &View, rewritten: bool) {
-        self.push(Seen::of(after), first..after.head.next_seq, rewritten);
+    pub(crate) fn published(&mut self, first: u64, after: &View, rewritten: bool, messages_rewritten: bool) {
+        self.push(Seen::of(after), first..after.head.next_seq, rewritten, messages_rewritten);
     }
 
     /// The state was loaded: whatever differs from what was last seen is others' work.
@@ -160,21 +163,22 @@ impl Watch {
             Some(seen) if seen.version != now.version => {
                 let grew = seen.version.is_some() && seen.base == now.base && seen.next_seq <= now.next_seq;
                 let appended = if grew { seen.next_seq..now.next_seq } else { 0..0 };
-                self.push(now, appended, !grew);
+                self.push(now, appended, !grew, !grew);
             }
             _ => self.seen = Some(now),
         }
     }
 
     pub(crate) fn deleted(&mut self) {
-        let change = SessionChange { version: None, appended: 0..0, rewritten: true };
+        let change =
+            SessionChange { version: None, appended: 0..0, rewritten: true, messages_rewritten: true };
         self.seen = None;
         self.tell(change);
     }
 
-    fn push(&mut self, now: Seen, appended: Range<u64>, rewritten: bool) {
+    fn push(&mut self, now: Seen, appended: Range<u64>, rewritten: bool, messages_rewritten: bool) {
         self.seen = Some(now);
-        self.tell(SessionChange { version: now.version, appended, rewritten });
+        self.tell(SessionChange { version: now.version, appended, rewritten, messages_rewritten });
     }
 
     fn tell(&mut self, change: SessionChange) {

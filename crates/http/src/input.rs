@@ -1,0 +1,43 @@
+//! What a request brings: its body as JSON text.
+
+use crate::refusal::Refusal;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+
+/// A request once its path and method are known.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Option<String>,
+    pub(crate) body: Bytes,
+    pub(crate) max_body_bytes: usize,
+}
+
+impl Input {
+    /// The body as text that may be JSON.
+    pub(crate) fn text(&self) -> Result<&str, Refusal> {
+        check_content_type(&self.headers)?;
+        if self.body.len() > self.max_body_bytes {
+            return Err(Refusal::body_too_large(self.max_body_bytes));
+        }
+        std::str::from_utf8(&self.body)
+            .map_err(|e| Refusal::bad_request(format!("the body must be JSON in UTF-8: {e}")))
+    }
+}
+
+/// JSON, or `text/plain`, which is what a string body posted by a browser without a header arrives as.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    let json = essence == "application/json"
+        || essence.strip_prefix("application/").is_some_and(|subtype| subtype.ends_with("+json"));
+    if json || essence == "text/plain" {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the content type must be application/json (or text/plain with JSON in it)",
+    ))
+}

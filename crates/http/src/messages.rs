@@ -1,0 +1,80 @@
+//! Reading and adding messages.
+
+use crate::api::{OnMessage, turn};
+use crate::body::Body;
+use crate::input::Input;
+use crate::paging::PageQuery;
+use crate::refusal::{Refusal, json};
+use crate::{errors, etag};
+use durable_session::{AppState, ChatSession, Message, MessageQuery};
+use http::{HeaderMap, Response, StatusCode};
+
+/// The longest `Idempotency-Key`.
+const MAX_KEY_BYTES: usize = 256;
+
+/// `GET /messages`: all of them as a plain list, or a page.
+pub(crate) async fn get<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+) -> Result<Response<Body>, Refusal> {
+    let query = PageQuery::parse(input.query.as_deref())?;
+    let wanted = match &query {
+        Some(query) => query.messages(),
+        None => MessageQuery::after(0, usize::MAX).max_bytes(u64::MAX),
+    };
+    let page = chat.messages(wanted).await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    let body = match &query {
+        Some(query) => query.answer(&page)?,
+        None => list(page.messages.iter().map(|stored| &stored.message)),
+    };
+    Ok(json(StatusCode::OK, body))
+}
+
+fn list<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> String {
+    let bytes: usize = messages.clone().map(|m| m.bytes() + 1).sum();
+    let mut json = String::with_capacity(bytes + 2);
+    json.push('[');
+    for (i, message) in messages.enumerate() {
+        if i > 0 {
+            json.push(',');
+        }
+        json.push_str(message.as_json());
+    }
+    json.push(']');
+    json
+}
+
+/// `POST /messages`.
+pub(crate) async fn post<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+    on_message: Option<&OnMessage<A>>,
+) -> Result<Response<Body>, Refusal> {
+    let message = with_key(
+        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))?,
+        &input.headers,
+    )?;
+    let plain = on_message.is_none() && etag::if_match(&input.headers) == etag::Expected::Any;
+    let added = if plain {
+        chat.add_message(message).await.map_err(|e| errors::refusal(chat.id(), &e))?
+    } else {
+        turn(chat, input, |draft| {
+            let added = draft.add_message(message.clone())?;
+            if let Some(answer) = on_message.filter(|_| !added.replayed) {
+                answer(draft, &added)?;
+            }
+            Ok(added)
+        })
+        .await?
+    };
+    Ok(json(StatusCode::OK, format!("{{\"success\":true,\"message\":{}}}", added.message.as_json())))
+}
+
+/// The message with `Idempotency-Key` as its `id`, if it has none of its own.
+fn with_key(message: Message, headers: &HeaderMap) -> Result<Message, Refusal> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(message) };
+    let key = key.to_str().ok().filter(|key| (1..=MAX_KEY_BYTES).contains(&key.len())).ok_or_else(|| {
+        Refusal::bad_request(format!("Idempotency-Key must be 1 to {MAX_KEY_BYTES} visible ASCII characters"))
+    })?;
+    Ok(if message.id().is_none() { message.with_id(key) } else { message })
+}

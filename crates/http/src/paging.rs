@@ -1,0 +1,107 @@
+//! Pages of messages: `?limit=&before=&after=`.
+
+use crate::cursor::Cursor;
+use crate::refusal::Refusal;
+use durable_session::{MessagePage, MessageQuery};
+
+/// How many messages a page has when the client names no number.
+const DEFAULT_LIMIT: usize = 100;
+/// How many it has at most; more are given in the next page.
+const MAX_LIMIT: usize = 1000;
+
+/// A page that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct PageQuery {
+    limit: usize,
+    before: Option<Cursor>,
+    after: Option<Cursor>,
+}
+
+impl PageQuery {
+    /// The page that a query string asks for; `None` if it asks for no page. Other parameters are passed over.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Option<Self>, Refusal> {
+        let (mut limit, mut before, mut after) = (None, None, None);
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "limit" => once(&mut limit, "limit", parse_limit(&value)?)?,
+                "before" => once(&mut before, "before", value.parse::<Cursor>()?)?,
+                "after" => once(&mut after, "after", value.parse::<Cursor>()?)?,
+                _ => {}
+            }
+        }
+        if limit.is_none() && before.is_none() && after.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self { limit: limit.unwrap_or(DEFAULT_LIMIT), before, after }))
+    }
+
+    /// The messages to read.
+    pub(crate) fn messages(&self) -> MessageQuery {
+        match (self.before, self.after) {
+            (None, None) => MessageQuery::last(self.limit),
+            (Some(before), None) => MessageQuery::before(before.seq, self.limit),
+            (None, Some(after)) => MessageQuery::after(after.seq, self.limit),
+            (Some(before), Some(after)) => MessageQuery::after(after.seq, self.limit).and_before(before.seq),
+        }
+    }
+
+    /// The page as JSON. `next` is where to go on: a message of the page, the first one going back, the last one going
+    /// forward.
+    pub(crate) fn answer(&self, page: &MessagePage) -> Result<String, Refusal> {
+        let given = [self.before, self.after];
+        if given.into_iter().flatten().any(|cursor| !cursor.belongs_to(page.version)) {
+            return Err(Cursor::gone());
+        }
+        let next = match self.after {
+            // There may always be more to come.
+            Some(after) => Some(page.messages.last().map_or(after.seq, |m| m.seq)),
+            None => page.messages.first().filter(|_| page.more).map(|m| m.seq),
+        };
+        let bytes: usize = page.messages.iter().map(|m| m.message.bytes() + 40).sum();
+        let mut json = String::with_capacity(bytes + 128);
+        json.push_str("{\"messages\":[");
+        for (i, stored) in page.messages.iter().enumerate() {
+            if i > 0 {
+                json.push(',');
+            }
+            push_row(&mut json, stored.seq, stored.message.as_json());
+        }
+        json.push_str("],\"next\":");
+        match next {
+            Some(seq) => {
+                json.push('"');
+                json.push_str(&Cursor::new(page.version, 0, seq).to_string());
+                json.push_str("\"}");
+            }
+            None => json.push_str("null}"),
+        }
+        Ok(json)
+    }
+}
+
+/// `{"seq":…,"message":{…}}`, as pages and events have it.
+pub(crate) fn push_row(json: &mut String, seq: u64, message: &str) {
+    json.push_str("{\"seq\":");
+    json.push_str(&seq.to_string());
+    json.push_str(",\"message\":");
+    json.push_str(message);
+    json.push('}');
+}
+
+fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::bad_request(format!("`{name}` is given twice"))),
+    }
+}
+
+fn parse_limit(text: &str) -> Result<usize, Refusal> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // More digits than a number can have are still a count, and more than a page has.
+    let limit = text.parse::<usize>().unwrap_or(MAX_LIMIT);
+    if digits && limit > 0 {
+        Ok(limit.min(MAX_LIMIT))
+    } else {
+        Err(Refusal::bad_request("`limit` must be a whole number from 1"))
+    }
+}

@@ -1,0 +1,89 @@
+//! The whole state of a session: reading, changing, resetting and deleting it.
+
+use crate::api::turn;
+use crate::body::Body;
+use crate::fields::set_fields;
+use crate::input::Input;
+use crate::refusal::{Refusal, json, respond, success};
+use crate::{errors, etag};
+use bytes::Bytes;
+use durable_session::store::Version;
+use durable_session::{AppState, ChatSession, JsonObject, Message};
+use http::header::ETAG;
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::value::RawValue;
+
+/// `GET /`.
+pub(crate) async fn get<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+) -> Result<Response<Body>, Refusal> {
+    let error = |e| errors::refusal(chat.id(), &e);
+    let version = chat.snapshot().await.map_err(error)?.version();
+    if etag::client_has(&input.headers, version) {
+        return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+    }
+    let (version, state) = chat.get_state_json().await.map_err(error)?;
+    Ok(tagged(json(StatusCode::OK, state), version))
+}
+
+/// `PUT /`: each given field replaces the stored one, `messages` the whole list. The two times are the session's own:
+/// they may stand in the body, as in a state that was read and is written back, and change nothing.
+pub(crate) async fn put<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+) -> Result<Response<Body>, Refusal> {
+    let mut given: JsonObject = input
+        .text()?
+        .parse()
+        .map_err(|e| Refusal::bad_request(format!("the body must be a JSON object: {e}")))?;
+    let messages = given.get_json("messages").map(read_messages).transpose()?;
+    for own in ["messages", "createdAt", "lastAccessedAt"] {
+        given.remove(own);
+    }
+    turn(chat, input, |draft| {
+        if let Some(messages) = &messages {
+            draft.replace_all(messages)?;
+        }
+        set_fields(draft, &given)
+    })
+    .await?;
+    let (version, state) = chat.get_state_json().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    Ok(tagged(json(StatusCode::OK, format!("{{\"success\":true,\"state\":{state}}}")), version))
+}
+
+fn read_messages(list: &str) -> Result<Vec<Message>, Refusal> {
+    let list: Vec<&RawValue> = serde_json::from_str(list)
+        .map_err(|_| Refusal::bad_request("`messages` must be a list of messages"))?;
+    let message = |(i, raw): (usize, &RawValue)| {
+        Message::from_json(raw.get()).map_err(|e| Refusal::bad_request(format!("messages[{i}]: {e}")))
+    };
+    list.into_iter().enumerate().map(message).collect()
+}
+
+/// `POST /reset`. What the body says does not matter.
+pub(crate) async fn reset<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+) -> Result<Response<Body>, Refusal> {
+    etag::refuse_if_match(&input.headers)?;
+    chat.reset().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    Ok(success())
+}
+
+/// `DELETE /`. Deleting what is not there succeeds.
+pub(crate) async fn delete<A: AppState>(
+    chat: &ChatSession<A>,
+    input: &Input,
+) -> Result<Response<Body>, Refusal> {
+    etag::refuse_if_match(&input.headers)?;
+    chat.delete().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    Ok(success())
+}
+
+fn tagged(mut response: Response<Body>, version: Option<Version>) -> Response<Body> {
+    if let Ok(tag) = HeaderValue::from_str(&etag::of(version)) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}

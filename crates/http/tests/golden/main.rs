@@ -1,0 +1,60 @@
+//! Plays the golden scenarios in `protocol/golden` against the request function itself.
+
+mod matching;
+mod player;
+
+use bytes::Bytes;
+use durable_session::{ChatSessions, Message};
+use durable_session_http::{Api, Body, FieldRoute, Refusal, health};
+use durable_session_memory::MemoryStore;
+use http::{Request, Response};
+use tutoring::Tutoring;
+
+fn api() -> Api<Tutoring> {
+    let sessions = ChatSessions::builder(MemoryStore::new()).greeting(Message::assistant("Hi!")).build();
+    Api::builder(sessions)
+        .field(FieldRoute::new("pending-match", "pendingMatch"))
+        .field(FieldRoute::new("booking-info", "bookingInfo"))
+        .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
+        .field(FieldRoute::put_only("available-tutors", "availableTutorsList"))
+        .build()
+        .unwrap()
+}
+
+async fn serve(api: &Api<Tutoring>, request: Request<Bytes>) -> Response<Body> {
+    match request.uri().path() {
+        "/health" => health(request.method(), "test"),
+        path if path.starts_with(api.prefix()) => api.handle(request).await,
+        _ => Refusal::not_found().into_response(),
+    }
+}
+
+#[tokio::test]
+async fn the_request_function_keeps_the_protocol() {
+    let api = api();
+    let failures = player::play(|request| {
+        let api = api.clone();
+        async move { serve(&api, request).await }
+    })
+    .await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// A player that finds no fault with anything would prove nothing.
+#[tokio::test]
+async fn a_server_that_breaks_the_protocol_fails() {
+    let api = api();
+    let failures = player::play(|request| {
+        let api = api.clone();
+        async move {
+            let put = request.method() == http::Method::PUT;
+            let mut response = serve(&api, request).await;
+            if put && response.status() == 422 {
+                *response.status_mut() = http::StatusCode::OK;
+            }
+            response
+        }
+    })
+    .await;
+    assert_eq!(failures.len(), 2, "{}", failures.join("\n"));
+}
