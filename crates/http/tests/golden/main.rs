@@ -1,5 +1,7 @@
 //! Plays the golden scenarios in `protocol/golden` against the request function itself.
 
+#![allow(clippy::unwrap_used)]
+
 mod matching;
 mod player;
 
