@@ -44,6 +44,13 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<durable_session::Error> for Failure {
+    #[track_caller]
+    fn from(error: durable_session::Error) -> Self {
+        Self::new(format_args!("unexpected error: {}", Chain(&error)))
+    }
+}
+
 impl From<BoxError> for Failure {
     #[track_caller]
     fn from(error: BoxError) -> Self {

@@ -57,7 +57,9 @@ mod factory;
 mod failure;
 mod fixture;
 mod harness;
+mod hub;
 mod list;
+mod probe;
 mod report;
 
 pub use case::{Case, Outcome};

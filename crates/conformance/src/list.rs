@@ -101,6 +101,37 @@ macro_rules! __conformance_cases {
             threads::readers_in_threads_see_whole_commits [S1 S2] [Threads];
             threads::sessions_in_threads_do_not_mix [S9] [Threads];
             threads::an_expiry_never_deletes_what_a_touch_just_kept [S6] [Threads];
+            chat_order::what_a_call_did_is_there_for_a_new_hub [C1] [];
+            chat_order::a_crash_keeps_what_calls_returned [C1 S1] [Crash];
+            chat_order::readers_do_not_wait_behind_a_writer [C1] [];
+            chat_order::simultaneous_first_uses_load_once [C2] [];
+            chat_order::eviction_never_splits_a_session [C2] [];
+            chat_order::calls_gather_while_a_commit_is_under_way [C3] [];
+            chat_order::a_dropped_caller_stops_nothing [C3] [];
+            chat_failure::a_failed_commit_leaves_no_ghost [C4] [];
+            chat_failure::an_unknown_outcome_is_said_and_the_truth_is_read [C4] [];
+            chat_failure::a_failed_commit_fails_every_call_in_it_alike [C4] [];
+            chat_failure::a_refused_call_fails_alone [C4] [];
+            chat_failure::a_failed_load_is_an_error_and_not_an_empty_session [C8] [];
+            chat_failure::two_hubs_lose_nothing [C5] [];
+            chat_failure::hubs_in_threads_lose_nothing [C5] [Threads];
+            chat_failure::a_turn_is_made_again_on_what_another_hub_left [C5] [];
+            chat_failure::a_change_that_always_meets_a_conflict_is_contended [C5] [];
+            chat_failure::a_turn_may_require_a_version [C5] [];
+            chat_state::app_state_keeps_what_the_type_does_not_know [C6] [];
+            chat_state::messages_work_beside_app_state_that_does_not_fit [C6] [];
+            chat_state::a_message_id_is_stored_once [C7] [];
+            chat_state::a_batch_is_known_or_new_and_never_mixed [C7] [];
+            chat_state::the_window_of_ids_depends_on_what_is_stored_alone [C7] [];
+            chat_state::an_absent_session_reads_as_new_and_is_not_written [C8] [];
+            chat_state::two_hubs_create_a_session_once [C8 C5] [];
+            chat_state::a_long_session_is_read_in_bounded_parts [C9] [];
+            chat_state::live_sessions_are_bounded_in_memory [C9] [];
+            chat_state::what_exceeds_a_limit_changes_nothing [C9] [];
+            chat_expiry::idle_sessions_expire_and_used_ones_do_not [C10] [List];
+            chat_expiry::reading_writes_a_touch_at_most_once_per_interval [C10] [];
+            chat_expiry::a_sweep_writes_pending_touches_first [C10] [List];
+            chat_expiry::what_another_hub_uses_does_not_expire [C10] [List];
         }
     };
 }

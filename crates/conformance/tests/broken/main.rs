@@ -62,10 +62,11 @@ fn every_broken_store_is_caught_by_the_clause_that_it_breaks_and_every_case_catc
 }
 
 /// Cases with threads, each with a fault that it catches. Whether one does in a given run is up to the scheduler.
-const THREADED: [(&str, Fault); 4] = [
+const THREADED: [(&str, Fault); 5] = [
     ("writers_in_threads_lose_nothing", Fault::LosesTheLastRow),
     ("readers_in_threads_see_whole_commits", Fault::LosesAppStateBesideAppends),
     ("sessions_in_threads_do_not_mix", Fault::SharesOneSeqCounter),
+    ("hubs_in_threads_lose_nothing", Fault::LosesTheLastRow),
     ("an_expiry_never_deletes_what_a_touch_just_kept", Fault::DeletesInSpiteOfConflict),
 ];
 

@@ -1,0 +1,240 @@
+//! App state (C6), idempotence (C7), absence (C8) and bounds (C9).
+
+use crate::Failure;
+use crate::failure::{ensure, ensure_eq};
+use crate::fixture::{Checked, Fixture, append, id, session, set_app};
+use crate::hub::{ManualClock, get, hub_on, said, say, set};
+use durable_session::{
+    ChatSession, ChatSessions, Error, LimitKind, Limits, Memory, Message, MessageQuery, Window,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Counter {
+    count: u64,
+}
+
+pub(crate) async fn app_state_keeps_what_the_type_does_not_know(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let newer = t.hub().session(id.clone());
+    set(&newer, "future", "{\"deep\": [1, 12345678901234567890123, null]}").await?;
+    set(&newer, "count", "41").await?;
+    let typed = t.typed_hub::<Counter>().session(id);
+    typed.update(|app| app.count += 1).await?;
+    typed.add_message(say("hello")).await?;
+    let again = t.hub().session(session()?);
+    ensure_eq!(get(&again, "count").await?.as_deref(), Some("42"), "the key that the type knows");
+    let future = get(&again, "future").await?;
+    ensure_eq!(
+        future.as_deref(),
+        Some("{\"deep\": [1, 12345678901234567890123, null]}"),
+        "the key that it does not"
+    );
+    Ok(())
+}
+
+pub(crate) async fn messages_work_beside_app_state_that_does_not_fit(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    t.create(&id, vec![append(say("one").as_json()), set_app("{\"count\":\"many\"}")]).await?;
+    let chat = t.typed_hub::<Counter>().session(id.clone());
+    chat.add_message(say("two")).await?;
+    let page = chat.messages(MessageQuery::last(10)).await?;
+    ensure_eq!(page.messages.len(), 2, "the messages beside app state that does not fit");
+    let update = chat.update(|app| app.count += 1).await;
+    ensure!(
+        matches!(update, Err(Error::AppState { .. })),
+        "an update of app state that does not fit: {update:?}"
+    );
+    let state = chat.get_state().await.map(|_| ());
+    ensure!(
+        matches!(state, Err(Error::AppState { .. })),
+        "get_state of app state that does not fit: {state:?}"
+    );
+    ensure_eq!(t.all(&id).await?.app, "{\"count\":\"many\"}", "the stored app state");
+    Ok(())
+}
+
+pub(crate) async fn a_message_id_is_stored_once(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let first = t.hub().session(id.clone());
+    let sent = || message(r#"{"role":"user","content":"hi","id":"m-1","n":1.0}"#);
+    let added = first.add_message(sent()?).await?;
+    ensure_eq!((added.seq, added.replayed), (1, false), "the message sent first");
+    first.add_message(say("between")).await?;
+    for (what, chat) in [("the same hub", first), ("a new hub", t.hub().session(id))] {
+        let equal = message(r#"{ "id": "m-1", "n": 10e-1, "content": "hi", "role": "user" }"#)?;
+        for again in [sent()?, equal] {
+            let again = chat.add_message(again).await?;
+            ensure_eq!((again.seq, again.replayed), (1, true), "the message sent again through {what}");
+        }
+        let other = chat.add_message(say("something else").with_id("m-1")).await;
+        ensure!(
+            matches!(other, Err(Error::IdReused { seq: 1, .. })),
+            "a reused id through {what}: {other:?}"
+        );
+        ensure_eq!(said(&chat).await?, ["hi", "between"], "what is said through {what}");
+    }
+    Ok(())
+}
+
+fn message(json: &str) -> Checked<Message> {
+    Message::from_json(json).map_err(Failure::new)
+}
+
+pub(crate) async fn a_batch_is_known_or_new_and_never_mixed(t: &mut Fixture) -> Checked {
+    let chat = t.hub().session(session()?);
+    let batch = |ids: &[&str]| ids.iter().map(|id| say(id).with_id(id)).collect::<Vec<_>>();
+    let seqs =
+        |added: Vec<durable_session::Added>| added.iter().map(|a| (a.seq, a.replayed)).collect::<Vec<_>>();
+    let new = chat.add_messages(batch(&["a", "b"])).await?;
+    ensure_eq!(seqs(new), [(1, false), (2, false)], "a batch of new messages");
+    let known = t.hub().session(session()?).add_messages(batch(&["a", "b"])).await?;
+    ensure_eq!(seqs(known), [(1, true), (2, true)], "a batch of known messages");
+    for mixed in [batch(&["b", "c"]), batch(&["c", "a"])] {
+        let mixed = chat.add_messages(mixed).await;
+        ensure!(matches!(mixed, Err(Error::IdReused { .. })), "a mixed batch ended as {mixed:?}");
+    }
+    ensure_eq!(said(&chat).await?, ["a", "b"], "what is said");
+    Ok(())
+}
+
+pub(crate) async fn the_window_of_ids_depends_on_what_is_stored_alone(t: &mut Fixture) -> Checked {
+    let three = Window { messages: 3, bytes: u64::MAX };
+    let size = say("0").with_id("x").bytes() as u64;
+    let few_bytes = Window { messages: 64, bytes: 3 * size };
+    for (n, window) in [three, few_bytes].into_iter().enumerate() {
+        for fresh in [false, true] {
+            let id = id(&format!("window-{n}-{fresh}"))?;
+            let hub = || -> ChatSessions { hub_on(t.store(), &ManualClock::new(), |b| b.window(window)) };
+            let first = hub().session(id.clone());
+            let sent = || say("0").with_id("x");
+            for text in [sent(), say("1").with_id("y"), say("2").with_id("z")] {
+                first.add_message(text).await?;
+            }
+            let chat: ChatSession = if fresh { hub().session(id) } else { first };
+            let again = chat.add_message(sent()).await?;
+            ensure_eq!((again.seq, again.replayed), (1, true), "a message sent again in {window:?}");
+            chat.add_message(say("3").with_id("w")).await?;
+            let again = chat.add_message(sent()).await?;
+            ensure_eq!((again.seq, again.replayed), (5, false), "a message sent again beyond {window:?}");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn an_absent_session_reads_as_new_and_is_not_written(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |b| b.greeting(Message::assistant("Hi!")));
+    let chat = hub.session(id.clone());
+    ensure!(!chat.snapshot().await?.exists(), "a session that was never written exists");
+    ensure_eq!(said(&chat).await?, ["Hi!"], "what is said in a new session");
+    chat.messages(MessageQuery::last(9)).await?;
+    chat.touch().await?;
+    ensure!(t.maybe_all(&id).await?.is_none(), "looking at a session created it");
+    ensure_eq!(chat.add_message(say("hello")).await?.seq, 2, "the seq of the message after the greeting");
+    ensure_eq!(t.all(&id).await?.head.messages, 2, "the messages stored");
+
+    ensure!(chat.delete().await?, "a delete says that nothing was there");
+    ensure!(!chat.delete().await?, "a delete of nothing says that something was there");
+    ensure!(t.maybe_all(&id).await?.is_none(), "a deleted session is still stored");
+    ensure_eq!(said(&chat).await?, ["Hi!"], "what is said in a deleted session");
+    chat.add_message(say("again")).await?;
+    ensure_eq!(said(&t.hub().session(id)).await?, ["Hi!", "again"], "what is said in the new life");
+    Ok(())
+}
+
+pub(crate) async fn two_hubs_create_a_session_once(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let hub = || -> ChatSessions {
+        hub_on(t.store(), &ManualClock::new(), |b| b.greeting(Message::assistant("Hi!")))
+    };
+    let (one, two) = (hub().session(id.clone()), hub().session(id.clone()));
+    ensure!(!one.snapshot().await?.exists(), "a session that was never written exists");
+    ensure!(!two.snapshot().await?.exists(), "a session that was never written exists");
+    one.add_message(say("one")).await?;
+    two.add_message(say("two")).await?;
+    ensure_eq!(said(&hub().session(id)).await?, ["Hi!", "one", "two"], "what is said");
+    Ok(())
+}
+
+pub(crate) async fn a_long_session_is_read_in_bounded_parts(t: &mut Fixture) -> Checked {
+    const MESSAGES: u64 = 1500;
+    let id = session()?;
+    let texts: Vec<_> = (1..=MESSAGES).map(|n| n.to_string()).collect();
+    let window = Window { messages: 10, bytes: u64::MAX };
+    let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |builder| builder.window(window));
+    for some in texts.chunks(100) {
+        hub.session(id.clone()).add_messages(some.iter().map(|text| say(text)).collect()).await?;
+    }
+    let fresh: ChatSessions = hub_on(t.store(), &ManualClock::new(), |builder| builder.window(window));
+    for (what, chat) in [("the hub that wrote", hub.session(id.clone())), ("a new hub", fresh.session(id))] {
+        let snapshot = chat.snapshot().await?;
+        ensure_eq!(snapshot.message_count(), MESSAGES, "the number of messages to {what}");
+        ensure!(snapshot.tail().len() <= 10, "the tail of {} messages in {what}", snapshot.tail().len());
+        ensure!(said(&chat).await? == texts, "the whole state to {what} is not what was said");
+        for (query, first, more) in [
+            (MessageQuery::last(25), 1476, true),
+            (MessageQuery::before(501, 500), 1, false),
+            (MessageQuery::before(700, 25), 675, true),
+            (MessageQuery::after(0, 25), 1, true),
+            (MessageQuery::after(1480, 100), 1481, false),
+        ] {
+            let page = chat.messages(query).await?;
+            ensure_eq!(page.more, more, "whether there is more of {query:?}");
+            ensure_eq!(page.version, snapshot.version(), "the version of {query:?}");
+            for (message, seq) in page.messages.iter().zip(first..) {
+                let text = message.message.text();
+                ensure_eq!(
+                    (message.seq, text.as_deref()),
+                    (seq, Some(seq.to_string().as_str())),
+                    "{query:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn live_sessions_are_bounded_in_memory(t: &mut Fixture) -> Checked {
+    let memory = Memory { bytes: 20_000, idle: Duration::from_mins(10) };
+    let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |builder| builder.memory(memory));
+    let text = "x".repeat(1000);
+    let mut handles = Vec::new();
+    for n in 0..60 {
+        let chat = hub.session(id(&format!("session-{n}"))?);
+        chat.add_message(say(&text)).await?;
+        handles.push(chat);
+        let bytes = hub.stats().live_bytes;
+        ensure!(bytes <= memory.bytes, "{bytes} bytes are live, {} may be", memory.bytes);
+    }
+    for chat in &handles {
+        ensure_eq!(chat.snapshot().await?.message_count(), 1, "the messages of a session held all along");
+    }
+    Ok(())
+}
+
+pub(crate) async fn what_exceeds_a_limit_changes_nothing(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let limits = Limits { message_bytes: 100, app_bytes: 50, session_messages: 3, session_bytes: 250 };
+    let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |builder| builder.limits(limits));
+    let chat = hub.session(id.clone());
+    chat.add_messages(vec![say("one"), say("two")]).await?;
+    set(&chat, "step", "1").await?;
+    let before = t.all(&id).await?;
+    let long = "x".repeat(100);
+    let refused = |result: Result<(), Error>, expected: LimitKind| match result {
+        Err(Error::TooLarge { limit, .. }) if limit == expected => Ok(()),
+        other => Err(Failure::new(format_args!("more than the limit of {expected} ended as {other:?}"))),
+    };
+    refused(chat.add_message(say(&long)).await.map(|_| ()), LimitKind::MessageBytes)?;
+    refused(chat.replace(1, say(&long)).await, LimitKind::MessageBytes)?;
+    refused(chat.add_messages(vec![say("3"), say("4")]).await.map(|_| ()), LimitKind::SessionMessages)?;
+    refused(chat.update(|app| drop(app.set("long", &long))).await, LimitKind::AppBytes)?;
+    ensure_eq!(t.all(&id).await?, before, "the session after refused calls");
+    chat.add_message(say("three")).await?;
+    refused(chat.add_message(say("four")).await.map(|_| ()), LimitKind::SessionMessages)?;
+    ensure_eq!(said(&chat).await?, ["one", "two", "three"], "what is said");
+    Ok(())
+}
