@@ -43,6 +43,7 @@ impl Engine {
 
     /// The last durable state seen, loaded if there is none in memory.
     pub(crate) async fn view(&self) -> Result<Arc<View>, Error> {
+        let mut call = None;
         loop {
             self.check_open()?;
             let (claim, load) = {
@@ -55,6 +56,7 @@ impl Engine {
                     Admission::Open => continue,
                 }
             };
+            call.get_or_insert_with(|| self.slot.call());
             waited(claim.await, load)?;
         }
     }
@@ -65,8 +67,12 @@ impl Engine {
         mut plan: impl FnMut(Planner<'_>, &View) -> Planned<T>,
     ) -> Result<T, Error> {
         let mut attempts = Attempts(self.hub.config.attempts);
+        let mut call = None;
         loop {
             let step = self.plan_in_place(&mut plan)?;
+            if let Step::Wait { .. } = step {
+                call.get_or_insert_with(|| self.slot.call());
+            }
             if let Some(value) = self.follow(step, &mut attempts).await? {
                 return Ok(value);
             }
@@ -83,10 +89,12 @@ impl Engine {
     ) -> Result<T, Error> {
         let mut attempts = Attempts(self.hub.config.attempts);
         let mut depth = self.hub.config.window;
+        let mut call = None;
         loop {
             let (view, serial) = match self.copy(expected)? {
                 Ok(copied) => copied,
                 Err(step) => {
+                    call.get_or_insert_with(|| self.slot.call());
                     self.follow::<()>(step, &mut attempts).await?;
                     continue;
                 }
@@ -95,6 +103,7 @@ impl Engine {
                 Ok((value, changes, after)) => self.stage_copy(serial, value, changes, after)?,
                 Err(Halt::Refused(e)) => return Err(e),
                 Err(Halt::Deeper) => {
+                    call.get_or_insert_with(|| self.slot.call());
                     depth.max_messages = depth.max_messages.saturating_mul(2);
                     depth.max_bytes = depth.max_bytes.saturating_mul(2).max(1);
                     self.deepen(depth)

@@ -119,7 +119,7 @@ impl Hub {
                     live.queue.push_front((slot, enlisted_at));
                     return;
                 }
-                if state.charged > 0 && !state.evict() {
+                if state.charged > 0 && (state.calls > 0 || !state.evict()) {
                     drop(state);
                     live.queue.push_back((slot, now));
                     continue;

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) touched_at: u64,
     /// When anything last used the slot.
     pub(crate) used_at: u64,
+    /// Calls that wait for the state to be loaded: it is not taken away before they have used it.
+    pub(crate) calls: u64,
     /// What it is charged in the hub's account of live sessions.
     pub(crate) charged: u64,
     /// Whether it stands in the hub's queue of live sessions.
@@ -70,6 +72,12 @@ impl Slot {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Keeps the state in memory until the call has ended.
+    pub(crate) fn call(&self) -> Call<'_> {
+        self.lock().calls += 1;
+        Call(self)
     }
 
     /// Polls the flight, and the ones that follow from it, as far as they go without waiting.
@@ -136,6 +144,16 @@ impl Slot {
             std::mem::take(&mut state.waiters)
         };
         wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A call that needs the state in memory. Without it, a session larger than the memory there is for all of them would
+/// be loaded and dropped forever, and never used.
+pub(crate) struct Call<'a>(&'a Slot);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.lock().calls -= 1;
     }
 }
 
