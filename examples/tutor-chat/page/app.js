@@ -1,0 +1,225 @@
+// The page: one conversation, its composer, its booking, and their connection to the server.
+
+import { persistently, sessionApi } from './requests.js';
+import { Booking } from './booking.js';
+import { Conversation } from './conversation.js';
+import { isOpen, start } from './flow.js';
+import { Live } from './live.js';
+import { Outbox } from './outbox.js';
+import { linkTo, openSession, random } from './session.js';
+import { text as textStore } from './storage.js';
+
+const $ = id => document.getElementById(id);
+const NOTICE_MS = 4_000;
+const STATUS = { connecting: 'Connecting…', connected: 'Connected', offline: 'No connection. What you write is kept here.' };
+
+const session = openSession();
+const api = sessionApi(session.id);
+const app = { pendingMatch: null, bookingInfo: null };
+
+const outbox = new Outbox(session.id, {
+  send: message => api.post(message),
+  onChange: () => render(),
+  onSent(message) {
+    conversation.sent(message);
+    // The answer comes by the stream; without one it has to be asked for.
+    if (!live.streaming) live.load();
+  },
+});
+
+const conversation = new Conversation({
+  pending: () => outbox.list(),
+  stuck: () => outbox.stuck,
+  booking: () => app.bookingInfo,
+  book,
+  again: key => outbox.again(key),
+  discard: key => outbox.discard(key),
+  hurry: () => outbox.hurry(),
+});
+
+const booking = new Booking(session.id, {
+  async save(info) {
+    await persistently(() => api.putBookingInfo(info));
+    changeState({ bookingInfo: info }, { focus: true });
+  },
+  async cancel() {
+    await persistently(() => api.deleteBookingInfo());
+    changeState({ bookingInfo: null });
+    $('text').focus();
+  },
+  atEnd: () => conversation.atBottom(),
+  toEnd: () => conversation.toBottom(),
+});
+
+let cursor = null;
+const live = new Live(api, {
+  page(rows, next) {
+    cursor = next;
+    conversation.replace(rows);
+    settle();
+  },
+  row(row) {
+    conversation.add(row);
+    settle();
+  },
+  state(fields) {
+    for (const name of Object.keys(app)) if (name in fields) app[name] = fields[name];
+    showBooking();
+    render();
+  },
+  status(status) {
+    showStatus(status);
+    if (status === 'connected') outbox.hurry();
+  },
+});
+
+let focusBooking = false;
+function changeState(fields, { focus = false } = {}) {
+  focusBooking = focus;
+  live.state(fields);
+  focusBooking = false;
+}
+
+function showBooking() {
+  booking.show(app.bookingInfo, app.pendingMatch?.tutor?.name, { focus: focusBooking });
+}
+
+/** What the server has need not be sent any more. */
+function settle() {
+  outbox.confirm(conversation.storedIds);
+  render();
+}
+
+function render() {
+  conversation.render();
+  $('starters').hidden = conversation.hasUserMessage;
+  $('earlier').hidden = cursor === null;
+}
+
+function showStatus(status) {
+  const element = $('status');
+  if (element.dataset.status === status) return;
+  element.dataset.status = status;
+  element.textContent = STATUS[status];
+}
+
+let noticeTimer;
+function notice(message) {
+  clearTimeout(noticeTimer);
+  $('notice').textContent = message;
+  $('notice').hidden = false;
+  noticeTimer = setTimeout(() => {
+    $('notice').hidden = true;
+  }, NOTICE_MS);
+}
+
+async function book(match) {
+  // Another slot in the middle of a booking: the answers given so far still hold.
+  const info = isOpen(app.bookingInfo) ? { ...app.bookingInfo, slot: match.slot } : start(match.slot);
+  try {
+    await persistently(() => api.update({ pendingMatch: match, bookingInfo: info }));
+    changeState({ pendingMatch: match, bookingInfo: info }, { focus: true });
+  } catch (error) {
+    notice(`The booking could not be started: ${error.message}.`);
+  }
+}
+
+// --- writing ---
+
+const draftKey = `chatDraft:${session.id}`;
+const field = $('text');
+
+function send(content) {
+  // Half an emoji, as `slice` can leave it, is not text that a server can store.
+  const whole = content.toWellFormed?.() ?? content;
+  outbox.add({ role: 'user', content: whole, id: random(26), timestamp: Date.now() });
+  conversation.toBottom();
+}
+
+function fit() {
+  field.style.height = 'auto';
+  field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
+}
+
+$('composer').addEventListener('submit', event => {
+  event.preventDefault();
+  if (field.value.trim() !== '') {
+    send(field.value.trim());
+    field.value = '';
+    textStore.write(draftKey, '');
+    fit();
+  }
+  field.focus();
+});
+field.addEventListener('keydown', event => {
+  // While an input method composes a character, Enter accepts it.
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    $('composer').requestSubmit();
+  }
+});
+field.addEventListener('input', () => {
+  textStore.write(draftKey, field.value);
+  fit();
+});
+field.value = textStore.read(draftKey) ?? '';
+$('starters').addEventListener('click', event => {
+  if (!event.target.matches('button')) return;
+  send(event.target.textContent);
+  field.focus();
+});
+
+// --- the bar ---
+
+$('copy-link').addEventListener('click', async () => {
+  const link = linkTo(session.id);
+  try {
+    await navigator.clipboard.writeText(link);
+    notice('Link copied. Anyone who has it can read and write here.');
+  } catch {
+    $('link').value = link;
+    $('link-dialog').showModal();
+    $('link').select();
+  }
+});
+
+$('reset').addEventListener('click', () => $('reset-dialog').showModal());
+$('reset-dialog').addEventListener('close', async () => {
+  if ($('reset-dialog').returnValue !== 'reset') return;
+  $('reset-dialog').returnValue = '';
+  try {
+    await persistently(() => api.reset());
+  } catch (error) {
+    notice(`This could not be reset: ${error.message}.`);
+    return;
+  }
+  outbox.clear();
+  booking.forgetDraft();
+  conversation.forgetSent();
+  await live.load();
+  field.focus();
+});
+
+$('earlier').addEventListener('click', async () => {
+  try {
+    const { rows, next } = await live.earlier(cursor);
+    cursor = next;
+    conversation.prepend(rows);
+    render();
+  } catch (error) {
+    // 410: the conversation the cursor belonged to is gone.
+    if (error.status === 410) live.load();
+    else notice(`Earlier messages could not be loaded: ${error.message}.`);
+  }
+});
+
+// --- start ---
+
+$('shared').hidden = !session.shared;
+$('own').href = location.pathname;
+$('refused-link').hidden = !session.refused;
+window.addEventListener('online', () => outbox.hurry());
+fit();
+render();
+live.start();
+outbox.run();

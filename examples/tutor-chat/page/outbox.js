@@ -1,0 +1,127 @@
+// Messages that were typed and are not known to be stored. They are kept in the browser until the server has confirmed
+// them, so that neither a refresh nor a server that is down loses one; each has an id, so that sending it twice stores it once.
+
+import { backOff } from './requests.js';
+import { keys, read, remove, write } from './storage.js';
+
+export class Outbox {
+  #prefix;
+  #send;
+  #onChange;
+  #onSent;
+  #running = false;
+  #attempt = 0;
+  #wake = () => {};
+  #count = 0;
+
+  constructor(sessionId, { send, onChange, onSent }) {
+    this.#prefix = `chatOutbox:${sessionId}:`;
+    this.#send = send;
+    this.#onChange = onChange;
+    this.#onSent = onSent;
+    // Another tab of this session adds to, and sends from, the same outbox.
+    window.addEventListener('storage', event => {
+      if (event.key === null || event.key.startsWith(this.#prefix)) {
+        onChange();
+        this.run();
+      }
+    });
+  }
+
+  /** In the order typed: `{key, message, failed?}`. */
+  list() {
+    return keys(this.#prefix).map(key => ({ key, ...read(key) })).filter(entry => entry.message);
+  }
+
+  /** True while the server does not take messages. */
+  get stuck() {
+    return this.#attempt > 0;
+  }
+
+  add(message) {
+    this.#count += 1;
+    const order = `${String(Date.now()).padStart(15, '0')}-${String(this.#count).padStart(6, '0')}`;
+    write(`${this.#prefix}${order}-${message.id}`, { message });
+    this.#onChange();
+    this.run();
+  }
+
+  discard(key) {
+    remove(key);
+    this.#onChange();
+  }
+
+  clear() {
+    for (const { key } of this.list()) remove(key);
+    this.#onChange();
+  }
+
+  /** Forgets what the server turns out to have. */
+  confirm(ids) {
+    for (const { key, message } of this.list()) if (ids.has(message.id)) remove(key);
+  }
+
+  /** Sends a refused message once more. */
+  again(key) {
+    const entry = read(key);
+    if (entry) write(key, { message: entry.message });
+    this.#onChange();
+    this.run();
+  }
+
+  /** Sends now instead of at the end of the current wait. */
+  hurry() {
+    this.#wake();
+    this.run();
+  }
+
+  async run() {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      // One tab sends at a time, or two tabs could store messages in another order than they were typed.
+      if (navigator.locks) await navigator.locks.request(this.#prefix, () => this.#drain());
+      else await this.#drain();
+    } finally {
+      this.#running = false;
+      this.#attempt = 0;
+    }
+    if (this.#next()) this.run();
+  }
+
+  #next() {
+    return this.list().find(entry => !entry.failed);
+  }
+
+  async #drain() {
+    for (let entry = this.#next(); entry; entry = this.#next()) {
+      try {
+        await this.#send(entry.message);
+        this.#attempt = 0;
+        this.#onSent(entry.message);
+        remove(entry.key);
+      } catch (error) {
+        if (error.transient) {
+          this.#attempt += 1;
+          this.#onChange();
+          await this.#pause(Math.max(backOff(this.#attempt - 1), error.retryAfterMs));
+        } else {
+          this.#attempt = 0;
+          // Discarded or cleared meanwhile: do not bring it back.
+          if (read(entry.key)) write(entry.key, { message: entry.message, failed: error.message });
+        }
+      }
+      this.#onChange();
+    }
+  }
+
+  #pause(ms) {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
