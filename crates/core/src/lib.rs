@@ -6,11 +6,13 @@ mod error;
 mod id;
 pub mod json;
 mod message;
+mod pages;
 pub mod rows;
 mod session;
 mod state;
 pub mod store;
 mod sync;
+pub mod transfer;
 
 pub use app::AppState;
 pub use error::{AppStateError, Error, LimitKind};
