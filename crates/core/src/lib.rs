@@ -7,6 +7,8 @@ mod id;
 pub mod json;
 mod message;
 mod pages;
+#[doc(hidden)]
+pub mod planted;
 pub mod rows;
 mod session;
 mod state;

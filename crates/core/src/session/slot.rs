@@ -441,6 +441,11 @@ impl State {
         self.waiters.insert(key, waker.clone());
     }
 
+    /// Takes a waiter out that has what it waited for.
+    pub(crate) fn done(&mut self, key: u64) {
+        self.waiters.remove(&key);
+    }
+
     /// Takes a waiter out. If others remain they must be woken: it may have been the one that polls the flight.
     pub(crate) fn leave(&mut self, key: u64) -> BTreeMap<u64, Waker> {
         self.waiters.remove(&key);
