@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// The Workers: each the name that tests know it by, and its crate.
-const WORKERS: [(&str, &str); 1] = [("tests", "crates/cloudflare/tests/worker")];
+const WORKERS: [(&str, &str); 2] =
+    [("tests", "crates/cloudflare/tests/worker"), ("tutor", "examples/tutor-worker")];
 /// Their tests.
 pub(crate) const FOLDER: &str = "crates/cloudflare/tests/workerd";
 

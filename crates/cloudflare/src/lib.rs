@@ -4,13 +4,22 @@
 //! row per append, every commit one transaction. The platform runs one instance per object and holds replies back until
 //! the write is confirmed, which is the store's declared durability.
 //!
+//! [`ChatObject`] is a whole object around it, which serves the HTTP protocol, and [`ChatWorker`] the Worker in front of the
+//! objects: an app's Worker is some thirty lines.
+//!
 //! The crate also compiles natively, so that a workspace is checked as a whole; calling JavaScript there panics.
 
+mod convert;
 mod env;
+mod front;
+mod live;
+mod object;
 mod schema;
 mod sql;
 mod store;
 mod takeover;
 
 pub use env::{WorkerClock, WorkerRandom};
+pub use front::ChatWorker;
+pub use object::{ChatObject, ChatObjectBuilder};
 pub use store::DurableObjectStore;

@@ -168,6 +168,11 @@ impl Sql {
         Ok(())
     }
 
+    /// Waits until everything written so far is confirmed.
+    pub(crate) async fn confirmed(&self) -> worker::Result<()> {
+        self.storage.sync().await
+    }
+
     /// Whether the object keeps anything under any key.
     pub(crate) fn has_keys(&self) -> Result<bool, SqlError> {
         let first = self.sync().kv().and_then(|keys| keys.list()).and_then(|keys| keys.next());

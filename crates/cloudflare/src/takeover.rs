@@ -18,20 +18,20 @@ pub(crate) const KEY: &str = "chatState";
 /// The meta row that says that it was taken over, and as which session number.
 pub(crate) const MARKER: &str = "taken_over";
 
-/// Makes `id` of the object's `chatState` unless that was done before, in one transaction with the marker that says so;
-/// answers whether it was done now. `chatState` itself stays.
+/// Makes `id` of the object's `chatState` unless that was done before, in one transaction with the marker that says so.
+/// `chatState` itself stays.
 pub(crate) fn take_over(
     sql: &Sql,
     random: &dyn Random,
     tables: bool,
     id: &SessionId,
     limits: StoreLimits,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let failed = |e: SqlError| e.into_store("could not read the state of the former object").in_session(id);
     if tables && (schema::meta(sql, MARKER).map_err(failed)?.is_some() || find::session(sql, id)?.is_some()) {
-        return Ok(false);
+        return Ok(());
     }
-    let Some(state) = read(sql, id).map_err(failed)? else { return Ok(false) };
+    let Some(state) = read(sql, id).map_err(failed)? else { return Ok(()) };
     let commit = commit_of(id, &state?, limits)?;
     sql.transaction(|| {
         let outcome = commit::commit(sql, random, tables, id, commit)?;
@@ -43,7 +43,7 @@ pub(crate) fn take_over(
         }
         let number = find::session(sql, id)?.map_or(0, |found| found.number);
         schema::set_meta(sql, MARKER, number)?;
-        Ok(true)
+        Ok(())
     })
     .map_err(|e| e.in_session(id))
 }

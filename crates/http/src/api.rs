@@ -95,7 +95,7 @@ impl<A: AppState> Api<A> {
     /// Answers a request whose path is `{prefix}/{id}` and what follows. Any other path is 404.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        match routes::session(&self.inner.prefix, parts.uri.path()) {
+        match routes::session_of(&self.inner.prefix, parts.uri.path()) {
             Ok((id, rest)) => self.answer(id, rest, &parts, body).await,
             Err(refusal) => finish(&parts.method, refusal.into_response()),
         }

@@ -45,3 +45,4 @@ pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
 pub use fingerprint::fingerprint;
 pub use health::health;
 pub use refusal::Refusal;
+pub use routes::session_of;

@@ -18,8 +18,12 @@ pub(crate) enum Place<'a> {
 
 /// The session and the rest of the path, of a path under `prefix`.
 ///
-/// The id is percent-decoded once, and an id may not hold `%`, `/` or `\`: no encoding can hide another path in it.
-pub(crate) fn session<'p>(prefix: &str, path: &'p str) -> Result<(SessionId, &'p str), Refusal> {
+/// The id is percent-decoded once, and an id may not hold `%`, `/` or `\`: no encoding can hide another path in it. For what
+/// stands in front of an [`Api`](crate::Api) and has to know the session, such as a Worker in front of Durable Objects.
+///
+/// # Errors
+/// The [`Refusal`] that an [`Api`](crate::Api) would answer.
+pub fn session_of<'p>(prefix: &str, path: &'p str) -> Result<(SessionId, &'p str), Refusal> {
     let under = path.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
     let Some(under) = under.filter(|rest| !rest.is_empty()) else { return Err(Refusal::not_found()) };
     let (id, rest) = match under.find('/') {
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_id_is_decoded_once_and_cannot_hide_a_path() {
-        let found = |path: &str| session("/s", path).map(|(id, rest)| format!("{id} {rest}"));
+        let found = |path: &str| session_of("/s", path).map(|(id, rest)| format!("{id} {rest}"));
         assert_eq!(found("/s/a-1/messages").unwrap(), "a-1 /messages");
         assert_eq!(found("/s/a%3A1").unwrap(), "a:1 ");
         assert_eq!(found("/s/a/").unwrap(), "a /");

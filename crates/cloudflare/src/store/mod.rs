@@ -41,6 +41,8 @@ pub struct DurableObjectStore {
     random: AssertUnwindSafe<Arc<dyn Random>>,
     /// The tables are known to be there.
     ready: AtomicBool,
+    /// Whose state a former object may have left here.
+    former: Option<SessionId>,
     /// It is known that there is nothing to take over.
     looked: AtomicBool,
 }
@@ -62,7 +64,27 @@ impl DurableObjectStore {
     /// Over the storage of an object, with randomness that makes versions unique (S3).
     pub fn with_random(storage: Storage, random: Arc<dyn Random>) -> Self {
         let random = AssertUnwindSafe(random);
-        Self { sql: Sql::new(storage), random, ready: AtomicBool::new(false), looked: AtomicBool::new(false) }
+        Self {
+            sql: Sql::new(storage),
+            random,
+            ready: AtomicBool::new(false),
+            former: None,
+            looked: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over what a whole-state object in JavaScript left under the key `chatState`, as session `id`, before anything
+    /// else is done in the object.
+    ///
+    /// It happens once per object, in one transaction. `chatState` stays as it is until the session is deleted, so that
+    /// rolling back to the former class shows the old conversation rather than none. A session that exists, or once was
+    /// taken over, is left alone.
+    ///
+    /// If `chatState` is not a session's state, or holds more than [`LIMITS`](Self::LIMITS) allow for one message or for the
+    /// app state, every operation on the session fails, [`Corrupt`](StoreErrorKind::Corrupt) or
+    /// [`TooLarge`](StoreErrorKind::TooLarge), and nothing is changed.
+    pub fn succeeding(self, id: SessionId) -> Self {
+        Self { former: Some(id), ..self }
     }
 
     /// How many rows this store has written since it was made, indexes included: what the platform bills.
@@ -70,24 +92,22 @@ impl DurableObjectStore {
         self.sql.rows_written()
     }
 
-    /// Takes over what a whole-state object in JavaScript left under the key `chatState`, as session `id`; answers whether
-    /// it did. Call it before anything else is done with the session; only the first call looks.
-    ///
-    /// It happens once per object, in one transaction. `chatState` stays as it is until the session is deleted, so that
-    /// rolling back to the former class shows the old conversation rather than none. A session that exists, or once was
-    /// taken over, is left alone.
+    /// Whether the object holds no session.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Corrupt`] if `chatState` is not a session's state, [`StoreErrorKind::TooLarge`] if one of its
-    /// messages or its app state is beyond [`LIMITS`](Self::LIMITS). Nothing was changed then.
-    pub fn take_over(&self, id: &SessionId) -> Result<bool, StoreError> {
-        if self.looked.load(Ordering::Relaxed) {
-            return Ok(false);
+    /// As the platform fails.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        if !self.has_tables()? {
+            return Ok(true);
         }
-        let tables = self.has_tables()?;
-        let done = takeover::take_over(&self.sql, &**self.random, tables, id, Self::LIMITS)?;
-        self.looked.store(true, Ordering::Relaxed);
-        Ok(done)
+        let what = "could not look for sessions";
+        let row = self.sql.first("SELECT 1 FROM durable_session_numbers LIMIT 1", Vec::new());
+        Ok(row.map_err(|e| e.into_store(what))?.is_none())
+    }
+
+    /// Waits until the platform has confirmed everything written so far.
+    pub(crate) async fn confirmed(&self) -> worker::Result<()> {
+        self.sql.confirmed().await
     }
 
     /// Empties the object's storage if it holds no session and nothing of anybody else; answers whether it did.
@@ -108,7 +128,19 @@ impl DurableObjectStore {
         Ok(true)
     }
 
+    /// Whether there are tables, after what a former object left has been taken over.
     fn has_tables(&self) -> Result<bool, StoreError> {
+        if let Some(id) = &self.former
+            && !self.looked.load(Ordering::Relaxed)
+        {
+            let tables = self.look_for_tables()?;
+            takeover::take_over(&self.sql, &**self.random, tables, id, Self::LIMITS)?;
+            self.looked.store(true, Ordering::Relaxed);
+        }
+        self.look_for_tables()
+    }
+
+    fn look_for_tables(&self) -> Result<bool, StoreError> {
         if self.ready.load(Ordering::Relaxed) {
             return Ok(true);
         }

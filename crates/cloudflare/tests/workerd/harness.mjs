@@ -31,11 +31,17 @@ const file = (module, from, type = 'ESModule') => ({ type, path: module, file: f
 /** The Workers' modules, the entry first. All have an object class of the same name, so one's storage is the other's. */
 const KINDS = {
   tests: () => rust('tests'),
+  tutor: () => rust('tutor'),
   // The whole-state object that the library takes over from.
-  legacy: () => [file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))],
+  legacy: () => [
+    { type: 'ESModule', path: 'entry.mjs', contents: `export { ${CLASS}, default } from './chat-session.mjs';` },
+    file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs')),
+  ],
   // Writes what such objects may hold and cannot be brought about over HTTP.
   seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
 };
+/** Plain values that Workers find in their environment: the golden files are played without the app's own replies. */
+const VARIABLES = { ANSWERS: 'off' };
 const BINDING = 'CHAT_SESSION';
 const CLASS = 'ChatSession';
 
@@ -56,8 +62,9 @@ function rust(name) {
 
 /** A Worker in miniflare that can be stopped and started again on the same folder, also as another kind. */
 export class Running {
-  constructor(kind, persist = temporary()) {
+  constructor(kind, { persist = temporary(), variables = VARIABLES } = {}) {
     this.persist = persist;
+    this.variables = variables;
     this.#start(kind);
     after(() => this.miniflare.dispose());
   }
@@ -69,6 +76,7 @@ export class Running {
       compatibilityDate: COMPATIBILITY_DATE,
       durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
       durableObjectsPersist: this.persist,
+      bindings: this.variables,
     });
   }
 
@@ -109,6 +117,7 @@ export class Process {
       fs.writeFileSync(copy, contents ?? fs.readFileSync(file));
       return `(name = "${name}", ${type === 'ESModule' ? 'esModule' : 'wasm'} = embed "module-${i}")`;
     });
+    const texts = Object.entries(VARIABLES).map(([name, text]) => `, (name = "${name}", text = "${text}")`);
     fs.mkdirSync(path.join(this.folder, 'state'), { recursive: true });
     fs.writeFileSync(path.join(this.folder, 'config.capnp'), `
 using Workerd = import "/workerd/workerd.capnp";
@@ -121,7 +130,7 @@ const worker :Workerd.Worker = (
   compatibilityDate = "${COMPATIBILITY_DATE}",
   durableObjectNamespaces = [ (className = "${CLASS}", uniqueKey = "-${CLASS}", enableSql = true) ],
   durableObjectStorage = (localDisk = "disk"),
-  bindings = [ (name = "${BINDING}", durableObjectNamespace = "${CLASS}") ],
+  bindings = [ (name = "${BINDING}", durableObjectNamespace = "${CLASS}")${texts.join('')} ],
 );`);
   }
 

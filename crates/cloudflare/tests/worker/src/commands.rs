@@ -44,10 +44,7 @@ impl Probe {
                 let outcome = self.store.delete(&id(body)?, DeleteIf::Any).await?;
                 Ok(json!({ "outcome": format!("{outcome:?}") }))
             }
-            "take-over" => Ok(match self.store.take_over(&id(body)?) {
-                Ok(done) => json!({ "done": done }),
-                Err(e) => error(&e),
-            }),
+            "take-over" => self.take_over(body).await,
             "purge" => Ok(json!({ "done": self.store.purge_if_empty().await? })),
             "sql" => self.sql(text(body, "statement")?),
             "panic" => panic_now(),
@@ -96,6 +93,14 @@ impl Probe {
                 json!({ "messages": head.messages, "bytes": head.bytes, "rowsWritten": written })
             }
             Ok(other) => json!({ "refused": format!("{other:?}") }),
+            Err(e) => error(&e),
+        })
+    }
+
+    async fn take_over(&self, body: &Value) -> Answer {
+        let store = DurableObjectStore::new(self.state.storage()).succeeding(id(body)?);
+        Ok(match store.load(&id(body)?, TailBounds { max_messages: 1, max_bytes: 1 }).await {
+            Ok(_) => json!({ "done": store.rows_written() > 0 }),
             Err(e) => error(&e),
         })
     }
