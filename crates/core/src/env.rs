@@ -94,7 +94,7 @@ mod system {
 
     impl Random for SystemRandom {
         fn fill(&self, buf: &mut [u8]) -> Result<(), RandomError> {
-            getrandom::fill(buf).map_err(|e| RandomError::new(e))
+            getrandom::fill(buf).map_err(RandomError::new)
         }
     }
 }

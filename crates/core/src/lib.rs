@@ -6,11 +6,15 @@ mod error;
 mod id;
 pub mod json;
 mod message;
+mod pages;
+#[doc(hidden)]
+pub mod planted;
 pub mod rows;
 mod session;
 mod state;
 pub mod store;
 mod sync;
+pub mod transfer;
 
 pub use app::AppState;
 pub use error::{AppStateError, Error, LimitKind};

@@ -164,13 +164,13 @@ mod tests {
             #[serde(rename = "createdAt")]
             created_at: u8,
         }
-        let state = ChatSessionState::new(vec![], Bad { created_at: 1 }, 0, 0);
-        assert!(serde_json::to_string(&state).unwrap_err().to_string().contains("createdAt"));
-        // A field that merely looks alike is the app's.
         #[derive(Serialize)]
         struct Fine {
             created_at: u8,
         }
+        let state = ChatSessionState::new(vec![], Bad { created_at: 1 }, 0, 0);
+        assert!(serde_json::to_string(&state).unwrap_err().to_string().contains("createdAt"));
+        // A field that merely looks alike is the app's.
         let state = ChatSessionState::new(vec![], Fine { created_at: 1 }, 0, 0);
         assert_eq!(
             serde_json::to_string(&state).unwrap(),

@@ -56,7 +56,8 @@ impl<'a> NodeTests<'a> {
     fn install(&self) -> Result<bool> {
         let lock = fs::read(self.folder.join("package-lock.json"))
             .with_context(|| format!("{} needs a package-lock.json", self.folder.display()))?;
-        let installed = self.folder.join("node_modules").join(".installed-from");
+        let packages = self.folder.join("node_modules");
+        let installed = packages.join(".installed-from");
         if fs::read(&installed).is_ok_and(|from| from == lock) {
             return Ok(true);
         }
@@ -64,7 +65,9 @@ impl<'a> NodeTests<'a> {
         command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&self.folder);
         let ok = Step::new(self.shell, "npm ci", command).run()?.ok;
         if ok {
-            fs::write(&installed, lock)
+            // A lock file without packages leaves no folder.
+            fs::create_dir_all(&packages)
+                .and_then(|()| fs::write(&installed, lock))
                 .with_context(|| format!("could not write {}", installed.display()))?;
         }
         Ok(ok)

@@ -3,6 +3,7 @@
 mod browser;
 mod examples;
 mod native;
+mod protocol;
 
 use crate::report::{Part as Outcome, Report};
 use crate::shell::Shell;
@@ -17,6 +18,8 @@ pub(crate) enum Part {
     Native,
     /// The store written outside the workspace, against the published conformance suite.
     Examples,
+    /// The wire protocol's golden scenarios against the whole-state object.
+    Protocol,
     /// The Durable Object store inside workerd.
     Workers,
     /// The chat page in Chromium.
@@ -28,6 +31,7 @@ impl Part {
         match self {
             Self::Native => native::run(shell),
             Self::Examples => examples::run(shell),
+            Self::Protocol => protocol::run(shell),
             Self::Workers => workers::run(shell),
             Self::Browser => browser::run(shell),
         }
@@ -38,6 +42,7 @@ impl Part {
         match self {
             Self::Native => "crates",
             Self::Examples => examples::FOLDER,
+            Self::Protocol => protocol::FOLDER,
             Self::Workers => workers::FOLDER,
             Self::Browser => browser::FOLDER,
         }

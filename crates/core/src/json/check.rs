@@ -8,7 +8,7 @@ use std::fmt;
 /// Checks all of `text`: well-formed, nested at most 127 deep, every string valid Unicode (no lone surrogates), every
 /// number within the range of a double.
 ///
-/// A raw value of serde_json's promises only the first of these.
+/// A `RawValue` promises only the first of these.
 pub(crate) fn check(text: &str) -> Result<(), JsonError> {
     match serde_json::from_str::<Valid>(text) {
         Ok(_) => Ok(()),

@@ -1,7 +1,7 @@
 //! One chat session.
 
 use super::draft::Draft;
-use super::engine::Engine;
+use super::engine::{Engine, Require};
 use super::plan::{Added, Halt, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
 use super::snapshot::Snapshot;
@@ -85,7 +85,7 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// What `turn` returned; [`Error::Contended`], [`Error::Store`] and the others of the calls that it makes.
     pub async fn turn<T>(&self, turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>) -> Result<T, Error> {
-        self.run(None, turn).await
+        self.run(Require::Nothing, turn).await
     }
 
     /// Like [`turn`](Self::turn), but only if the session has `version` (`None`: does not exist) when it is committed.
@@ -97,17 +97,17 @@ impl<A: AppState> ChatSession<A> {
         version: Option<Version>,
         turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.run(Some(version), turn).await
+        self.run(Require::Version(version), turn).await
     }
 
     async fn run<T>(
         &self,
-        expected: Option<Option<Version>>,
+        require: Require,
         mut turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let planner = self.engine.planner();
         self.engine
-            .apply_on_copy(expected, |view| {
+            .apply_on_copy(require, |view| {
                 let mut draft = Draft::new(planner, view);
                 match turn(&mut draft) {
                     Ok(value) => draft.finish().map(|(changes, after)| (value, changes, after)),

@@ -30,14 +30,18 @@ impl Future for Claim {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(outcome) = self.ticket.outcome() {
-            return Poll::Ready(outcome);
+        if self.ticket.outcome().is_none() {
+            let mut key = self.key;
+            self.slot.lock().wait(&mut key, cx.waker());
+            self.key = key;
+            self.slot.drive(&self.hub);
         }
-        let mut key = self.key;
-        self.slot.lock().wait(&mut key, cx.waker());
-        self.key = key;
-        self.slot.drive(&self.hub);
-        self.ticket.outcome().map_or(Poll::Pending, Poll::Ready)
+        let Some(outcome) = self.ticket.outcome() else { return Poll::Pending };
+        // What was waited for is done and whoever did it has polled what comes next: nobody needs to be woken for us.
+        if let Some(key) = self.key.take() {
+            self.slot.lock().done(key);
+        }
+        Poll::Ready(outcome)
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { bytes: 256 << 20, idle: Duration::from_secs(600) }
+        Self { bytes: 256 << 20, idle: Duration::from_mins(10) }
     }
 }
 
@@ -118,7 +118,7 @@ impl Expiry {
 impl Default for Expiry {
     /// Never, with a touch interval of five minutes.
     fn default() -> Self {
-        Self::never(Duration::from_secs(300))
+        Self::never(Duration::from_mins(5))
     }
 }
 

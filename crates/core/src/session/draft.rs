@@ -45,9 +45,17 @@ impl<'a, A: AppState> Draft<'a, A> {
     /// # Errors
     /// [`Error::IdReused`], [`Error::TooLarge`].
     pub fn add_message(&mut self, message: Message) -> Result<Added, Error> {
-        let planned = self.planner.add(&self.view, std::slice::from_ref(&message));
-        let added = self.make(planned)?;
+        let added = self.add_messages(&[message])?;
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
+    }
+
+    /// Adds several messages, all or none, as [`ChatSession::add_messages`](crate::ChatSession::add_messages) does.
+    ///
+    /// # Errors
+    /// As [`add_message`](Self::add_message).
+    pub fn add_messages(&mut self, messages: &[Message]) -> Result<Vec<Added>, Error> {
+        let planned = self.planner.add(&self.view, messages);
+        self.make(planned)
     }
 
     /// The app state, read from what is stored on first use.
@@ -63,13 +71,12 @@ impl<'a, A: AppState> Draft<'a, A> {
     /// # Errors
     /// [`Error::AppState`] if what is stored does not fit `A`.
     pub fn app_mut(&mut self) -> Result<&mut A, Error> {
-        let decoded = match self.app.take() {
-            Some(decoded) => decoded,
-            None => {
-                let error = |e| Error::app(self.planner.id, e);
-                let app: A = app::decode(&self.view.app).map_err(error)?;
-                (app::encode(&app).map_err(error)?, app)
-            }
+        let decoded = if let Some(decoded) = self.app.take() {
+            decoded
+        } else {
+            let error = |e| Error::app(self.planner.id, e);
+            let app: A = app::decode(&self.view.app).map_err(error)?;
+            (app::encode(&app).map_err(error)?, app)
         };
         Ok(&mut self.app.insert(decoded).1)
     }

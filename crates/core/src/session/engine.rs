@@ -21,6 +21,24 @@ pub(crate) struct Engine {
     pub(crate) slot: Arc<Slot>,
 }
 
+/// What a call requires of the session at its commit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Require {
+    Nothing,
+    /// Exactly this version; `None`: that it does not exist.
+    Version(Option<Version>),
+}
+
+/// What a plan may work on.
+enum Copied {
+    View {
+        view: View,
+        serial: u64,
+    },
+    /// Something else comes first.
+    Not(Step<()>),
+}
+
 /// What a call waits for next.
 enum Step<T> {
     /// Nothing: the answer stands on durable state only.
@@ -80,20 +98,18 @@ impl Engine {
     }
 
     /// Makes the changes that `plan` decides on, working on a copy and outside every lock: it may be the user's code.
-    ///
-    /// With `expected`, only if the session has that version (`None`: does not exist) at the commit.
     pub(crate) async fn apply_on_copy<T>(
         &self,
-        expected: Option<Option<Version>>,
+        require: Require,
         mut plan: impl FnMut(View) -> Result<(T, Vec<Change>, View), Halt>,
     ) -> Result<T, Error> {
         let mut attempts = Attempts(self.hub.config.attempts);
         let mut depth = self.hub.config.window;
         let mut call = None;
         loop {
-            let (view, serial) = match self.copy(expected)? {
-                Ok(copied) => copied,
-                Err(step) => {
+            let (view, serial) = match self.copy(require)? {
+                Copied::View { view, serial } => (view, serial),
+                Copied::Not(step) => {
                     call.get_or_insert_with(|| self.slot.call());
                     self.follow::<()>(step, &mut attempts).await?;
                     continue;
@@ -144,10 +160,10 @@ impl Engine {
     }
 
     /// Forgets what is in memory, once nothing is pending, because the store was seen to have something newer.
-    pub(crate) async fn refresh(&self, stale: &Arc<View>) {
+    pub(crate) async fn refresh(&self, old: &Arc<View>) {
         self.drain().await;
         let mut state = self.slot.lock();
-        if state.published.as_ref().is_some_and(|published| Arc::ptr_eq(published, stale)) {
+        if state.published.as_ref().is_some_and(|published| Arc::ptr_eq(published, old)) {
             state.evict();
         }
     }
@@ -167,28 +183,23 @@ impl Engine {
         match plan(self.planner(), view) {
             Ok((value, changes)) => self.stage(&mut state, value, changes, None),
             Err(Halt::Refused(e)) => Err(e),
-            // What is staged in place leaves the window whole, or is sealed.
-            Err(Halt::Deeper) => {
-                let TailBounds { max_messages, max_bytes } = window;
-                let deeper = TailBounds { max_messages: max_messages * 2, max_bytes: max_bytes * 2 };
-                Ok(self.deepen_in(&mut state, deeper))
-            }
+            // A removal took the window's end; planning in place removes nothing itself, so the plain window will do.
+            Err(Halt::Deeper) => Ok(self.deepen_in(&mut state, window)),
         }
     }
 
     /// A copy of the newest state, or what to wait for first.
-    #[allow(clippy::type_complexity)]
-    fn copy(&self, expected: Option<Option<Version>>) -> Result<Result<(View, u64), Step<()>>, Error> {
+    fn copy(&self, require: Require) -> Result<Copied, Error> {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
         if let Admission::Wait { ticket, load } = state.admit(window) {
-            return Ok(Err(Step::Wait { claim: self.claim(ticket), load }));
+            return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load }));
         }
-        if let Some(expected) = expected {
+        if let Require::Version(expected) = require {
             // A version is known only when nothing is pending on top of it.
             if let Some(ticket) = state.last_ticket() {
-                return Ok(Err(Step::Wait { claim: self.claim(ticket), load: false }));
+                return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load: false }));
             }
             let current = state.published.as_ref().and_then(|view| view.version());
             if current != expected {
@@ -197,8 +208,8 @@ impl Engine {
         }
         let serial = state.serial;
         Ok(match state.top(window) {
-            Some(view) => Ok((view.clone(), serial)),
-            None => Err(Step::Stale),
+            Some(view) => Copied::View { view: view.clone(), serial },
+            None => Copied::Not(Step::Stale),
         })
     }
 

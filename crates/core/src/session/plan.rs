@@ -110,6 +110,7 @@ impl Planner<'_> {
     }
 
     /// Taking the last message away.
+    #[allow(clippy::unused_self)] // like its siblings
     pub(crate) fn pop(&self, view: &View) -> Planned<Option<StoredMessage>> {
         match view.last() {
             Some((seq, message)) => {
@@ -174,8 +175,8 @@ impl Planner<'_> {
         if !view.exists {
             return Ok(((), Vec::new()));
         }
-        let (_, mut changes) = self.replace_all(view, &self.config.greeting)?;
-        let (_, app) = self.set_app(view, self.initial_app()?)?;
+        let ((), mut changes) = self.replace_all(view, &self.config.greeting)?;
+        let ((), app) = self.set_app(view, self.initial_app()?)?;
         changes.extend(app);
         Ok(((), changes))
     }

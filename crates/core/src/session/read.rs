@@ -5,12 +5,9 @@ use super::plan::StoredMessage;
 use super::view::View;
 use crate::Message;
 use crate::error::Error;
+use crate::pages;
 use crate::store::{Order, ReadQuery, Row, StoreError, StoreErrorKind, Version};
 use crate::sync::Arc;
-
-/// How much of a whole state is read at a time.
-const PAGE_MESSAGES: usize = 1024;
-const PAGE_BYTES: u64 = 1 << 20;
 
 /// Which messages to read, and how many: by count **and** bytes, at least one.
 ///
@@ -123,27 +120,13 @@ impl Engine {
 
     /// The messages before the window; `None` if the session was rewritten meanwhile.
     async fn older(&self, view: &View) -> Result<Option<Vec<Message>>, Error> {
-        let mut messages = Vec::new();
         if view.is_whole() {
-            return Ok(Some(messages));
+            return Ok(Some(Vec::new()));
         }
         let end = view.first_seq().unwrap_or(view.head.next_seq);
-        let mut first = 1;
-        loop {
-            let query = ReadQuery {
-                first,
-                last: end - 1,
-                order: Order::Forward,
-                max_messages: PAGE_MESSAGES,
-                max_bytes: PAGE_BYTES,
-            };
-            let Some((page, more)) = self.read(view, query).await? else { return Ok(None) };
-            first = page.last().map_or(end, |m| m.seq + 1);
-            messages.extend(page.into_iter().map(|m| m.message));
-            if !more {
-                return Ok(Some(messages));
-            }
-        }
+        let rows = pages::rows(&*self.hub.store, &self.slot.id, &view.head, 1, end - 1).await?;
+        let messages = rows.map(|rows| rows.into_iter().map(|row| Ok(self.message(row)?.message)).collect());
+        messages.transpose()
     }
 
     /// Rows from the store, in the query's order, if they belong to the state in `view`: the session may have grown
@@ -151,8 +134,7 @@ impl Engine {
     async fn read(&self, view: &View, query: ReadQuery) -> Result<Option<(Vec<StoredMessage>, bool)>, Error> {
         let page = self.hub.store.read(&self.slot.id, query).await?;
         let Some(page) = page else { return Ok(None) };
-        let same = page.head.base == view.head.base && page.head.next_seq >= view.head.next_seq;
-        if !same {
+        if !pages::continues(&view.head, &page.head) {
             return Ok(None);
         }
         let messages = page.rows.into_iter().map(|row| self.message(row)).collect::<Result<_, _>>()?;

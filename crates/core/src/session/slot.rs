@@ -266,7 +266,9 @@ impl State {
         } else if self.is_busy() || !grows {
             self.project(window);
             if let Some(view) = &mut self.projected {
-                changes.iter().for_each(|change| view.apply(change, window));
+                for change in &changes {
+                    view.apply(change, window);
+                }
             }
         }
         let sealed = !grows && self.projected.as_ref().is_some_and(|v| !(v.exact && v.counted));
@@ -386,17 +388,13 @@ impl State {
         let Some(published) = &mut self.published else { return };
         let first = published.head.next_seq;
         let view = Arc::make_mut(published);
-        batch.changes().iter().for_each(|change| view.apply(change, window));
+        for change in batch.changes() {
+            view.apply(change, window);
+        }
         view.settle(head, window);
-        let exact = view.exact;
         let rewritten = batch.changes().iter().any(|change| !matches!(change, Change::Append(_)));
         let messages_rewritten = batch.changes().iter().any(|change| !change.only_grows());
         self.watch.published(first, view, rewritten, messages_rewritten);
-        if !exact {
-            // The window lost messages at its end and what is before it must be read again.
-            self.published = None;
-            self.serial += 1;
-        }
     }
 
     /// Forgets what is in memory; the next use loads what is stored. Everything staged is staged again.
@@ -441,6 +439,11 @@ impl State {
             self.next_waiter
         });
         self.waiters.insert(key, waker.clone());
+    }
+
+    /// Takes a waiter out that has what it waited for.
+    pub(crate) fn done(&mut self, key: u64) {
+        self.waiters.remove(&key);
     }
 
     /// Takes a waiter out. If others remain they must be woken: it may have been the one that polls the flight.

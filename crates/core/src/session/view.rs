@@ -230,7 +230,9 @@ impl View {
 
     fn replace(&mut self, seq: u64, message: Message, bounds: TailBounds) {
         let Some(i) = self.index(seq) else {
+            // If it got shorter, the window may now reach further back.
             self.counted = false;
+            self.check_exact(bounds);
             return;
         };
         let (old, new) = (self.window[i].message.bytes() as u64, message.bytes() as u64);
@@ -246,7 +248,8 @@ impl View {
 
     fn remove(&mut self, first: u64, last: u64, bounds: TailBounds) {
         let whole = self.is_whole();
-        let below = self.first_seq();
+        // Where the window begins; an empty one begins where the next message will be.
+        let begin = self.first_seq().unwrap_or(self.head.next_seq);
         let before = self.window.len();
         let mut removed_bytes = 0;
         self.window.retain(|e| {
@@ -258,20 +261,19 @@ impl View {
         });
         let removed = (before - self.window.len()) as u64;
         self.window_bytes -= removed_bytes;
-        if first <= 1 && below.is_none_or(|seq| last >= seq - 1) {
+        if first <= 1 && last >= begin - 1 {
             // Nothing is left below the window.
             self.head.messages = self.window.len() as u64;
             self.head.bytes = self.window_bytes;
             self.counted = true;
-        } else if whole || below.is_some_and(|seq| first >= seq) {
+        } else if whole || first >= begin {
             self.head.messages = self.head.messages.saturating_sub(removed);
             self.head.bytes = self.head.bytes.saturating_sub(removed_bytes);
         } else {
             self.counted = false;
         }
-        if removed > 0 || self.window.is_empty() {
-            self.check_exact(bounds);
-        }
+        // Also with a message from below the window gone, the one before it may now be in reach.
+        self.check_exact(bounds);
     }
 
     /// Whether what is kept proves that it holds the whole idempotence window.

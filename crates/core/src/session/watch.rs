@@ -94,7 +94,10 @@ impl Drop for Watcher {
 
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watcher").field("session", &self.slot.id).field("next", &self.next).finish()
+        f.debug_struct("Watcher")
+            .field("session", &self.slot.id)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Counts {
     pub(crate) writes: u64,
     pub(crate) bytes_written: u64,
     pub(crate) syncs: u64,
+    pub(crate) reads: u64,
+    pub(crate) bytes_read: u64,
     /// Writes, changes of length and syncs.
     pub(crate) operations: u64,
 }
@@ -173,7 +175,9 @@ impl StorageBackend for DiskBackend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.0.state();
+        let mut state = self.0.state();
+        state.counts.reads += 1;
+        state.counts.bytes_read += out.len() as u64;
         if state.fail_reads {
             return Err(io::Error::other("the disk cannot read"));
         }

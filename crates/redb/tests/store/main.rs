@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
 mod contract;
+mod copies;
 mod damage;
 mod disk;
 mod durability;
 mod faults;
 mod files;
+mod golden;
+mod host;
 mod queue;
 mod support;

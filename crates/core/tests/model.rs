@@ -1,0 +1,309 @@
+//! Random histories on one session against a model that is a plain list: ids, seqs, windows, removals, restarts.
+//!
+//! The window is tiny, so that every edge of it is crossed all the time.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod common;
+
+use common::{ManualClock, Puppet, id};
+use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message, MessageQuery, Window};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::time::Duration;
+
+const WINDOW: Window = Window { messages: 3, bytes: 150 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add { id: Option<u8>, size: u8 },
+    AddTwo { ids: (u8, u8) },
+    Replace { at: Index, size: u8 },
+    Pop,
+    Remove { at: Index },
+    Rewind { at: Index },
+    Forget { at: Index },
+    Reset,
+    Delete,
+    Evict,
+    Restart,
+    Turn { pops: u8, id: u8 },
+    Update,
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (prop::option::of(0..8u8), 0..100u8).prop_map(|(id, size)| Step::Add { id, size }),
+        2 => (0..8u8, 0..8u8).prop_map(|ids| Step::AddTwo { ids }),
+        2 => (any::<Index>(), 0..100u8).prop_map(|(at, size)| Step::Replace { at, size }),
+        2 => Just(Step::Pop),
+        2 => any::<Index>().prop_map(|at| Step::Remove { at }),
+        1 => any::<Index>().prop_map(|at| Step::Rewind { at }),
+        1 => any::<Index>().prop_map(|at| Step::Forget { at }),
+        1 => Just(Step::Reset),
+        1 => Just(Step::Delete),
+        2 => Just(Step::Evict),
+        1 => Just(Step::Restart),
+        2 => (0..4u8, 0..8u8).prop_map(|(pops, id)| Step::Turn { pops, id }),
+        1 => Just(Step::Update),
+    ]
+}
+
+fn greeting() -> Message {
+    Message::assistant("hello")
+}
+
+fn message(id: Option<u8>, size: u8) -> Message {
+    // The text depends on the id alone, so that a repeated id is mostly a retry and sometimes a clash.
+    let text = "x".repeat(usize::from(size));
+    match id {
+        Some(id) => Message::user(text).with_id(format!("id-{id}")),
+        None => Message::user(text),
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    exists: bool,
+    messages: Vec<(u64, Message)>,
+    next_seq: u64,
+    updates: u64,
+}
+
+impl Model {
+    fn absent() -> Self {
+        Self { exists: false, messages: vec![(1, greeting())], next_seq: 2, updates: 0 }
+    }
+
+    fn push(&mut self, message: Message) -> u64 {
+        self.exists = true;
+        self.messages.push((self.next_seq, message));
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// The idempotence window as clause C7 defines it.
+    fn window(&self) -> &[(u64, Message)] {
+        let (mut count, mut bytes) = (0, 0);
+        for (_, message) in self.messages.iter().rev() {
+            bytes += message.bytes() as u64;
+            if count > 0 && (count == WINDOW.messages || bytes > WINDOW.bytes) {
+                break;
+            }
+            count += 1;
+        }
+        &self.messages[self.messages.len() - count..]
+    }
+
+    fn find(&self, message: &Message) -> Option<&(u64, Message)> {
+        let id = message.id()?;
+        self.window().iter().rfind(|(_, m)| m.id().as_deref() == Some(&*id))
+    }
+
+    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id.
+    fn add(&mut self, messages: &[Message]) -> Result<Vec<(u64, bool)>, ()> {
+        let known: Vec<_> = messages.iter().map(|m| self.find(m).cloned()).collect();
+        if known.iter().zip(messages).any(|(k, m)| k.as_ref().is_some_and(|(_, k)| k != m)) {
+            return Err(());
+        }
+        if known.iter().all(Option::is_some) {
+            return Ok(known.into_iter().flatten().map(|(seq, _)| (seq, true)).collect());
+        }
+        let twins = messages.len() == 2 && messages[0].id().is_some() && messages[0].id() == messages[1].id();
+        if known.iter().any(Option::is_some) || twins {
+            return Err(());
+        }
+        Ok(messages.iter().map(|m| (self.push(m.clone()), false)).collect())
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        self.messages.iter().any(|(s, _)| *s == seq)
+    }
+}
+
+type Answer = Result<Vec<(u64, bool)>, ()>;
+
+fn answer<T>(result: Result<T, Error>, f: impl FnOnce(T) -> Vec<(u64, bool)>) -> Answer {
+    match result {
+        Ok(value) => Ok(f(value)),
+        Err(Error::IdReused { .. } | Error::NoSuchMessage { .. }) => Err(()),
+        Err(e) => panic!("{e}"),
+    }
+}
+
+async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, Answer) {
+    let pick = |at: &Index| 1 + at.index(usize::try_from(model.next_seq).unwrap()) as u64;
+    match step {
+        Step::Add { id, size } => {
+            let message = message(*id, id.map_or(*size, |id| id * 9 + size % 2));
+            let expected = model.add(std::slice::from_ref(&message));
+            (answer(chat.add_message(message).await, |a| vec![(a.seq, a.replayed)]), expected)
+        }
+        Step::AddTwo { ids } => {
+            let messages = [message(Some(ids.0), ids.0 * 9), message(Some(ids.1), ids.1 * 9)];
+            let expected = model.add(&messages);
+            let added = chat.add_messages(messages.to_vec()).await;
+            (answer(added, |a| a.into_iter().map(|a| (a.seq, a.replayed)).collect()), expected)
+        }
+        Step::Replace { at, size } => {
+            let (seq, new) = (pick(at), message(None, *size));
+            let found = model.messages.iter_mut().find(|(s, _)| *s == seq);
+            let expected = found.map(|(_, m)| *m = new.clone()).ok_or(()).map(|()| vec![]);
+            model.exists |= expected.is_ok();
+            (answer(chat.replace(seq, new).await, |()| vec![]), expected)
+        }
+        Step::Pop => {
+            let expected =
+                Ok(model.messages.pop().into_iter().map(|(seq, _)| (seq, false)).collect::<Vec<_>>());
+            model.exists |= expected.as_ref().is_ok_and(|e: &Vec<_>| !e.is_empty());
+            (answer(chat.pop().await, |p| p.into_iter().map(|p| (p.seq, false)).collect()), expected)
+        }
+        Step::Remove { at } => {
+            let seq = pick(at);
+            let had = model.has(seq);
+            model.messages.retain(|(s, _)| *s != seq);
+            model.exists |= had;
+            let got = answer(chat.remove(seq).await, |()| vec![]);
+            // For a seq before the window, that there is none need not be noticed.
+            let expected = if had || got.is_ok() { Ok(vec![]) } else { Err(()) };
+            (got, expected)
+        }
+        Step::Rewind { at } => {
+            let seq = pick(at).min(model.next_seq - 1);
+            let before = model.messages.len();
+            model.messages.retain(|(s, _)| *s <= seq);
+            model.exists |= model.messages.len() != before;
+            (answer(chat.rewind_to(seq).await, |()| vec![]), Ok(vec![]))
+        }
+        Step::Forget { at } => {
+            let seq = pick(at);
+            let before = model.messages.len();
+            model.messages.retain(|(s, _)| *s >= seq);
+            model.exists |= model.messages.len() != before;
+            (answer(chat.forget_before(seq).await, |()| vec![]), Ok(vec![]))
+        }
+        Step::Reset => {
+            if model.exists {
+                model.messages.clear();
+                model.push(greeting());
+                model.updates = 0;
+            }
+            (answer(chat.reset().await, |()| vec![]), Ok(vec![]))
+        }
+        Step::Delete => {
+            let existed = std::mem::replace(model, Model::absent()).exists;
+            let deleted = chat.delete().await.unwrap();
+            assert_eq!(deleted, existed);
+            (Ok(vec![]), Ok(vec![]))
+        }
+        Step::Turn { pops, id } => {
+            let message = message(Some(*id), id * 9);
+            let mut trial = Model { messages: model.messages.clone(), ..*model };
+            for _ in 0..*pops {
+                trial.exists |= trial.messages.pop().is_some();
+            }
+            let expected = trial.add(std::slice::from_ref(&message));
+            if expected.is_ok() {
+                *model = trial;
+            }
+            let got = chat
+                .turn(|draft| {
+                    for _ in 0..*pops {
+                        draft.pop()?;
+                    }
+                    draft.add_message(message.clone())
+                })
+                .await;
+            (answer(got, |a| vec![(a.seq, a.replayed)]), expected)
+        }
+        Step::Update => {
+            model.updates += 1;
+            model.exists = true;
+            let updates = model.updates;
+            let got = chat
+                .update(|app| {
+                    let n = app.get::<u64>("n").unwrap().unwrap_or(0) + 1;
+                    app.set("n", &n).unwrap();
+                    n
+                })
+                .await;
+            (answer(got, |n| vec![(n, false)]), Ok(vec![(updates, false)]))
+        }
+        Step::Evict | Step::Restart => (Ok(vec![]), Ok(vec![])),
+    }
+}
+
+async fn compare(chat: &ChatSession, model: &Model) {
+    let state = chat.get_state().await.unwrap();
+    let messages: Vec<_> = model.messages.iter().map(|(_, m)| m.clone()).collect();
+    assert_eq!(state.messages, messages);
+    assert_eq!(state.app.get::<u64>("n").unwrap().unwrap_or(0), model.updates);
+    let snapshot = chat.snapshot().await.unwrap();
+    assert_eq!(snapshot.exists(), model.exists);
+    assert_eq!(snapshot.message_count(), messages.len() as u64);
+    assert_eq!(snapshot.message_bytes(), messages.iter().map(|m| m.bytes() as u64).sum::<u64>());
+    if model.exists {
+        assert_eq!(snapshot.next_seq(), model.next_seq);
+    }
+    for query in [MessageQuery::last(2), MessageQuery::last(100), MessageQuery::before(model.next_seq - 1, 3)]
+    {
+        let page = chat.messages(query).await.unwrap();
+        let before =
+            if query == MessageQuery::before(model.next_seq - 1, 3) { model.next_seq - 1 } else { u64::MAX };
+        let count = if query == MessageQuery::last(2) {
+            2
+        } else if before == u64::MAX {
+            100
+        } else {
+            3
+        };
+        let all: Vec<_> = model.messages.iter().filter(|(s, _)| *s < before).collect();
+        let expected: Vec<_> = all[all.len().saturating_sub(count)..].to_vec();
+        assert_eq!(
+            page.messages.iter().map(|m| (m.seq, &m.message)).collect::<Vec<_>>(),
+            expected.iter().map(|(s, m)| (*s, m)).collect::<Vec<_>>()
+        );
+        assert_eq!(page.more, all.len() > count);
+    }
+    let page = chat.messages(MessageQuery::after(1, 2)).await.unwrap();
+    let all: Vec<_> = model.messages.iter().filter(|(s, _)| *s > 1).collect();
+    assert_eq!(
+        page.messages.iter().map(|m| m.seq).collect::<Vec<_>>(),
+        all.iter().take(2).map(|(s, _)| *s).collect::<Vec<_>>()
+    );
+    assert_eq!(page.more, all.len() > 2);
+}
+
+fn hub(store: &Puppet, clock: &ManualClock) -> ChatSessions<JsonObject> {
+    let memory = Memory { idle: Duration::from_millis(1), ..Memory::default() };
+    store.builder(clock.clone()).window(WINDOW).memory(memory).greeting(greeting()).build()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_session_is_the_list_that_the_contract_describes(history in prop::collection::vec(steps(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let store = Puppet::new();
+            let clock = ManualClock::at(1);
+            let mut sessions = hub(&store, &clock);
+            let mut model = Model::absent();
+            for what in &history {
+                match what {
+                    Step::Restart => sessions = hub(&store, &clock),
+                    Step::Evict => {
+                        clock.advance(10);
+                        sessions.sweep(&store).await.unwrap();
+                        assert_eq!(sessions.stats().live_sessions, 0);
+                    }
+                    _ => {}
+                }
+                let chat = sessions.session(id("s"));
+                let (got, expected) = step(what, &chat, &mut model).await;
+                assert_eq!(got, expected, "{what:?}");
+                compare(&chat, &model).await;
+            }
+        });
+    }
+}
