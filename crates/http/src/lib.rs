@@ -36,6 +36,8 @@ mod messages;
 mod paging;
 mod refusal;
 mod routes;
+#[cfg(feature = "axum")]
+pub mod server;
 mod sse;
 mod state;
 

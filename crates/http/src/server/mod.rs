@@ -1,0 +1,118 @@
+//! The protocol in an axum service (feature `axum`).
+//!
+//! [`router`] gives routes to nest in any app. [`serve`] runs an app with bounds on slow clients and a [`Shutdown`] that
+//! finishes what was accepted; `axum::serve` works, too, but waits for slow request heads without an end.
+
+mod keep_alive;
+mod receive;
+mod serve;
+mod shutdown;
+
+pub use serve::{ServeOptions, serve};
+pub use shutdown::Shutdown;
+
+use crate::api::Api;
+use crate::body::Body;
+use crate::refusal::Refusal;
+use ::axum::Router;
+use ::axum::extract::Request;
+use ::axum::response::Response;
+use ::axum::routing::any;
+use durable_session::AppState;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use std::time::Duration;
+
+/// What can be set on a [`router`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RouterOptions {
+    /// How long a client may take to send a body. Default: 15 seconds.
+    pub body_time: Duration,
+    /// How long a request may take once its body is there; then it is 503, and what it changes may or may not be made.
+    /// Default: 30 seconds.
+    pub request_time: Duration,
+    /// How long an event stream may be silent before it gets a comment, so that nothing between takes the connection for
+    /// dead. Default: 15 seconds.
+    pub keep_alive: Duration,
+    /// Ends event streams, and waits for changes under way.
+    pub shutdown: Shutdown,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            body_time: Duration::from_secs(15),
+            request_time: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(15),
+            shutdown: Shutdown::new(),
+        }
+    }
+}
+
+/// The session routes at the api's prefix. Every other path is left to the app that it is merged into.
+///
+/// A change runs to its end in a task of its own, also if the client goes away meanwhile.
+pub fn router<A: AppState>(api: Api<A>, options: RouterOptions) -> Router {
+    let under = format!("{}/{{*rest}}", api.prefix());
+    let at = api.prefix().to_owned();
+    let slash = format!("{at}/");
+    let handler = move |request: Request| {
+        let (api, options) = (api.clone(), options.clone());
+        async move { answer(api, options, request).await }
+    };
+    Router::new().route(&at, any(handler.clone())).route(&slash, any(handler.clone())).route(&under, any(handler))
+}
+
+async fn answer<A: AppState>(api: Api<A>, options: RouterOptions, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match receive::whole(&parts.headers, body, api.max_body_bytes(), options.body_time).await {
+        Ok(body) => body,
+        Err(refusal) => return refused(refusal),
+    };
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let request = http::Request::from_parts(parts, body);
+    let work = async move { api.handle(request).await };
+    let answered = if reads {
+        tokio::time::timeout(options.request_time, work).await.map(Ok)
+    } else {
+        tokio::time::timeout(options.request_time, options.shutdown.track(work)).await
+    };
+    match answered {
+        Ok(Ok(response)) => carry(response, &options),
+        Ok(Err(_)) => {
+            // The panic's own message went to stderr; it may hold what a user wrote.
+            tracing::error!("a request panicked");
+            refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed"))
+        }
+        Err(_) => refused(Refusal::unavailable(
+            "this takes too long; it may or may not be stored, sending a message again with the same id is safe",
+        )),
+    }
+}
+
+/// The response as axum carries it.
+fn carry(response: http::Response<Body>, options: &RouterOptions) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let body = match body {
+        Body::Full(bytes) => ::axum::body::Body::from(bytes),
+        Body::Events(events) => {
+            // nginx would gather events until its buffer is full.
+            parts
+                .headers
+                .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+            ::axum::body::Body::from_stream(keep_alive::keep_alive(events, options))
+        }
+    };
+    Response::from_parts(parts, body)
+}
+
+/// A refusal as axum carries it.
+fn refused(refusal: Refusal) -> Response {
+    refusal.into_response().map(::axum::body::Body::new)
+}
+
+impl ::axum::response::IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        refused(self)
+    }
+}
