@@ -97,7 +97,7 @@ impl ChatWorker {
     async fn answer(&self, request: Request, env: &Env) -> worker::Result<Response> {
         let method = match convert::method(&request) {
             Ok(method) => method,
-            Err(refusal) => return convert::whole(refusal.into_response()),
+            Err(refusal) => return convert::whole(refusal.answer()),
         };
         let path = request.path();
         if path == "/health" {
@@ -105,7 +105,7 @@ impl ChatWorker {
         }
         let id = match session_of(&self.prefix, &path) {
             Ok((id, _)) => id,
-            Err(refusal) => return convert::whole(refusal.into_response()),
+            Err(refusal) => return convert::whole(refusal.answer()),
         };
         let object = env.durable_object(&self.binding)?.id_from_name(id.as_str())?.get_stub()?;
         match object.fetch_with_request(request).await {
@@ -115,7 +115,7 @@ impl ChatWorker {
                 // What is read, or sent again with an id, can be tried again.
                 let refusal =
                     Refusal::unavailable("the session did not answer; it may or may not have been changed");
-                convert::whole(refusal.into_response())
+                convert::whole(refusal.answer())
             }
         }
     }

@@ -88,12 +88,12 @@ impl<A: AppState> ChatObject<A> {
         let response = match &self.inner.api {
             Ok(api) => match convert::request(request, api.max_body_bytes()).await {
                 Ok(request) => self.serve(api, request).await,
-                Err(refusal) => refusal.into_response(),
+                Err(refusal) => refusal.answer(),
             },
             Err(e) => {
                 console_error!("the object is set up wrongly: {e}");
                 Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service is set up wrongly")
-                    .into_response()
+                    .answer()
             }
         };
         let store = Arc::clone(&self.inner.store);
@@ -122,7 +122,7 @@ impl<A: AppState> ChatObject<A> {
         let response = match &self.inner.own {
             _ if full => api.handle(request).await,
             Some(own) => api.handle_session(own.clone(), request).await,
-            None => Refusal::not_found().into_response(),
+            None => Refusal::not_found().answer(),
         };
         // The answer stands, whatever becomes of this: it is tried again with the next request.
         let kept = if deletes && response.status().is_success() {

@@ -97,7 +97,7 @@ impl<A: AppState> Api<A> {
         let (parts, body) = request.into_parts();
         match routes::session_of(&self.inner.prefix, parts.uri.path()) {
             Ok((id, rest)) => self.answer(id, rest, &parts, body).await,
-            Err(refusal) => finish(&parts.method, refusal.into_response()),
+            Err(refusal) => finish(&parts.method, refusal.answer()),
         }
     }
 
@@ -127,7 +127,7 @@ impl<A: AppState> Api<A> {
         };
         let answer = match self.act(id, rest, &parts.method, &input).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
+            Err(refusal) => refusal.answer(),
         };
         finish(&parts.method, answer)
     }

@@ -7,7 +7,7 @@ use http::{Method, Response, StatusCode};
 /// Answers `GET /health`: `{"status":"ok","service":"…"}`. It touches no session and no store.
 pub fn health(method: &Method, service: &str) -> Response<Body> {
     if method != Method::GET && method != Method::HEAD {
-        return Refusal::method_not_allowed("GET, HEAD").into_response();
+        return Refusal::method_not_allowed("GET, HEAD").answer();
     }
     let mut body = String::from("{\"status\":\"ok\",\"service\":");
     push_json_string(&mut body, service);

@@ -72,7 +72,7 @@ impl Refusal {
     }
 
     /// The answer.
-    pub fn into_response(self) -> Response<Body> {
+    pub fn answer(self) -> Response<Body> {
         let mut body = String::from("{\"error\":");
         push_json_string(&mut body, &self.reason);
         body.push('}');

@@ -60,7 +60,10 @@ pub fn router<A: AppState>(api: Api<A>, options: RouterOptions) -> Router {
         let (api, options) = (api.clone(), options.clone());
         async move { answer(api, options, request).await }
     };
-    Router::new().route(&at, any(handler.clone())).route(&slash, any(handler.clone())).route(&under, any(handler))
+    Router::new()
+        .route(&at, any(handler.clone()))
+        .route(&slash, any(handler.clone()))
+        .route(&under, any(handler))
 }
 
 async fn answer<A: AppState>(api: Api<A>, options: RouterOptions, request: Request) -> Response {
@@ -108,7 +111,7 @@ fn carry(response: http::Response<Body>, options: &RouterOptions) -> Response {
 
 /// A refusal as axum carries it.
 fn refused(refusal: Refusal) -> Response {
-    refusal.into_response().map(::axum::body::Body::new)
+    refusal.answer().map(::axum::body::Body::new)
 }
 
 impl ::axum::response::IntoResponse for Refusal {

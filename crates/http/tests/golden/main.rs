@@ -27,7 +27,7 @@ async fn serve(api: &Api<Tutoring>, request: Request<Bytes>) -> Response<Body> {
     match request.uri().path() {
         "/health" => health(request.method(), "test"),
         path if path.starts_with(api.prefix()) => api.handle(request).await,
-        _ => Refusal::not_found().into_response(),
+        _ => Refusal::not_found().answer(),
     }
 }
 
@@ -37,6 +37,29 @@ async fn the_request_function_keeps_the_protocol() {
     let failures = player::play(|request| {
         let api = api.clone();
         async move { serve(&api, request).await }
+    })
+    .await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The same through the axum router.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn the_router_keeps_the_protocol() {
+    use axum::response::{IntoResponse, Response};
+    use axum::routing::any;
+    use durable_session_http::server::{RouterOptions, router};
+    use tower::ServiceExt;
+
+    let app = router(api(), RouterOptions::default())
+        .route("/health", any(|method: http::Method| async move { health(&method, "test").into_response() }))
+        .fallback(|| async { Refusal::not_found().into_response() });
+    let failures = player::play(|request| {
+        let app = app.clone();
+        async move {
+            let answered: Result<Response, _> = app.oneshot(request.map(axum::body::Body::from)).await;
+            answered.unwrap()
+        }
     })
     .await;
     assert!(failures.is_empty(), "{}", failures.join("\n"));

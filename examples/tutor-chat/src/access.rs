@@ -1,0 +1,106 @@
+//! Who may use a session: an example of what a service puts in front of the routes.
+//!
+//! A session's id is made in the browser and is all that is needed to use the session. Where that is not enough, a service
+//! checks its own logins here. This one has no logins: whoever *begins* a session gets a cookie that is signed for its
+//! id, and from then on the session takes requests with that cookie only.
+
+use anyhow::Context;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use durable_session::{ChatSessions, SessionId};
+use durable_session_http::{DEFAULT_PREFIX, Refusal};
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use percent_encoding::percent_decode_str;
+use sha2::Sha256;
+use std::path::Path;
+use tutoring::Tutoring;
+
+const COOKIE_NAME: &str = "chat-access";
+const LEAST_SECRET_BYTES: usize = 32;
+
+/// Signs and checks cookies.
+#[derive(Clone)]
+pub(crate) struct Access {
+    mac: Hmac<Sha256>,
+    sessions: ChatSessions<Tutoring>,
+}
+
+impl Access {
+    pub(crate) fn open(secret: &Path, sessions: ChatSessions<Tutoring>) -> anyhow::Result<Self> {
+        let secret = std::fs::read(secret).with_context(|| format!("{} cannot be read", secret.display()))?;
+        anyhow::ensure!(
+            secret.len() >= LEAST_SECRET_BYTES,
+            "the secret needs {LEAST_SECRET_BYTES} bytes or more"
+        );
+        Ok(Self { mac: Hmac::new_from_slice(&secret)?, sessions })
+    }
+
+    fn signature(&self, id: &SessionId) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(b"chat-access:");
+        mac.update(id.as_str().as_bytes());
+        mac
+    }
+
+    fn token(&self, id: &SessionId) -> String {
+        self.signature(id).finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+            text
+        })
+    }
+
+    fn may_use(&self, id: &SessionId, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        cookies.flat_map(|list| list.split(';')).any(|cookie| {
+            let token = cookie.trim().strip_prefix(COOKIE_NAME).and_then(|rest| rest.strip_prefix('='));
+            // Compared by the library, in a time that tells nothing.
+            token.and_then(from_hex).is_some_and(|bytes| self.signature(id).verify_slice(&bytes).is_ok())
+        })
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks_exact(2);
+    let whole = digits.remainder().is_empty();
+    let byte = |pair: &[u8]| {
+        let digit = |c: u8| HEX.iter().position(|&h| h == c).and_then(|at| u8::try_from(at).ok());
+        Some(digit(pair[0])? << 4 | digit(pair[1])?)
+    };
+    digits.map(byte).collect::<Option<Vec<u8>>>().filter(|_| whole)
+}
+
+/// The session that a segment of a path names, as the routes read it.
+pub(crate) fn session_id(segment: &str) -> Option<SessionId> {
+    SessionId::new(percent_decode_str(segment).decode_utf8().ok()?).ok()
+}
+
+pub(crate) async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let under = request.uri().path().strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('/'));
+    let segment = under.and_then(|under| under.split('/').next()).unwrap_or_default();
+    // A path that names no session is refused by the routes.
+    let Some(id) = session_id(segment) else { return next.run(request).await };
+    if access.may_use(&id, request.headers()) {
+        return next.run(request).await;
+    }
+    match access.sessions.session(id.clone()).snapshot().await {
+        Ok(snapshot) if !snapshot.exists() => {
+            let cookie = format!(
+                "{COOKIE_NAME}={}; Path={DEFAULT_PREFIX}/{segment}; HttpOnly; SameSite=Strict; Max-Age=31536000",
+                access.token(&id)
+            );
+            let mut response = next.run(request).await;
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            response
+        }
+        Ok(_) => Refusal::new(StatusCode::FORBIDDEN, "this session belongs to somebody else").into_response(),
+        Err(_) => Refusal::unavailable("it cannot be told now whose session this is").into_response(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tracing::level_filters::LevelFilter;
+
+/// A tutoring chat whose conversations survive refresh, crash and restart.
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub(crate) addr: SocketAddr,
+    /// Where conversations are kept: redb:PATH, memory, or worker:URL of a deployed Worker.
+    #[arg(long, default_value = "redb:tutor-chat.redb")]
+    pub(crate) store: Store,
+    /// Store messages without answering them.
+    #[arg(long)]
+    pub(crate) no_answers: bool,
+    /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) rate: u32,
+    /// The header in which a proxy in front names the client's address. Without it the connection's is taken.
+    #[arg(long)]
+    pub(crate) client_header: Option<http::HeaderName>,
+    /// An origin whose pages may use the routes, such as <https://chat.example.com>. May be given several times.
+    #[arg(long)]
+    pub(crate) cors_origin: Vec<http::HeaderValue>,
+    /// A file of at least 32 random bytes. With it, whoever begins a session gets a signed cookie, and nobody else may use
+    /// the session.
+    #[arg(long)]
+    pub(crate) access_secret: Option<PathBuf>,
+    /// What goes to the log: off, error, warn, info, debug or trace.
+    #[arg(long, default_value = "info")]
+    pub(crate) log: LevelFilter,
+}
+
+/// Where conversations are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Store {
+    Redb(PathBuf),
+    Memory,
+    Worker(String),
+}
+
+impl FromStr for Store {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
+            Some(("worker", url)) if !url.is_empty() => Ok(Self::Worker(url.to_owned())),
+            _ => Err("redb:PATH, memory or worker:URL is expected".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redb(path) => write!(f, "redb:{}", path.display()),
+            Self::Memory => f.write_str("memory"),
+            Self::Worker(url) => write!(f, "worker:{url}"),
+        }
+    }
+}

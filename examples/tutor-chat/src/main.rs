@@ -1,0 +1,60 @@
+//! The tutoring chat as a service: a page, the session protocol, and what a service needs around them.
+//!
+//! `cargo run -p tutor-chat` keeps the conversations in `tutor-chat.redb` in the current folder and prints the address.
+
+mod access;
+mod answers;
+mod args;
+mod backend;
+mod limit;
+mod log;
+mod metrics;
+mod page;
+mod service;
+
+use args::Args;
+use clap::Parser;
+use durable_session_http::server::{self, ServeOptions, Shutdown};
+use std::io::{IsTerminal as _, Write as _};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_max_level(args.log).with_writer(std::io::stderr).with_ansi(colours).init();
+
+    let shutdown = Shutdown::new();
+    let backend = backend::open(&args, &shutdown)?;
+    let app = service::app(&args, &backend)?;
+    let listener = TcpListener::bind(args.addr).await?;
+    writeln!(std::io::stdout(), "tutor-chat: http://{} ({})", listener.local_addr()?, args.store)?;
+
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    let mut options = ServeOptions::default();
+    options.shutdown = shutdown.clone();
+    server::serve(listener, app, options).await;
+    shutdown.finished().await;
+    backend.close().await
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stop_on_signal(shutdown: Shutdown) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+    tracing::info!("stopping: answering what is under way");
+    shutdown.begin();
+}
