@@ -72,7 +72,7 @@ impl ChatWorker {
     /// The binding is not there, or the platform's response could not be made.
     pub async fn fetch(&self, request: Request, env: &Env) -> worker::Result<Response> {
         let Some(origin) = self.allowed_origin(&request)? else { return self.answer(request, env).await };
-        let mut response = if is_preflight(&request)? {
+        let response = if is_preflight(&request)? {
             let headers = worker::Headers::new();
             headers.set("access-control-allow-methods", ALLOWED_METHODS)?;
             headers.set("access-control-allow-headers", ALLOWED_HEADERS)?;
@@ -81,11 +81,15 @@ impl ChatWorker {
         } else {
             self.answer(request, env).await?
         };
-        let headers = response.headers_mut();
+        // An object's answer comes with headers that cannot be changed.
+        let headers = worker::Headers::new();
+        for (name, value) in response.headers().entries() {
+            headers.append(&name, &value)?;
+        }
         headers.set("access-control-allow-origin", &origin)?;
         headers.set("access-control-expose-headers", EXPOSED_HEADERS)?;
         headers.append("vary", "origin")?;
-        Ok(response)
+        Ok(response.with_headers(headers))
     }
 
     /// The origin of the page that asks, if it is another one that may.

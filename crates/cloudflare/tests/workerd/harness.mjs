@@ -37,6 +37,12 @@ const KINDS = {
     { type: 'ESModule', path: 'entry.mjs', contents: `export { ${CLASS}, default } from './chat-session.mjs';` },
     file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs')),
   ],
+  // The former Worker in front of our object.
+  mixed: () => {
+    const [entry, ...modules] = rust('tutor');
+    const contents = `${entry.contents.replace('export default', 'const ours =')} export { default } from './chat-session.mjs';`;
+    return [{ ...entry, contents }, ...modules, file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))];
+  },
   // Writes what such objects may hold and cannot be brought about over HTTP.
   seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
 };

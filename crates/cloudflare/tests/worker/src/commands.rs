@@ -7,7 +7,7 @@ use durable_session::env::{Random, RandomError};
 use durable_session::store::{
     Commit, CommitOutcome, DeleteIf, Expect, Op, Order, ReadQuery, SessionStore, StoreError, TailBounds,
 };
-use durable_session_cloudflare::DurableObjectStore;
+use durable_session_cloudflare::{DurableObjectStore, WorkerRandom};
 use durable_session_conformance::{Outcome, cases};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -21,12 +21,16 @@ type Answer = Result<Value, Box<dyn Error>>;
 pub(crate) struct Probe {
     state: Rc<State>,
     store: DurableObjectStore,
+    /// Names this instance in memory, which another one after an eviction is not.
+    instance: String,
 }
 
 impl Probe {
     pub(crate) fn new(state: State) -> Self {
         let store = DurableObjectStore::new(state.storage());
-        Self { state: Rc::new(state), store }
+        let mut random = [0; 8];
+        let drawn = WorkerRandom.fill(&mut random);
+        Self { state: Rc::new(state), store, instance: format!("{drawn:?} {random:?}") }
     }
 
     pub(crate) async fn run(&self, command: &str, body: &Value) -> Answer {
@@ -46,6 +50,7 @@ impl Probe {
             }
             "take-over" => self.take_over(body).await,
             "purge" => Ok(json!({ "done": self.store.purge_if_empty().await? })),
+            "instance" => Ok(json!({ "instance": self.instance })),
             "sql" => self.sql(text(body, "statement")?),
             "panic" => panic_now(),
             "sleep" => {

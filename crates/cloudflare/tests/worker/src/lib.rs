@@ -9,21 +9,37 @@ mod commands;
 mod factory;
 
 use commands::Probe;
+use durable_session::Message;
+use durable_session_cloudflare::{ChatObject, ChatWorker};
+use std::time::Duration;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::worker_sys::DurableObjectState;
 use worker::{Context, DurableObject, Env, Request, Response, Result, State, durable_object, event};
 
-/// The object under test, of the same name as the class that it takes over from.
+/// The object under test, of the same name as the class that it takes over from: commands on the bare store, and the
+/// protocol with sessions that soon expire.
 #[durable_object]
 pub struct ChatSession {
     probe: Probe,
+    chat: ChatObject,
 }
 
 impl DurableObject for ChatSession {
-    fn new(state: State, _env: Env) -> Self {
-        Self { probe: Probe::new(state) }
+    fn new(state: State, env: Env) -> Self {
+        let ttl = env.var("TTL_MS").ok().and_then(|ttl| ttl.to_string().parse().ok()).unwrap_or(3_600_000);
+        let probe =
+            Probe::new(State::from(JsValue::from(state.as_raw()).unchecked_into::<DurableObjectState>()));
+        let chat = ChatObject::builder(state)
+            .sessions(|sessions| sessions.greeting(Message::assistant("Hi!")))
+            .expire_after(Duration::from_millis(ttl));
+        Self { probe, chat: chat.build() }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let path = request.path();
+        if path.starts_with("/api/") {
+            return self.chat.fetch(request).await;
+        }
         let command = path.rsplit('/').next().unwrap_or_default();
         let body: serde_json::Value = request.json().await?;
         match self.probe.run(command, &body).await {
@@ -31,11 +47,21 @@ impl DurableObject for ChatSession {
             Err(error) => Response::error(error.to_string(), 500),
         }
     }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.chat.alarm().await
+    }
 }
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     let path = request.path();
+    if path.starts_with("/api/") {
+        return ChatWorker::new("CHAT_SESSION")
+            .allow_origin("https://app.example")
+            .fetch(request, &env)
+            .await;
+    }
     let object = path.split('/').nth(1).unwrap_or_default();
     env.durable_object("CHAT_SESSION")?.id_from_name(object)?.get_stub()?.fetch_with_request(request).await
 }
