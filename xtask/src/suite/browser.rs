@@ -24,7 +24,8 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     match NodeTests::prepare(shell, FOLDER)? {
         Ok(tests) => {
             let mut command = tests.command();
-            command.env("CHROMIUM", chromium);
+            // One browser at a time: several starve each other on a small machine.
+            command.arg("--test-concurrency=1").env("CHROMIUM", chromium);
             command.env("TUTOR_CHAT_BIN", shell.target().join("debug/tutor-chat"));
             part.node_test(&tests.run("browser tests", command)?);
         }
