@@ -4,11 +4,11 @@ use crate::report::Part;
 use crate::setup::{Found, NodeTests, Tool, WORKER_BUILD, install, wasm_target};
 use crate::shell::{Finished, Shell, Step};
 use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The Workers: each the name that tests know it by, and its crate.
-const WORKERS: [(&str, &str); 2] =
-    [("tests", "crates/cloudflare/tests/worker"), ("tutor", "examples/tutor-worker")];
+const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
+const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
 /// Their tests.
 pub(crate) const FOLDER: &str = "crates/cloudflare/tests/workerd";
 
@@ -17,19 +17,42 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("workers");
     match prepare(shell)? {
         Ok((tests, tools)) => {
-            let built = shell.target().join("workers");
             for (name, folder) in WORKERS {
-                if !part.preparation(&build(shell, &tests, &tools, name, folder, &built.join(name))?) {
+                if !part.preparation(&build(shell, &tests, &tools, name, folder)?) {
                     return Ok(part);
                 }
             }
             let mut command = tests.command();
-            command.env("WORKERS_DIR", built);
+            command.env("WORKERS_DIR", built(shell));
             part.node_test(&tests.run("workers tests", command)?);
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
     Ok(part)
+}
+
+/// Times requests in workerd; the table goes to the terminal. `true` if it ran.
+pub(crate) fn bench(shell: &Shell) -> Result<bool> {
+    let (tests, tools) = match prepare(shell)? {
+        Ok(found) => found,
+        Err(missing) => {
+            println!("SKIPPED: {}. To run it: {}", missing.what, missing.remedy);
+            return Ok(true);
+        }
+    };
+    let (name, folder) = TUTOR;
+    if !build(shell, &tests, &tools, name, folder)?.ok {
+        return Ok(false);
+    }
+    let mut command = shell.command("node");
+    command.arg("bench.mjs").current_dir(tests.folder());
+    command.env("DURABLE_SESSION_ROOT", shell.root()).env("WORKERS_DIR", built(shell));
+    Ok(command.status().context("could not start node")?.success())
+}
+
+/// Where the built Workers are.
+fn built(shell: &Shell) -> PathBuf {
+    shell.target().join("workers")
 }
 
 /// The programs that make a Worker out of a crate.
@@ -68,18 +91,12 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-fn build(
-    shell: &Shell,
-    tests: &NodeTests<'_>,
-    tools: &Tools,
-    name: &str,
-    folder: &str,
-    out: &Path,
-) -> Result<Finished> {
+fn build(shell: &Shell, tests: &NodeTests<'_>, tools: &Tools, name: &str, folder: &str) -> Result<Finished> {
+    let out = built(shell).join(name);
     // A failed build leaves it behind, and the next one waits for it.
     let _ = std::fs::remove_dir_all(out.join(".tmp"));
     let mut command = shell.command(&tools.worker_build);
-    command.args(["--profile", "worker", "--no-opt", "--out-dir"]).arg(out).arg(folder);
+    command.args(["--profile", "worker", "--no-opt", "--out-dir"]).arg(&out).arg(folder);
     command.env("WASM_BINDGEN_BIN", &tools.wasm_bindgen);
     command.env("ESBUILD_BIN", tests.folder().join("node_modules/.bin/esbuild"));
     command.env("CARGO_TARGET_DIR", shell.target().join("worker"));

@@ -92,8 +92,7 @@ impl<A: AppState> ChatObject<A> {
             },
             Err(e) => {
                 console_error!("the object is set up wrongly: {e}");
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service is set up wrongly")
-                    .answer()
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service is set up wrongly").answer()
             }
         };
         let store = Arc::clone(&self.inner.store);

@@ -45,7 +45,7 @@ fn answer(draft: &mut Draft<'_, Tutoring>, added: &Added) -> std::result::Result
         return Ok(());
     };
     let reply = respond(draft.app()?, &text);
-    let mut message = Message::assistant(reply.text);
+    let mut message = Message::assistant(reply.text).with_id(format!("answer-to-{}", added.seq));
     if let Some(tutor) = &reply.tutor_match {
         message = message.with("tutorMatch", tutor).map_err(Error::rejected)?;
     }

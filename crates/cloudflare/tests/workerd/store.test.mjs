@@ -92,3 +92,11 @@ test('everything is there after a restart', async () => {
   const loaded = await worker.run('restart', 'load');
   assert.deepEqual([loaded.tail, loaded.app], [['one', 'two', 'three'], '{"a":1}']);
 });
+
+test('what a change writes is what the documentation says that it costs', async () => {
+  const cost = async (body) => (await worker.run('cost', 'commit', body)).rowsWritten;
+  assert.equal(await cost({ session: 'a', append: ['one'] }), 1 + 3 + 2);
+  assert.equal(await cost({ session: 'b', append: ['one', 'two'] }), 2 + 3);
+  assert.equal(await cost({ session: 'b', app: '{}' }), 1);
+  assert.equal(await cost({ session: 'b', append: ['three'], app: '{"a":1}' }), 2);
+});
