@@ -26,7 +26,8 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
         let manifest = format!("{folder}/Cargo.toml");
         checks.run(
             &format!("fmt {folder}"),
-            shell.cargo(["fmt", "--manifest-path", &manifest, "--all", "--check"]),
+            // Without `--all`, which would take in the path dependencies, too.
+            shell.cargo(["fmt", "--manifest-path", &manifest, "--check"]),
         )?;
         let mut lint = clippy(shell, &manifest);
         lint.env("CARGO_TARGET_DIR", shell.target().join("custom-store"));
