@@ -3,6 +3,10 @@
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// A test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One simulated disk with one file. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +79,9 @@ impl Disk {
 
     /// Waits until so many changes are unsynced, or a sync hangs at the closed gate.
     pub(crate) fn wait_for_unsynced(&self, changes: usize) {
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < PATIENCE, "the writer never wrote");
             let state = self.state();
             if state.unsynced.len() >= changes || state.syncs_waiting > 0 {
                 return;
@@ -197,8 +203,13 @@ impl StorageBackend for DiskBackend {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.0.state();
         state.syncs_waiting += 1;
+        let began = Instant::now();
         while state.gate_closed {
-            state = self.0.0.opened.wait(state).unwrap();
+            if began.elapsed() > PATIENCE {
+                state.syncs_waiting -= 1;
+                return Err(io::Error::other("the test never opened the gate"));
+            }
+            state = self.0.0.opened.wait_timeout(state, PATIENCE).unwrap().0;
         }
         state.syncs_waiting -= 1;
         state.operation()?;
