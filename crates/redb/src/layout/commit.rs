@@ -23,7 +23,8 @@ struct Plan {
     /// The first seq that the session did not have before this commit.
     fresh: u64,
     written: BTreeMap<u64, Written>,
-    removed: Vec<(u64, u64)>,
+    /// Removed ranges of stored messages, first to last, apart from each other.
+    removed: BTreeMap<u64, u64>,
     app: Option<Bytes>,
     /// Whether the commit does more than append, so that it writes the head row.
     rewrites: bool,
@@ -107,7 +108,7 @@ impl Draft<'_> {
                     bytes += rows::body_bytes(row.value().len());
                 }
             }
-            plan.removed.push((first, last));
+            plan.note_removed(first, last);
         }
         let mut kept = plan.written.split_off(&first);
         let mut after = last.checked_add(1).map_or_else(BTreeMap::new, |next| kept.split_off(&next));
@@ -139,7 +140,7 @@ impl Draft<'_> {
             let row = rows::encode_head(number, id, &plan.head, &app);
             self.tables.heads.insert(number, &row[..])?;
         }
-        for &(first, last) in &plan.removed {
+        for (&first, &last) in &plan.removed {
             self.remove_rows(number, first, last)?;
         }
         for (&seq, written) in &plan.written {
@@ -173,7 +174,7 @@ impl Plan {
             head,
             fresh: 1,
             written: BTreeMap::new(),
-            removed: Vec::new(),
+            removed: BTreeMap::new(),
             app: None,
             rewrites: true,
         }
@@ -188,7 +189,7 @@ impl Plan {
             fresh: head.next_seq,
             head,
             written: BTreeMap::new(),
-            removed: Vec::new(),
+            removed: BTreeMap::new(),
             app: None,
             rewrites: false,
         }
@@ -213,6 +214,18 @@ impl Plan {
     }
 
     fn is_removed(&self, seq: u64) -> bool {
-        self.removed.iter().any(|&(first, last)| (first..=last).contains(&seq))
+        self.removed.range(..=seq).next_back().is_some_and(|(_, &last)| seq <= last)
+    }
+
+    /// Joins the range with those that it meets, so that looking one up stays cheap.
+    fn note_removed(&mut self, mut first: u64, mut last: u64) {
+        while let Some((&start, &end)) = self.removed.range(..=last).next_back()
+            && end >= first
+        {
+            first = first.min(start);
+            last = last.max(end);
+            self.removed.remove(&start);
+        }
+        self.removed.insert(first, last);
     }
 }

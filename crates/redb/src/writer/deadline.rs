@@ -21,6 +21,8 @@ struct Shared {
 struct State {
     alarms: BTreeMap<(Instant, u64), oneshot::Sender<()>>,
     count: u64,
+    /// Alarms that nobody waits for any more are dropped when there are so many.
+    prune_at: usize,
     ended: bool,
 }
 
@@ -39,7 +41,10 @@ impl Deadlines {
         // Too far off to be reckoned with: as good as never, but still bounded.
         let at = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_hours(24));
         let mut state = self.shared.lock();
-        state.alarms.retain(|_, alarm| !alarm.is_closed());
+        if state.alarms.len() >= state.prune_at {
+            state.alarms.retain(|_, alarm| !alarm.is_closed());
+            state.prune_at = 2 * state.alarms.len() + 64;
+        }
         state.count += 1;
         let key = (at, state.count);
         state.alarms.insert(key, alarm);

@@ -71,6 +71,33 @@ fn a_commit_of_all_kinds_of_operations_is_worked_out_in_order() {
 }
 
 #[test]
+fn overlapping_removals_count_every_message_once() {
+    let (_folder, store) = store();
+    let s = id("s");
+    block_on(async {
+        let head = create(&store, &s, &["1", "22", "333", "4444", "55555", "666666"]).await;
+        let remove = |first, last| Op::Remove { first, last };
+        let ops = vec![
+            remove(2, 3),
+            remove(5, 5),
+            remove(3, 5),
+            remove(2, 2),
+            remove(9, 4),
+            Op::Append("7".into()),
+            remove(7, 7),
+            remove(0, 1),
+        ];
+        let head = committed(store.commit(&s, commit(Expect::Version(head.version), ops)).await);
+        assert_eq!((head.messages, head.bytes, head.next_seq), (1, 6, 8));
+        assert_eq!(bodies(&store.load(&s, ALL).await.unwrap().unwrap().tail), ["666666"]);
+        let gone = vec![Op::Replace { seq: 4, body: "x".into() }];
+        let outcome = store.commit(&s, commit(Expect::Version(head.version), gone)).await.unwrap();
+        assert_eq!(outcome, CommitOutcome::NoSuchSeq { seq: 4 });
+        assert!(store.verify(|_| {}).await.unwrap().damage.is_empty());
+    });
+}
+
+#[test]
 fn a_touch_keeps_version_and_base_and_what_was_appended() {
     let (_folder, store) = store();
     let s = id("s");

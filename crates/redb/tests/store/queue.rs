@@ -164,3 +164,21 @@ fn closing_ends_the_wait_of_those_who_were_not_accepted() {
     assert!(block_on(after.load(&id("accepted"), ALL)).unwrap().is_some());
     assert!(block_on(after.load(&id("outside"), ALL)).unwrap().is_none());
 }
+
+#[test]
+fn reads_do_not_wait_for_a_commit_that_is_being_synced() {
+    let disk = Disk::default();
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    let head = block_on(create(&store, &id("s"), &["a"]));
+    disk.close_gate();
+    let more = commit(Expect::Version(head.version), appends(&["b"]));
+    let s = id("s");
+    let mut writing = Box::pin(store.commit(&s, more));
+    assert!((&mut writing).now_or_never().is_none());
+    disk.wait_for_unsynced(usize::MAX);
+    let loaded = block_on(store.load(&id("s"), ALL)).unwrap().unwrap();
+    assert_eq!(loaded.head, head, "what is not durable yet is not shown");
+    disk.open_gate();
+    block_on(writing).unwrap();
+    assert_eq!(block_on(store.load(&id("s"), ALL)).unwrap().unwrap().tail.len(), 2);
+}
