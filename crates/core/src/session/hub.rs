@@ -5,6 +5,7 @@ use super::slot::Slot;
 use super::stats::{Counters, Stats};
 use crate::SessionId;
 use crate::env::{Clock, Random};
+use crate::planted;
 use crate::store::SessionStore;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, Weak};
 use bytestring::ByteString;
@@ -57,6 +58,10 @@ impl Hub {
         let mut registry = self.registry.lock();
         if let Some(slot) = registry.get(&id).and_then(Weak::upgrade) {
             return slot;
+        }
+        if planted::bug("slot-check-then-act") {
+            drop(registry);
+            registry = self.registry.lock();
         }
         let slot = Arc::new(Slot::new(id.clone(), Arc::downgrade(self)));
         registry.insert(id, Arc::downgrade(&slot));
@@ -126,6 +131,9 @@ impl Hub {
                 }
                 let charged = std::mem::take(&mut state.charged);
                 state.enlisted = false;
+                if planted::bug("eviction-replaces-slot") {
+                    self.registry.lock().remove(&slot.id);
+                }
                 live.bytes -= charged;
                 if charged > 0 {
                     live.sessions -= 1;

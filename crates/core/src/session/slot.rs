@@ -10,6 +10,7 @@ use super::hub::Hub;
 use super::view::{Change, View};
 use super::watch::Watch;
 use crate::SessionId;
+use crate::planted;
 use crate::store::{
     Commit, CommitOutcome, DeleteOutcome, Expect, Op, StoreError, StoreErrorKind, TailBounds,
 };
@@ -299,6 +300,12 @@ impl State {
         }
         while let Some(batch) = self.queue.pop_front() {
             if let Some(future) = self.send(&batch, slot, hub) {
+                if planted::bug("publish-before-commit")
+                    && let Some(published) = &mut self.published
+                {
+                    let view = Arc::make_mut(published);
+                    batch.changes().iter().for_each(|change| view.apply(change, hub.config.window));
+                }
                 self.flight = Some(Flight { batch, future: Some(future) });
                 return settled;
             }
@@ -408,7 +415,8 @@ impl State {
         self.queue.retain(|batch| {
             let stays = !matches!(batch.work, Work::Commit { .. });
             if !stays {
-                batch.ticket.settle(Outcome::Retry);
+                let forgotten = planted::bug("forget-staged-calls");
+                batch.ticket.settle(if forgotten { Outcome::Done } else { Outcome::Retry });
             }
             stays
         });
