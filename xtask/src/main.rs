@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test | verify | fix | bench`.
+//! The project's chores: `cargo xtask test | verify | fix | bench | torture`.
 //!
 //! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
 
@@ -8,6 +8,7 @@ mod report;
 mod setup;
 mod shell;
 mod suite;
+mod torture;
 mod verify;
 mod workers;
 
@@ -43,6 +44,13 @@ enum Task {
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
+    /// Attack the promises: power loss, failing disks, kills, damage and more.
+    #[command(disable_help_flag = true)]
+    Torture {
+        /// What the program understands: `--quick`, `--minutes N`, `--seed S`, `--only NAME`, `--case K`, `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -63,5 +71,6 @@ fn run(task: Task) -> Result<bool> {
         Task::Verify => verify::run(&shell),
         Task::Fix => fix::run(&shell),
         Task::Bench { quick, only } => bench::run(&shell, quick, only.as_deref()),
+        Task::Torture { args } => torture::run(&shell, &args),
     }
 }

@@ -1,5 +1,6 @@
 //! The storage under redb, watched: how far a failed write got decides what its callers are told.
 
+use durable_session::planted::bug;
 use redb::{BackendError, StorageBackend};
 use std::io;
 use std::ops::Bound;
@@ -59,6 +60,9 @@ impl StorageBackend for Watched {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
+        if bug("skip the sync") {
+            return Ok(());
+        }
         self.inner.sync_data()
     }
 

@@ -1,18 +1,14 @@
 //! The redb store keeps the contract: on a disk that forgets what was not synced, at both levels of durability.
 #![allow(clippy::unwrap_used)] // Clippy knows tests, but not their helpers.
 
-#[allow(dead_code)]
-#[path = "store/disk.rs"]
-mod disk;
-
 use async_trait::async_trait;
-use disk::Disk;
 use durable_session::SessionId;
 use durable_session::store::{SessionList, SessionStore};
 use durable_session_conformance::{BoxError, Capability, Factory, Instance};
 use durable_session_redb::{RedbDurability, RedbStore};
 use redb::{Database, TableDefinition};
 use std::sync::Arc;
+use torture_disk::Disk;
 
 const IDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("durable-session.ids");
 const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("durable-session.heads");

@@ -2,13 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
 #[allow(dead_code)]
-#[path = "store/disk.rs"]
-mod disk;
-#[allow(dead_code)]
 #[path = "store/support.rs"]
 mod support;
 
-use disk::Disk;
 use durable_session::SessionId;
 use durable_session::store::{Expect, Order, ReadQuery, SessionStore, TailBounds, Version};
 use durable_session_redb::RedbStore;
@@ -16,6 +12,7 @@ use futures_executor::block_on;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use support::{append, appends, commit, committed, create, id};
+use torture_disk::Disk;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -4,6 +4,7 @@ use super::{Change, Done, Request};
 use crate::error::{Fault, Scope, caught};
 use crate::layout::Draft;
 use durable_session::env::Random;
+use durable_session::planted::bug;
 use durable_session::store::{CommitOutcome, DeleteOutcome, Incarnation, StoreError, StoreErrorKind};
 use redb::{Database, WriteTransaction};
 use std::cell::Cell;
@@ -30,7 +31,10 @@ pub(super) fn apply(
 ) -> Applied {
     let started = caught(|| -> Result<WriteTransaction, Fault> {
         let mut txn = db.begin_write()?;
-        txn.set_quick_repair(quick_repair);
+        txn.set_quick_repair(quick_repair && !bug("acknowledge before it is durable"));
+        if bug("acknowledge before it is durable") {
+            txn.set_durability(redb::Durability::None).map_err(redb::Error::from)?;
+        }
         Ok(txn)
     });
     let txn = match started.unwrap_or_else(|message| Err(Fault::Panic(message))) {

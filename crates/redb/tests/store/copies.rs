@@ -1,6 +1,5 @@
 //! Backup, verification, compaction.
 
-use crate::disk::Disk;
 use crate::support::{ALL, append, appends, commit, create, id};
 use durable_session::store::{DeleteIf, Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::{Progress, RedbStore};
@@ -8,6 +7,7 @@ use futures_executor::block_on;
 use futures_util::FutureExt;
 use std::fs;
 use std::sync::{Arc, Mutex};
+use torture_disk::Disk;
 
 #[test]
 fn a_backup_of_a_running_store_is_a_store_of_that_moment() {

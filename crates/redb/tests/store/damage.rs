@@ -1,6 +1,5 @@
 //! Damaged files: typed errors, never a panic, never another content than was stored.
 
-use crate::disk::Disk;
 use crate::support::{ALL, append, appends, commit, create, id};
 use durable_session::SessionId;
 use durable_session::store::{
@@ -11,6 +10,7 @@ use futures_executor::block_on;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use torture_disk::Disk;
 
 const SESSIONS: usize = 20;
 const EVERYTHING: ReadQuery = ReadQuery {

@@ -1,11 +1,11 @@
 //! S1 on a disk that forgets what was not synced.
 
-use crate::disk::Disk;
 use crate::support::{ALL, append, appends, bodies, commit, committed, create, id};
 use durable_session::store::{DeleteIf, Expect, Op, SessionStore};
 use durable_session_redb::{RedbDurability, RedbStore};
 use futures_executor::block_on;
 use futures_util::future::join_all;
+use torture_disk::Disk;
 
 const LEVELS: [RedbDurability; 2] = [RedbDurability::Immediate, RedbDurability::QuickRecovery];
 

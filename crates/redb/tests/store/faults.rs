@@ -1,12 +1,12 @@
 //! A disk that fails: what callers are told, and what is stored afterwards.
 
-use crate::disk::{Disk, Failure};
 use crate::support::{ALL, appends, bodies, commit, create, id};
 use durable_session::SessionId;
 use durable_session::store::{CommitOutcome, Expect, Head, Loaded, SessionStore, StoreErrorKind};
 use durable_session_redb::{OpenError, RedbDurability, RedbStore};
 use futures_executor::block_on;
 use std::time::{Duration, Instant};
+use torture_disk::{Disk, Failure};
 
 fn reopenable(disk: &Disk, level: RedbDurability) -> RedbStore {
     let disk = disk.clone();
@@ -38,7 +38,7 @@ fn a_failure_of_any_disk_operation_is_told_truthfully_and_the_store_recovers_by_
         // The n-th operation of the commit fails, once; large n: none does.
         for n in 1..40 {
             let before = stored(&store, &s);
-            disk.fail(Some(Failure { at: disk.counts().operations + n, forever: false }));
+            disk.fail(Some(Failure::once(disk.counts().operations + n)));
             let told = append_two(&store, &s, &before.head, n);
             disk.fail(None);
             let after = stored(&store, &s);
@@ -70,7 +70,7 @@ fn while_the_disk_fails_nothing_is_answered_wrongly_and_reopen_brings_the_store_
     let store = reopenable(&disk, RedbDurability::Immediate);
     let s = id("s");
     let head = block_on(create(&store, &s, &["a"]));
-    disk.fail(Some(Failure { at: disk.counts().operations + 1, forever: true }));
+    disk.fail(Some(Failure::from(disk.counts().operations + 1)));
     assert!(append_two(&store, &s, &head, 1).is_err());
     let error = block_on(store.load(&s, ALL)).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
@@ -93,7 +93,7 @@ fn storage_of_the_host_stays_closed_and_the_error_says_who_must_act() {
     assert!(matches!(block_on(store.reopen()), Err(OpenError::HostMustReopen { .. })));
     assert_eq!(bodies(&stored(&store, &s).tail), ["a"]);
 
-    disk.fail(Some(Failure { at: disk.counts().operations + 1, forever: false }));
+    disk.fail(Some(Failure::once(disk.counts().operations + 1)));
     assert!(append_two(&store, &s, &head, 1).is_err());
     disk.fail(None);
     assert_eq!(append_two(&store, &s, &head, 2), Err(StoreErrorKind::Closed));

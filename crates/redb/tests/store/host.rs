@@ -1,12 +1,12 @@
 //! A store inside a database that its host owns.
 
-use crate::disk::{Disk, Failure};
 use crate::support::{ALL, appends, bodies, commit, create, id};
 use durable_session::store::{Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::sync::Arc;
+use torture_disk::{Disk, Failure};
 
 const THEIRS: TableDefinition<'_, u64, u64> = TableDefinition::new("theirs");
 
@@ -44,7 +44,7 @@ fn after_an_io_error_it_stays_closed_and_says_that_the_host_must_reopen() {
     let store = RedbStore::builder().open_database(Arc::clone(&db)).unwrap();
     block_on(async {
         let head = create(&store, &id("s"), &["a"]).await;
-        disk.fail(Some(Failure { at: disk.counts().operations + 1, forever: false }));
+        disk.fail(Some(Failure::once(disk.counts().operations + 1)));
         let more = || commit(Expect::Version(head.version), appends(&["b"]));
         let error = store.commit(&id("s"), more()).await.unwrap_err();
         // What happens below the host's database is out of sight.

@@ -4,7 +4,6 @@
 mod contract;
 mod copies;
 mod damage;
-mod disk;
 mod durability;
 mod faults;
 mod files;

@@ -1,12 +1,12 @@
 //! Accepting, waiting, giving up.
 
-use crate::disk::Disk;
 use crate::support::{ALL, appends, bodies, commit, create, id};
 use durable_session::store::{Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use std::time::Duration;
+use torture_disk::Disk;
 
 const ABSENT: Expect = Expect::Absent { created_at: 1 };
 

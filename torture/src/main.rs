@@ -1,0 +1,64 @@
+//! Attacks every promise of durable-session by machine. Run it as `cargo xtask torture`.
+
+mod campaign;
+mod model;
+mod power_loss;
+
+use anyhow::Result;
+use campaign::{Budget, Plan, Tally};
+use clap::Parser;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// One campaign: its name and how it is run.
+type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
+
+const CAMPAIGNS: [Campaign; 1] = [(power_loss::NAME, power_loss::run)];
+
+#[derive(Debug, Parser)]
+#[command(name = "torture", about = "Attacks every promise of durable-session by machine")]
+struct Cli {
+    /// Every campaign for some seconds; this is what runs without --minutes, too.
+    #[arg(long, conflicts_with = "minutes")]
+    quick: bool,
+    /// Each campaign for so long.
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    /// What all random choices come from; a fresh one unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this campaign.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Only this case of it.
+    #[arg(long, requires = "only", requires = "seed")]
+    case: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let budget = match cli.minutes {
+        Some(minutes) => Budget::Time(Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0)),
+        None => Budget::Quick,
+    };
+    let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..));
+    let wanted = |name: &str| cli.only.as_deref().is_none_or(|only| only == name);
+    let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
+    if campaigns.is_empty() {
+        let names: Vec<_> = CAMPAIGNS.iter().map(|(name, _)| *name).collect();
+        eprintln!("there is no such campaign; there are {}", names.join(", "));
+        return ExitCode::FAILURE;
+    }
+    println!("torture seed={seed}");
+    let mut failed = 0;
+    for (_, run) in campaigns {
+        match run(&Plan { seed, budget, case: cli.case }) {
+            Ok(tally) => println!("{tally}"),
+            Err(error) => {
+                failed += 1;
+                println!("FAILED {error:#}");
+            }
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
