@@ -1,7 +1,7 @@
 //! The Durable Object store and its Worker, built for wasm32 and driven inside workerd.
 
 use crate::report::Part;
-use crate::setup::{Found, NodeTests, Tool, WORKER_BUILD, install, wasm_target};
+use crate::setup::{Found, NodeTests, Tool, WORKER_BUILD, chromium, install, wasm_target};
 use crate::shell::{Finished, Shell, Step};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"),
 const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
 /// Their tests.
 pub(crate) const FOLDER: &str = "crates/cloudflare/tests/workerd";
+/// The tests of the page that the tutoring Worker serves.
+const PAGE: &str = "examples/tutor-chat/tests-browser";
 
 /// Builds the Workers and runs their tests, which find what was built in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
@@ -25,10 +27,30 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
             let mut command = tests.command();
             command.env("WORKERS_DIR", built(shell));
             part.node_test(&tests.run("workers tests", command)?);
+            page(shell, &tests, &mut part)?;
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
     Ok(part)
+}
+
+/// The chat page in Chromium, served by the tutoring Worker.
+fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
+    let page = match chromium(shell)? {
+        Ok(chromium) => NodeTests::prepare(shell, PAGE)?.map(|page| (page, chromium)),
+        Err(missing) => Err(missing),
+    };
+    match page {
+        Ok((page, chromium)) => {
+            let mut command = page.command();
+            command.arg("--test-concurrency=1").env("CHROMIUM", chromium).env("WORKERS_DIR", built(shell));
+            let serve = tests.folder().join("serve.mjs");
+            command.env("TUTOR_CHAT_CMD", format!("node '{}' {{addr}} {{store}}", serve.display()));
+            part.node_test(&page.run("browser tests on the worker", command)?);
+        }
+        Err(missing) => part.skip(&missing.what, &missing.remedy),
+    }
+    Ok(())
 }
 
 /// Times requests in workerd; the table goes to the terminal. `true` if it ran.

@@ -9,7 +9,7 @@ import workerd from 'workerd';
 
 // Nothing here waits longer: what hangs is a failure, not a wait.
 export const LIMIT = 20_000;
-const COMPATIBILITY_DATE = '2026-04-01';
+export const COMPATIBILITY_DATE = '2026-04-01';
 
 const need = (name) => {
   const value = process.env[name];
@@ -48,8 +48,12 @@ const KINDS = {
 };
 /** Plain values that Workers find in their environment: the golden files are played without the app's own replies. */
 const VARIABLES = { ANSWERS: 'off' };
-const BINDING = 'CHAT_SESSION';
-const CLASS = 'ChatSession';
+export const BINDING = 'CHAT_SESSION';
+export const CLASS = 'ChatSession';
+
+/** A kind's modules as miniflare takes them. */
+export const modulesOf = (kind) =>
+  KINDS[kind]().map(({ file: from, ...module }) => (from ? { ...module, contents: fs.readFileSync(from) } : module));
 
 /** A Worker built from Rust, behind the wrappers that bound its requests. */
 function rust(name) {
@@ -78,7 +82,7 @@ export class Running {
   #start(kind) {
     this.kind = kind;
     this.miniflare = new Miniflare({
-      modules: KINDS[kind]().map(({ file, ...module }) => (file ? { ...module, contents: fs.readFileSync(file) } : module)),
+      modules: modulesOf(kind),
       compatibilityDate: COMPATIBILITY_DATE,
       durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
       durableObjectsPersist: this.persist,

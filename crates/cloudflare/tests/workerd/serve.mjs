@@ -1,0 +1,18 @@
+// Serves the tutoring Worker with its page, as deployed: node serve.mjs HOST:PORT FOLDER. What is stored stays in the folder.
+import path from 'node:path';
+import { Miniflare } from 'miniflare';
+import { CLASS, BINDING, COMPATIBILITY_DATE, ROOT, modulesOf } from './harness.mjs';
+
+const [address, persist] = process.argv.slice(2);
+const [host, port] = address.split(':');
+
+const miniflare = new Miniflare({
+  host,
+  port: Number(port),
+  modules: modulesOf('tutor'),
+  compatibilityDate: COMPATIBILITY_DATE,
+  durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
+  durableObjectsPersist: persist,
+  assets: { directory: path.join(ROOT, 'examples/tutor-chat/page'), routerConfig: { has_user_worker: true } },
+});
+await miniflare.ready;
