@@ -1,0 +1,49 @@
+//! What a call allocates does not depend on how long the conversation is (C9, S8).
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use durable_session::{ChatSession, ChatSessions, JsonObject, Message};
+use durable_session_memory::MemoryStore;
+use futures_executor::block_on;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn session(messages: usize) -> ChatSession {
+    let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new()).build();
+    let chat = sessions.session("s".parse().unwrap());
+    for chunk in (0..messages).collect::<Vec<_>>().chunks(1000) {
+        let chunk = chunk.iter().map(|i| Message::user(format!("message number {i:06}"))).collect();
+        block_on(chat.add_messages(chunk)).unwrap();
+    }
+    // So that the next append moves the window on, as it does for every longer session.
+    block_on(chat.add_message(Message::user("the last one of these"))).unwrap();
+    chat
+}
+
+fn measure<T>(mut call: impl FnMut() -> T) -> Stats {
+    call();
+    let region = Region::new(ALLOCATOR);
+    let value = call();
+    let used = region.change();
+    drop(value);
+    used
+}
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn c9_a_snapshot_allocates_nothing_that_grows_with_the_session() {
+    let (short, long) = (session(100), session(100_000));
+    let snapshots = [&short, &long].map(|chat| measure(|| block_on(chat.snapshot()).unwrap()));
+    assert_eq!(snapshots[0].allocations, snapshots[1].allocations);
+    assert_eq!(snapshots[0].bytes_allocated, snapshots[1].bytes_allocated);
+    assert_eq!(snapshots[0].allocations, 0, "it is a reference to what is there");
+
+    // The store's own share left out: the memory store copies nothing of a session on append either.
+    let appends =
+        [&short, &long].map(|chat| measure(|| block_on(chat.add_message(Message::user("x"))).unwrap()));
+    let (short, long) = (appends[0].allocations, appends[1].allocations);
+    assert!(long * 100 <= short * 110, "an append to 100,000 messages: {long} allocations, to 100: {short}");
+}
