@@ -1,13 +1,15 @@
 //! Chat sessions over the store under test, with a clock that the case moves.
 
 use crate::Failure;
-use crate::fixture::{Checked, Fixture, T};
+use crate::fixture::{Checked, Fixture, T, yield_now};
 use crate::probe::Probe;
 use durable_session::env::{Clock, Random, RandomError};
 use durable_session::store::SessionStore;
 use durable_session::{AppState, ChatSession, ChatSessions, ChatSessionsBuilder, JsonObject, Message};
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 /// A clock that stands still until it is moved. A clone is the same clock.
 #[derive(Clone)]
@@ -84,4 +86,18 @@ pub(crate) async fn set(chat: &ChatSession, key: &str, json: &str) -> Checked {
 /// A key of the untyped app state, as JSON.
 pub(crate) async fn get(chat: &ChatSession, key: &str) -> Checked<Option<String>> {
     Ok(chat.snapshot().await?.app_json()?.get_json(key).map(str::to_owned))
+}
+
+/// What a call comes to; a failure if it never comes to anything.
+pub(crate) async fn settled<T>(call: impl Future<Output = T>) -> Checked<T> {
+    // Far more polls than any store needs.
+    const POLLS: usize = 1_000_000;
+    let mut call = Box::pin(call);
+    for _ in 0..POLLS {
+        if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            return Ok(value);
+        }
+        yield_now().await;
+    }
+    Err(Failure::new("a call never returned"))
 }

@@ -108,10 +108,12 @@ macro_rules! __conformance_cases {
             chat_order::eviction_never_splits_a_session [C2] [];
             chat_order::calls_gather_while_a_commit_is_under_way [C3] [];
             chat_order::a_dropped_caller_stops_nothing [C3] [];
+            chat_order::a_dropped_caller_takes_nobody_with_it [C3] [];
             chat_failure::a_failed_commit_leaves_no_ghost [C4] [];
             chat_failure::an_unknown_outcome_is_said_and_the_truth_is_read [C4] [];
             chat_failure::a_failed_commit_fails_every_call_in_it_alike [C4] [];
             chat_failure::a_refused_call_fails_alone [C4] [];
+            chat_failure::what_only_the_store_can_refuse_fails_alone_too [C4] [];
             chat_failure::a_failed_load_is_an_error_and_not_an_empty_session [C8] [];
             chat_failure::two_hubs_lose_nothing [C5] [];
             chat_failure::hubs_in_threads_lose_nothing [C5] [Threads];
@@ -123,6 +125,7 @@ macro_rules! __conformance_cases {
             chat_state::a_message_id_is_stored_once [C7] [];
             chat_state::a_batch_is_known_or_new_and_never_mixed [C7] [];
             chat_state::the_window_of_ids_depends_on_what_is_stored_alone [C7] [];
+            chat_state::the_window_of_ids_does_not_grow_with_what_was_loaded [C7] [];
             chat_state::an_absent_session_reads_as_new_and_is_not_written [C8] [];
             chat_state::two_hubs_create_a_session_once [C8 C5] [];
             chat_state::a_long_session_is_read_in_bounded_parts [C9] [];
@@ -132,6 +135,7 @@ macro_rules! __conformance_cases {
             chat_expiry::reading_writes_a_touch_at_most_once_per_interval [C10] [];
             chat_expiry::a_sweep_writes_pending_touches_first [C10] [List];
             chat_expiry::what_another_hub_uses_does_not_expire [C10] [List];
+            chat_expiry::a_sweep_keeps_what_is_used_while_it_runs [C10] [List];
         }
     };
 }

@@ -27,7 +27,10 @@ struct State {
     touches: u64,
     trouble: Option<Trouble>,
     load_trouble: Option<StoreErrorKind>,
-    held: bool,
+    loads_held: bool,
+    commits_held: bool,
+    /// Commits that may go on all the same.
+    passes: u64,
     waiting: Vec<Waker>,
 }
 
@@ -72,23 +75,41 @@ impl Probe {
 
     /// Commits wait from now on.
     pub(crate) fn hold(&self) {
-        self.state().held = true;
+        self.state().commits_held = true;
     }
 
-    /// Commits go on.
+    /// Loads wait from now on.
+    pub(crate) fn hold_loads(&self) {
+        self.state().loads_held = true;
+    }
+
+    /// One commit goes on; others still wait.
+    pub(crate) fn pass_one(&self) {
+        self.wake(|state| state.passes += 1);
+    }
+
+    /// Commits and loads go on.
     pub(crate) fn release(&self) {
+        self.wake(|state| {
+            state.commits_held = false;
+            state.loads_held = false;
+        });
+    }
+
+    fn wake(&self, change: impl FnOnce(&mut State)) {
         let waiting = {
             let mut state = self.state();
-            state.held = false;
+            change(&mut state);
             std::mem::take(&mut state.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    async fn released(&self) {
+    /// Waits while `holds` says so.
+    async fn released(&self, holds: impl Fn(&mut State) -> bool) {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
-            if state.held {
+            if holds(&mut state) {
                 state.waiting.push(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -111,6 +132,7 @@ impl SessionStore for Probe {
             state.loads += 1;
             state.load_trouble.take()
         };
+        self.released(|state| state.loads_held).await;
         match trouble {
             Some(kind) => Err(failed(kind, id)),
             None => self.inner.load(id, tail).await,
@@ -127,7 +149,12 @@ impl SessionStore for Probe {
 
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
         self.state().commits += 1;
-        self.released().await;
+        self.released(|state| {
+            let passes = state.passes > 0;
+            state.passes -= u64::from(passes);
+            state.commits_held && !passes
+        })
+        .await;
         let trouble = self.state().trouble.take();
         match trouble {
             None | Some(Trouble::Conflicts(0)) => self.inner.commit(id, commit).await,

@@ -5,8 +5,11 @@ use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{Checked, Fixture, id};
 use crate::hub::{ManualClock, hub_on, said, say};
 use crate::probe::Probe;
-use durable_session::store::SessionStore;
+use async_trait::async_trait;
+use durable_session::env::Clock;
+use durable_session::store::{ListPage, ListQuery, SessionList, SessionStore, StoreError};
 use durable_session::{ChatSessions, Expiry};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TTL: u64 = 1000;
@@ -97,5 +100,35 @@ pub(crate) async fn what_another_hub_uses_does_not_expire(t: &mut Fixture) -> Ch
         "the sessions that another hub uses and that expired"
     );
     ensure!(exists(t, "shared").await?, "a session expired although another hub used it");
+    Ok(())
+}
+
+/// A listing during which somebody uses every session that it shows.
+struct UsedMeanwhile {
+    list: Arc<dyn SessionList>,
+    store: Arc<dyn SessionStore>,
+    at: u64,
+}
+
+#[async_trait]
+impl SessionList for UsedMeanwhile {
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        let page = self.list.list(query).await?;
+        for session in &page.sessions {
+            self.store.touch(&session.id, self.at).await?;
+        }
+        Ok(page)
+    }
+}
+
+pub(crate) async fn a_sweep_keeps_what_is_used_while_it_runs(t: &mut Fixture) -> Checked {
+    let clock = ManualClock::new();
+    let hub = hub(t.store(), &clock)?;
+    hub.session(id("used")?).add_message(say("begin")).await?;
+    clock.advance(2 * TTL);
+    let list = UsedMeanwhile { list: t.list()?, store: t.store(), at: clock.now_ms() };
+    let report = hub.sweep(&list).await?;
+    ensure_eq!((report.deleted, report.kept), (0, 1), "the sessions deleted, and kept because of their use");
+    ensure!(exists(t, "used").await?, "a session expired although it was just used");
     Ok(())
 }

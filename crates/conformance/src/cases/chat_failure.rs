@@ -6,7 +6,7 @@ use crate::fixture::{Checked, Fixture, session};
 use crate::hub::{ManualClock, get, hub_on, said, say, set};
 use crate::probe::{Probe, Trouble};
 use durable_session::store::StoreErrorKind;
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Message};
+use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Message, Window};
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use futures_util::future::join;
@@ -143,6 +143,39 @@ pub(crate) async fn a_refused_call_fails_alone(t: &mut Fixture) -> Checked {
     ensure!(matches!(rejected, Err(Error::Rejected(_))), "a refused turn ended as {rejected:?}");
     let said = said(&t.hub().session(session()?)).await?;
     ensure_eq!(said, ["begin", "ahead", "before", "after"], "what is stored");
+    Ok(())
+}
+
+pub(crate) async fn what_only_the_store_can_refuse_fails_alone_too(t: &mut Fixture) -> Checked {
+    let id = session()?;
+    let writer = t.hub().session(id.clone());
+    writer.add_messages((1..=6).map(|n| say(&n.to_string())).collect()).await?;
+    writer.remove(2).await?;
+    let probe = Probe::new(t.store());
+    // Seq 2 is before what this hub has in memory: it cannot know that there is no message.
+    let window = Window { messages: 2, bytes: u64::MAX };
+    let hub: ChatSessions = hub_on(probe.clone(), &ManualClock::new(), |builder| builder.window(window));
+    let chat = hub.session(id);
+    chat.snapshot().await?;
+    probe.hold();
+    let mut ahead = Box::pin(chat.add_message(say("ahead")));
+    ensure!((&mut ahead).now_or_never().is_none(), "a call returned before its change was durable");
+    let mut before = Box::pin(chat.add_message(say("before")));
+    ensure!((&mut before).now_or_never().is_none(), "a call returned before its change was durable");
+    let mut missing = Box::pin(chat.replace(2, say("nothing there")));
+    ensure!((&mut missing).now_or_never().is_none(), "a call returned before its change was durable");
+    let mut there = Box::pin(chat.add_message(say("there")));
+    ensure!((&mut there).now_or_never().is_none(), "a call returned before its change was durable");
+    probe.release();
+    let ((ahead, before), (missing, there)) = join(join(ahead, before), join(missing, there)).await;
+    ensure_eq!((ahead?.seq, before?.seq), (7, 8), "the seqs of the calls before the refused one");
+    ensure!(matches!(missing, Err(Error::NoSuchMessage { seq: 2, .. })), "a missing message: {missing:?}");
+    ensure_eq!(there?.seq, 9, "the seq of the call after the refused one");
+    ensure_eq!(
+        said(&t.hub().session(session()?)).await?,
+        ["1", "3", "4", "5", "6", "ahead", "before", "there"],
+        "what is said"
+    );
     Ok(())
 }
 

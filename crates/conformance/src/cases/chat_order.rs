@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{Checked, Fixture, id, session};
-use crate::hub::{ManualClock, get, hub_on, said, say, set};
+use crate::hub::{ManualClock, get, hub_on, said, say, set, settled};
 use crate::probe::Probe;
 use durable_session::{ChatSession, ChatSessions, Memory};
 use futures_util::FutureExt;
@@ -97,7 +97,13 @@ pub(crate) async fn simultaneous_first_uses_load_once(t: &mut Fixture) -> Checke
     t.hub().session(id.clone()).add_message(say("here")).await?;
     let (hub, probe) = t.probed_hub();
     let handles: Vec<_> = (0..8).map(|_| hub.session(id.clone())).collect();
-    for snapshot in join_all(handles.iter().map(ChatSession::snapshot)).await {
+    probe.hold_loads();
+    let mut uses: Vec<_> = handles.iter().map(|handle| Box::pin(handle.snapshot())).collect();
+    for first_use in &mut uses {
+        ensure!(first_use.now_or_never().is_none(), "a session was used before it was loaded");
+    }
+    probe.release();
+    for snapshot in join_all(uses).await {
         ensure_eq!(snapshot?.message_count(), 1, "the messages of a session loaded by several at once");
     }
     ensure_eq!(probe.loads(), 1, "the loads of simultaneous first uses");
@@ -168,7 +174,7 @@ pub(crate) async fn a_dropped_caller_stops_nothing(t: &mut Fixture) -> Checked {
     drop(gone);
     drop(queued);
     probe.release();
-    stays.await?;
+    settled(stays).await??;
     let said = said(&t.hub().session(session()?)).await?;
     let mut left = said.as_slice();
     for (part, must) in [
@@ -184,5 +190,29 @@ pub(crate) async fn a_dropped_caller_stops_nothing(t: &mut Fixture) -> Checked {
         }
     }
     ensure!(left.is_empty(), "half of what a dropped caller wanted is there: {said:?}");
+    Ok(())
+}
+
+pub(crate) async fn a_dropped_caller_takes_nobody_with_it(t: &mut Fixture) -> Checked {
+    let (hub, probe) = t.probed_hub();
+    let chat = hub.session(session()?);
+    chat.add_message(say("begin")).await?;
+    probe.hold();
+    let mut ahead = Box::pin(chat.add_message(say("ahead")));
+    ensure!((&mut ahead).now_or_never().is_none(), "a call returned before its change was durable");
+    let mut gone = Box::pin(chat.add_messages(vec![say("gone 1"), say("gone 2")]));
+    ensure!((&mut gone).now_or_never().is_none(), "a call returned before its change was durable");
+    let mut stays = Box::pin(chat.add_message(say("stays")));
+    ensure!((&mut stays).now_or_never().is_none(), "a call returned before its change was durable");
+    probe.pass_one();
+    settled(ahead).await??;
+    // The two share the commit that is under way now, and the first of them goes.
+    ensure!((&mut gone).now_or_never().is_none(), "a call returned before its change was durable");
+    drop(gone);
+    probe.release();
+    settled(stays).await??;
+    let said = said(&t.hub().session(session()?)).await?;
+    let whole = said == ["begin", "ahead", "gone 1", "gone 2", "stays"];
+    ensure!(whole || said == ["begin", "ahead", "stays"], "what is said after a caller went: {said:?}");
     Ok(())
 }

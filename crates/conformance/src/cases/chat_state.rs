@@ -124,6 +124,29 @@ pub(crate) async fn the_window_of_ids_depends_on_what_is_stored_alone(t: &mut Fi
     Ok(())
 }
 
+pub(crate) async fn the_window_of_ids_does_not_grow_with_what_was_loaded(t: &mut Fixture) -> Checked {
+    let window = Window { messages: 3, bytes: u64::MAX };
+    let hub = || -> ChatSessions { hub_on(t.store(), &ManualClock::new(), |b| b.window(window)) };
+    let chat = hub().session(session()?);
+    let sent = |n: u64| say(&n.to_string()).with_id(format!("m-{n}"));
+    for n in 1..=8 {
+        chat.add_message(sent(n)).await?;
+    }
+    // Taking more messages away than the window holds needs some from before it, also if nothing comes of it.
+    let refused = chat.turn(|draft| {
+        for _ in 0..4 {
+            draft.pop()?;
+        }
+        Err::<(), _>(Error::rejected("no"))
+    });
+    ensure!(matches!(refused.await, Err(Error::Rejected(_))), "a refused turn was made");
+    let known = chat.add_message(sent(6)).await?;
+    ensure_eq!((known.seq, known.replayed), (6, true), "a message sent again within the window");
+    let beyond = chat.add_message(sent(5)).await?;
+    ensure_eq!((beyond.seq, beyond.replayed), (9, false), "a message sent again beyond the window");
+    Ok(())
+}
+
 pub(crate) async fn an_absent_session_reads_as_new_and_is_not_written(t: &mut Fixture) -> Checked {
     let id = session()?;
     let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |b| b.greeting(Message::assistant("Hi!")));
