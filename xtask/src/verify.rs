@@ -6,12 +6,12 @@ use anyhow::Result;
 use std::process::Command;
 
 /// Crates that also have to build for wasm32-unknown-unknown.
-const WASM_CRATES: [(&str, &str); 5] = [
-    ("crates/core", "durable-session"),
-    ("crates/memory", "durable-session-memory"),
-    ("crates/conformance", "durable-session-conformance"),
-    ("crates/http", "durable-session-http"),
-    ("crates/cloudflare", "durable-session-cloudflare"),
+const WASM_CRATES: [&str; 5] = [
+    "durable-session",
+    "durable-session-memory",
+    "durable-session-conformance",
+    "durable-session-http",
+    "durable-session-cloudflare",
 ];
 
 /// Workspaces of their own, which `--workspace` does not reach.
@@ -22,7 +22,7 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
     let mut checks = Checks { shell, passed: 0, failed: Vec::new() };
     checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
     checks.run("clippy", clippy(shell, "Cargo.toml"))?;
-    for folder in OTHER_WORKSPACES.into_iter().filter(|folder| shell.has(folder)) {
+    for folder in OTHER_WORKSPACES {
         let manifest = format!("{folder}/Cargo.toml");
         checks.run(
             &format!("fmt {folder}"),
@@ -108,10 +108,8 @@ impl Checks<'_> {
             }
         };
         let mut command = self.shell.cargo(["check", "--target", target]);
-        for (folder, package) in WASM_CRATES {
-            if self.shell.has(folder) {
-                command.args(["--package", package]);
-            }
+        for package in WASM_CRATES {
+            command.args(["--package", package]);
         }
         self.run("wasm32", command)
     }

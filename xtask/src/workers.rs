@@ -10,7 +10,7 @@ use std::path::PathBuf;
 const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
 const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
 /// Their tests.
-pub(crate) const FOLDER: &str = "crates/cloudflare/tests/workerd";
+const FOLDER: &str = "crates/cloudflare/tests/workerd";
 /// The tests of the page that the tutoring Worker serves.
 const PAGE: &str = "examples/tutor-chat/tests-browser";
 

@@ -47,11 +47,6 @@ impl Shell {
         self.ci
     }
 
-    /// Whether the checkout has this file or folder.
-    pub(crate) fn has(&self, path: &str) -> bool {
-        self.root.join(path).exists()
-    }
-
     /// A program, to be run in the root folder without what `cargo run` told this one about itself.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

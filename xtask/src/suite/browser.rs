@@ -5,7 +5,7 @@ use crate::setup::{NodeTests, chromium};
 use crate::shell::{Shell, Step};
 use anyhow::Result;
 
-pub(super) const FOLDER: &str = "examples/tutor-chat/tests-browser";
+const FOLDER: &str = "examples/tutor-chat/tests-browser";
 
 /// The tests get the server's program in `TUTOR_CHAT_BIN` and the browser's in `CHROMIUM`.
 pub(super) fn run(shell: &Shell) -> Result<Part> {

@@ -4,7 +4,7 @@ use crate::report::Part;
 use crate::shell::{Shell, Step};
 use anyhow::Result;
 
-pub(super) const FOLDER: &str = "examples/custom-store";
+const FOLDER: &str = "examples/custom-store";
 
 pub(super) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("custom store");

@@ -5,7 +5,7 @@ use crate::setup::NodeTests;
 use crate::shell::Shell;
 use anyhow::Result;
 
-pub(super) const FOLDER: &str = "protocol";
+const FOLDER: &str = "protocol";
 
 pub(super) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("protocol");
