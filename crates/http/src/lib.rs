@@ -23,6 +23,8 @@
 
 mod api;
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod config;
 mod cursor;
 mod errors;

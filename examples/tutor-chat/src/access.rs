@@ -9,11 +9,10 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use durable_session::{ChatSessions, SessionId};
-use durable_session_http::{DEFAULT_PREFIX, Refusal};
+use durable_session_http::{DEFAULT_PREFIX, Refusal, session_of};
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 use std::path::Path;
 use tutoring::Tutoring;
@@ -75,23 +74,23 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     digits.map(byte).collect::<Option<Vec<u8>>>().filter(|_| whole)
 }
 
-/// The session that a segment of a path names, as the routes read it.
-pub(crate) fn session_id(segment: &str) -> Option<SessionId> {
-    SessionId::new(percent_decode_str(segment).decode_utf8().ok()?).ok()
-}
-
 pub(crate) async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let under = request.uri().path().strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('/'));
-    let segment = under.and_then(|under| under.split('/').next()).unwrap_or_default();
+    let path = request.uri().path();
     // A path that names no session is refused by the routes.
-    let Some(id) = session_id(segment) else { return next.run(request).await };
+    let Ok((id, rest)) = session_of(DEFAULT_PREFIX, path) else { return next.run(request).await };
+    // As the browser writes it, encoded or not: to it, two ways of writing one path are two paths.
+    if path.contains(';') {
+        return Refusal::new(StatusCode::BAD_REQUEST, "a cookie cannot be made for this session id")
+            .into_response();
+    }
+    let session_path = path.strip_suffix(rest).unwrap_or(path).to_owned();
     if access.may_use(&id, request.headers()) {
         return next.run(request).await;
     }
     match access.sessions.session(id.clone()).snapshot().await {
         Ok(snapshot) if !snapshot.exists() => {
             let cookie = format!(
-                "{COOKIE_NAME}={}; Path={DEFAULT_PREFIX}/{segment}; HttpOnly; SameSite=Strict; Max-Age=31536000",
+                "{COOKIE_NAME}={}; Path={session_path}; HttpOnly; SameSite=Strict; Max-Age=31536000",
                 access.token(&id)
             );
             let mut response = next.run(request).await;

@@ -5,7 +5,7 @@ use crate::args::{Args, Store};
 use anyhow::Context;
 use axum::Router;
 use durable_session::{ChatSessions, Message};
-use durable_session_http::server::{RouterOptions, Shutdown, router};
+use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
 use durable_session_http::{Api, FieldRoute};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
@@ -14,11 +14,14 @@ use tutoring::Tutoring;
 /// The session routes and what is behind them.
 pub(crate) struct Backend {
     pub(crate) routes: Router,
-    pub(crate) sessions: ChatSessions<Tutoring>,
+    /// `None` if they are a Worker's.
+    pub(crate) sessions: Option<ChatSessions<Tutoring>>,
     pub(crate) redb: Option<RedbStore>,
 }
 
 pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+    let mut options = RouterOptions::default();
+    options.shutdown = shutdown.clone();
     let (builder, redb) = match &args.store {
         Store::Memory => (ChatSessions::builder(MemoryStore::new()), None),
         Store::Redb(path) => {
@@ -26,15 +29,16 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
                 RedbStore::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
             (ChatSessions::builder(store.clone()), Some(store))
         }
-        Store::Worker(_) => anyhow::bail!("worker:URL is not there yet"),
+        Store::Worker(url) => {
+            // The Worker answers its users itself.
+            let mut forward = ProxyOptions::default();
+            forward.router = options;
+            return Ok(Backend { routes: proxy(url, forward)?, sessions: None, redb: None });
+        }
     };
     let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
-    let routes = router(api(&sessions, !args.no_answers)?, {
-        let mut options = RouterOptions::default();
-        options.shutdown = shutdown.clone();
-        options
-    });
-    Ok(Backend { routes, sessions, redb })
+    let routes = router(api(&sessions, !args.no_answers)?, options);
+    Ok(Backend { routes, sessions: Some(sessions), redb })
 }
 
 /// The session protocol with the tutoring app's fields.
@@ -53,7 +57,9 @@ fn api(sessions: &ChatSessions<Tutoring>, answers: bool) -> anyhow::Result<Api<T
 impl Backend {
     /// Finishes everything accepted, then closes the store.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        self.sessions.close().await?;
+        if let Some(sessions) = self.sessions {
+            sessions.close().await?;
+        }
         if let Some(redb) = self.redb {
             redb.close().await?;
         }

@@ -4,7 +4,7 @@ use crate::metrics::Metrics;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use durable_session_http::{DEFAULT_PREFIX, fingerprint};
+use durable_session_http::{DEFAULT_PREFIX, fingerprint, session_of};
 use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,12 +46,12 @@ pub(crate) async fn log(State(metrics): State<Arc<Metrics>>, request: Request, n
 
 /// The path with a fingerprint in the place of the session's id; what is not ours is not repeated.
 fn shown(path: &str) -> String {
-    let Some(under) = path.strip_prefix(DEFAULT_PREFIX).and_then(|rest| rest.strip_prefix('/')) else {
+    if !path.starts_with(DEFAULT_PREFIX) {
         let plain = path.len() <= 64 && path.bytes().all(|b| b.is_ascii_graphic());
         return if plain { path.to_owned() } else { "…".to_owned() };
-    };
-    let (id, rest) = under.split_at(under.find('/').unwrap_or(under.len()));
-    let session = crate::access::session_id(id).map_or("?".to_owned(), |id| fingerprint(&id));
+    }
+    let Ok((id, rest)) = session_of(DEFAULT_PREFIX, path) else { return format!("{DEFAULT_PREFIX}/?") };
+    let session = fingerprint(&id);
     let known = rest.len() <= 32 && rest.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'/' | b'-'));
     format!("{DEFAULT_PREFIX}/{session}{}", if known { rest } else { "/…" })
 }

@@ -11,6 +11,8 @@ mod log;
 mod metrics;
 mod page;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use args::Args;
 use clap::Parser;

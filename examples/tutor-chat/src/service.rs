@@ -7,6 +7,7 @@ use crate::limit::{Limit, limit};
 use crate::log::{RandomRequestId, log};
 use crate::metrics::Metrics;
 use crate::page;
+use anyhow::Context;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Router, middleware};
@@ -24,19 +25,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
     let metrics = Arc::new(Metrics::default());
-    let mut sessions = backend.routes.clone();
+    let mut routes = backend.routes.clone();
     if let Some(secret) = &args.access_secret {
-        let access = Access::open(secret, backend.sessions.clone())?;
-        sessions = sessions.layer(middleware::from_fn_with_state(access, access::check));
+        let sessions = backend.sessions.clone().context("--access-secret needs the sessions to be here")?;
+        let access = Access::open(secret, sessions)?;
+        routes = routes.layer(middleware::from_fn_with_state(access, access::check));
     }
     if let Some(rate) = NonZeroU32::new(args.rate) {
         let state = Limit::new(rate, args.client_header.clone());
-        sessions = sessions.layer(middleware::from_fn_with_state(state, limit));
+        routes = routes.layer(middleware::from_fn_with_state(state, limit));
     }
     if !args.cors_origin.is_empty() {
-        sessions = sessions.layer(cors(args));
+        routes = routes.layer(cors(args));
     }
-    let app = sessions
+    let app = routes
         .merge(page::routes())
         .route("/health", any(|method: Method| async move { health(&method, "tutor-chat").into_response() }))
         .route("/metrics", any(metrics_route(&metrics, backend)))
@@ -74,7 +76,7 @@ fn metrics_route(
     let (metrics, sessions, redb) = (Arc::clone(metrics), backend.sessions.clone(), backend.redb.clone());
     move |method| {
         std::future::ready(if method == Method::GET || method == Method::HEAD {
-            let text = metrics.text(Some(&sessions), redb.as_ref());
+            let text = metrics.text(sessions.as_ref(), redb.as_ref());
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         } else {
             Refusal::method_not_allowed("GET, HEAD").into_response()

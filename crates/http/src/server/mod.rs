@@ -4,10 +4,14 @@
 //! finishes what was accepted; `axum::serve` works, too, but waits for slow request heads without an end.
 
 mod keep_alive;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod receive;
 mod serve;
 mod shutdown;
 
+#[cfg(feature = "proxy")]
+pub use proxy::{InvalidBase, ProxyOptions, proxy};
 pub use serve::{ServeOptions, serve};
 pub use shutdown::Shutdown;
 
@@ -19,7 +23,9 @@ use ::axum::extract::Request;
 use ::axum::response::Response;
 use ::axum::routing::any;
 use durable_session::AppState;
+use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// What can be set on a [`router`].
@@ -53,17 +59,19 @@ impl Default for RouterOptions {
 ///
 /// A change runs to its end in a task of its own, also if the client goes away meanwhile.
 pub fn router<A: AppState>(api: Api<A>, options: RouterOptions) -> Router {
-    let under = format!("{}/{{*rest}}", api.prefix());
-    let at = api.prefix().to_owned();
-    let slash = format!("{at}/");
-    let handler = move |request: Request| {
+    let prefix = api.prefix().to_owned();
+    under(&prefix, move |request: Request| {
         let (api, options) = (api.clone(), options.clone());
         async move { answer(api, options, request).await }
-    };
+    })
+}
+
+/// A router with one handler for everything at the prefix and under it.
+fn under<H: ::axum::handler::Handler<T, ()>, T: 'static>(prefix: &str, handler: H) -> Router {
     Router::new()
-        .route(&at, any(handler.clone()))
-        .route(&slash, any(handler.clone()))
-        .route(&under, any(handler))
+        .route(prefix, any(handler.clone()))
+        .route(&format!("{prefix}/"), any(handler.clone()))
+        .route(&format!("{prefix}/{{*rest}}"), any(handler))
 }
 
 async fn answer<A: AppState>(api: Api<A>, options: RouterOptions, request: Request) -> Response {
@@ -103,7 +111,9 @@ fn carry(response: http::Response<Body>, options: &RouterOptions) -> Response {
             parts
                 .headers
                 .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-            ::axum::body::Body::from_stream(keep_alive::keep_alive(events, options))
+            let events = events.map(Ok::<_, Infallible>);
+            let kept = keep_alive::keep_alive(events, options.keep_alive, options.shutdown.clone());
+            ::axum::body::Body::from_stream(kept)
         }
     };
     Response::from_parts(parts, body)

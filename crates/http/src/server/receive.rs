@@ -28,6 +28,9 @@ pub(super) async fn whole(
 async fn read(headers: &HeaderMap, mut body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let announced: usize = announced.unwrap_or(0);
+    if announced > DRAINED.max(max_bytes) {
+        return Err(Refusal::body_too_large(max_bytes));
+    }
     let mut whole = BytesMut::with_capacity(announced.min(max_bytes).min(64 << 10));
     let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
@@ -35,7 +38,7 @@ async fn read(headers: &HeaderMap, mut body: Body, max_bytes: usize) -> Result<B
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.len());
         if seen > max_bytes || announced > max_bytes {
-            if seen.max(announced) > DRAINED.max(max_bytes) {
+            if seen > DRAINED.max(max_bytes) {
                 break;
             }
             whole = BytesMut::new();

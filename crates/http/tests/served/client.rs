@@ -1,0 +1,145 @@
+//! The client against a service, also a bad one.
+
+use crate::host::{Host, id};
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use durable_session::{JsonObject, Message};
+use durable_session_http::Refusal;
+use durable_session_http::client::{ChatSessionClient, ClientError, Event, PageFrom, Retry};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+fn quick() -> Retry {
+    Retry::default().waits(Duration::from_millis(1), Duration::from_millis(5))
+}
+
+/// Runs each request and then loses the answer of all but each third.
+async fn lose_answers(count: Arc<AtomicU32>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    match count.fetch_add(1, Ordering::Relaxed) % 3 {
+        0 => Refusal::unavailable("lost").retry_after(0).into_response(),
+        1 => Response::builder().status(502).body("not even JSON".into()).unwrap(),
+        _ => response,
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_never_stores_a_message_twice() {
+    let count = Arc::new(AtomicU32::new(0));
+    let host = Host::start_with(|app| {
+        app.layer(middleware::from_fn(move |request: Request, next: Next| {
+            lose_answers(Arc::clone(&count), request, next)
+        }))
+    })
+    .await;
+    let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
+    for n in 0..10 {
+        let stored = chat.add_message(Message::user(format!("{n}"))).await.unwrap();
+        assert!(stored.id().is_some());
+    }
+    let messages = host.sessions.session(chat.id().clone()).get_state().await.unwrap().messages;
+    let texts: Vec<_> = messages.iter().skip(1).map(|m| m.text().unwrap().into_owned()).collect();
+    assert_eq!(texts, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(chat.messages().await.unwrap(), messages);
+}
+
+#[tokio::test]
+async fn a_conditional_change_is_not_sent_again_once_it_may_have_been_made() {
+    let count = Arc::new(AtomicU32::new(2));
+    let host = Host::start_with(|app| {
+        app.layer(middleware::from_fn(move |request: Request, next: Next| {
+            lose_answers(Arc::clone(&count), request, next)
+        }))
+    })
+    .await;
+    let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
+    let (_, version) = chat.get_state_versioned().await.unwrap();
+    let change: JsonObject = r#"{"future":1}"#.parse().unwrap();
+    let error = chat.update_if(&version.clone().unwrap(), &change).await.unwrap_err();
+    assert!(error.may_have_happened() && !error.is_overtaken(), "{error}");
+    let state = chat.get_state().await.unwrap();
+    assert_eq!(state.app.get::<u8>("future").unwrap(), Some(1));
+    let error = chat.update_if(&version.unwrap(), &change).await.unwrap_err();
+    assert!(error.is_overtaken() || error.may_have_happened(), "{error}");
+}
+
+#[tokio::test]
+async fn every_call_does_what_it_says() {
+    let host = Host::start().await;
+    let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(Retry::never());
+    let before = chat.get_state().await.unwrap();
+    assert_eq!(before.messages.len(), 1);
+    chat.add_message(Message::user("hello").with_id("m-1")).await.unwrap();
+    let error = chat.add_message(Message::user("other").with_id("m-1")).await.unwrap_err();
+    assert!(error.is_id_reused() && !error.is_transient(), "{error}");
+
+    let criteria: JsonObject = r#"{"skill":"python"}"#.parse().unwrap();
+    chat.set_field("search-criteria", &criteria).await.unwrap();
+    assert!(chat.field::<Option<JsonObject>>("pending-match").await.unwrap().is_none());
+    let refused = chat.set_field("booking-info", &7).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused { status, .. } if status.as_u16() == 422), "{refused}");
+    let change: JsonObject =
+        r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#.parse().unwrap();
+    let state = chat.update(&change).await.unwrap();
+    assert_eq!(state.messages.len(), 2);
+    assert_eq!(state.app.get::<JsonObject>("lastSearchCriteria").unwrap(), Some(criteria));
+
+    let page = chat.page(&PageFrom::End, 1).await.unwrap();
+    assert_eq!(page.messages[0].1.text().unwrap(), "b");
+    let older = chat.page(&PageFrom::Before(page.next.clone().unwrap()), 5).await.unwrap();
+    assert_eq!((older.messages.len(), older.next), (1, None));
+    chat.reset().await.unwrap();
+    assert_eq!(chat.messages().await.unwrap(), before.messages);
+    chat.delete().await.unwrap();
+    let gone = chat.page(&PageFrom::Before(page.next.unwrap()), 5).await.unwrap_err();
+    assert!(gone.is_gone(), "{gone}");
+}
+
+#[tokio::test]
+async fn events_go_on_after_a_break_without_a_gap() {
+    let host = Host::start().await;
+    let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
+    chat.add_message(Message::user("before")).await.unwrap();
+    let mut events = chat.events(None);
+    events.open().await.unwrap();
+    chat.add_message(Message::user("one")).await.unwrap();
+    let Event::Message { seq, message } = events.next().await.unwrap() else {
+        panic!("a message is expected")
+    };
+    assert_eq!((seq, message.text().unwrap().into_owned()), (3, "one".to_owned()));
+
+    let cursor = events.cursor().unwrap().to_owned();
+    drop(events);
+    chat.add_message(Message::user("two")).await.unwrap();
+    let mut events = chat.events(Some(cursor.clone()));
+    let Event::Message { message, .. } = events.next().await.unwrap() else {
+        panic!("a message is expected")
+    };
+    assert_eq!(message.text().unwrap(), "two");
+    chat.set_field("search-criteria", &r#"{"skill":"java"}"#.parse::<JsonObject>().unwrap()).await.unwrap();
+    let Event::State(state) = events.next().await.unwrap() else { panic!("a state is expected") };
+    assert!(state.contains("lastSearchCriteria"));
+
+    let mut late = chat.events(Some(cursor));
+    assert_eq!(late.next().await.unwrap(), Event::Resync);
+    chat.delete().await.unwrap();
+    assert_eq!(late.next().await.unwrap(), Event::Resync);
+    let mut gone = chat.events(events.cursor().map(str::to_owned));
+    assert!(gone.next().await.unwrap_err().is_gone());
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_named_without_the_session() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let chat = ChatSessionClient::new(&base, id()).unwrap().retry(quick().tries(2));
+    let error = chat.get_state().await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { sent: false, .. }), "{error:?}");
+    assert!(!format!("{error:?}").contains(chat.id().as_str()));
+    for base in ["", "ftp://example.com", "http://", "example.com", "http://example.com/?q"] {
+        assert!(ChatSessionClient::new(base, id()).is_err(), "{base}");
+    }
+}

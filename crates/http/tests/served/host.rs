@@ -1,0 +1,77 @@
+//! Servers under test, on ports of their own.
+
+use axum::Router;
+use durable_session::{ChatSessions, Message, SessionId};
+use durable_session_http::server::{RouterOptions, ServeOptions, Shutdown, router, serve};
+use durable_session_http::{Api, FieldRoute, Refusal};
+use durable_session_memory::MemoryStore;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tutoring::Tutoring;
+
+pub(crate) struct Host {
+    pub(crate) addr: SocketAddr,
+    pub(crate) sessions: ChatSessions<Tutoring>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl Host {
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// A service whose app is changed by `wrap`.
+    pub(crate) async fn start_with(wrap: impl FnOnce(Router) -> Router) -> Self {
+        let sessions = ChatSessions::builder(MemoryStore::new()).greeting(Message::assistant("Hi!")).build();
+        let shutdown = Shutdown::new();
+        let mut options = RouterOptions::default();
+        // Waits that a test runs into are short, waits that it must not run into are long.
+        options.body_time = Duration::from_millis(300);
+        options.keep_alive = Duration::from_millis(100);
+        options.shutdown = shutdown.clone();
+        let app = wrap(router(api(sessions.clone()), options));
+        let (addr, serving) = listen(app, shutdown.clone()).await;
+        Self { addr, sessions, shutdown, serving }
+    }
+
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|app| app).await
+    }
+}
+
+pub(crate) fn api(sessions: ChatSessions<Tutoring>) -> Api<Tutoring> {
+    Api::builder(sessions)
+        .field(FieldRoute::new("pending-match", "pendingMatch"))
+        .field(FieldRoute::new("booking-info", "bookingInfo"))
+        .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
+        .field(FieldRoute::put_only("available-tutors", "availableTutorsList"))
+        .build()
+        .unwrap()
+}
+
+/// Serves an app; unknown paths are refused as the protocol says.
+pub(crate) async fn listen(app: Router, shutdown: Shutdown) -> (SocketAddr, JoinHandle<()>) {
+    listen_for(Duration::from_secs(30), app, shutdown).await
+}
+
+/// The same with a bound on the time for a request's head.
+pub(crate) async fn listen_for(
+    head_time: Duration,
+    app: Router,
+    shutdown: Shutdown,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut options = ServeOptions::default();
+    options.head_time = head_time;
+    options.shutdown = shutdown;
+    let app = app.fallback(|| async { axum::response::IntoResponse::into_response(Refusal::not_found()) });
+    (addr, tokio::spawn(serve(listener, app, options)))
+}
+
+pub(crate) fn id() -> SessionId {
+    SessionId::generate().unwrap()
+}
