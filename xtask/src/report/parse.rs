@@ -43,7 +43,7 @@ pub(super) fn notes(lines: &[String]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     // In TAP, what a test says is a comment.
     for line in lines.iter().map(|line| line.trim().trim_start_matches("# ")) {
-        if ["conformance ", "broken stores: ", "verified sessions=", "note: not run: "]
+        if ["conformance ", "broken stores: ", "interleavings ", "verified sessions=", "note: not run: "]
             .iter()
             .any(|start| line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':'))
             && !notes.iter().any(|note| note == line)

@@ -3,6 +3,7 @@
 use crate::report::Part;
 use crate::shell::{Shell, Step};
 use anyhow::Result;
+use std::process::Command;
 
 /// Packages whose tests need optimised code: `replay` is killed with commits in flight, and benchmarks are only built so.
 const RELEASE: [&str; 2] = ["replay", "benches"];
@@ -24,5 +25,15 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     }
     release.args(["--bins", "--tests", "--benches", "--", "--show-output"]);
     part.cargo_test(&Step::new(shell, "native tests, release", release).run()?);
+    part.cargo_test(&Step::new(shell, "interleavings", interleavings(shell)).run()?);
     Ok(part)
+}
+
+/// The engine under a concurrency checker, which needs a build of its own; fewer schedules than `torture` tries.
+fn interleavings(shell: &Shell) -> Command {
+    let mut command = shell.cargo(["test", "--package", "durable-session", "--test", "interleavings"]);
+    command.arg("--target-dir").arg(shell.target().join("shuttle")).args(["--", "--show-output"]);
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{flags} --cfg shuttle")).env("INTERLEAVINGS", "300");
+    command
 }
