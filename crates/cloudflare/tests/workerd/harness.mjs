@@ -3,9 +3,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
-import { after } from 'node:test';
 import { Miniflare } from 'miniflare';
 import workerd from 'workerd';
+
+// Not every program that starts Workers is a test; the others clean up when they end.
+const after = process.env.NODE_TEST_CONTEXT
+  ? (await import('node:test')).after
+  : (clean) => process.once('exit', clean);
 
 // Nothing here waits longer: what hangs is a failure, not a wait.
 export const LIMIT = 20_000;
