@@ -37,7 +37,8 @@ impl Session {
         let mut app = None;
         let mut next_seq = self.head.next_seq;
         let creates = matches!(commit.expect, Expect::Absent { .. });
-        let only_grows = !creates && commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
+        let appends = !commit.ops.is_empty() && commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
+        let only_grows = !creates && appends;
 
         for op in commit.ops {
             match op {

@@ -112,8 +112,8 @@ impl FromStr for Version {
 pub struct Head {
     /// The version of the last commit.
     pub version: Version,
-    /// The version of the last commit that did more than append: that replaced, removed or set the app state, or
-    /// created the session. While it stays the same, the session only grew at its end.
+    /// The version of the last commit that did not only append: that replaced, removed or set the app state, created the
+    /// session, or had no operations. While it stays the same, the session only grew at its end.
     pub base: Version,
     /// The seq that the next appended message gets.
     pub next_seq: u64,
