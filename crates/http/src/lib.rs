@@ -43,6 +43,9 @@ pub mod server;
 mod sse;
 mod state;
 
+/// The routes as an `OpenAPI` 3.1 description in JSON, for a service to serve if it likes.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
 pub use api::Api;
 pub use body::{Body, EventStream};
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};

@@ -11,7 +11,7 @@ use anyhow::Context;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Router, middleware};
-use durable_session_http::{Refusal, health};
+use durable_session_http::{OPENAPI, Refusal, health};
 use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderName, Method, StatusCode};
 use std::num::NonZeroU32;
@@ -41,6 +41,7 @@ pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
     let app = routes
         .merge(page::routes())
         .route("/health", any(|method: Method| async move { health(&method, "tutor-chat").into_response() }))
+        .route("/openapi.json", any(openapi))
         .route("/metrics", any(metrics_route(&metrics, backend)))
         .fallback(|| async { Refusal::not_found().into_response() })
         .layer(CompressionLayer::new())
@@ -52,6 +53,13 @@ pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomRequestId));
     Ok(app)
+}
+
+async fn openapi(method: Method) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return Refusal::method_not_allowed("GET, HEAD").into_response();
+    }
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 fn cors(args: &Args) -> CorsLayer {

@@ -1,0 +1,153 @@
+//! One request for each documented answer.
+
+use durable_session::SessionId;
+use durable_session::store::StoreErrorKind;
+
+const ROOT: &str = "/api/chat/session/{id}";
+const JSON: &str = "application/json";
+
+/// A request, and the answer it must get.
+pub(crate) struct Case {
+    pub(crate) method: &'static str,
+    /// The route as the document writes it.
+    pub(crate) route: String,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// `None` is a body that never comes.
+    pub(crate) body: Option<String>,
+    /// Requests that have to be made before.
+    pub(crate) before: Vec<(&'static str, String, &'static str)>,
+    pub(crate) fault: Option<StoreErrorKind>,
+}
+
+impl Case {
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn body(mut self, body: impl Into<String>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    fn query(mut self, query: &str) -> Self {
+        self.path.push_str(query);
+        self
+    }
+
+    fn before(mut self, method: &'static str, rest: &str, body: &'static str) -> Self {
+        let root = self.path.split('/').take(5).collect::<Vec<_>>().join("/");
+        self.before.push((method, format!("{root}{rest}"), body));
+        self
+    }
+}
+
+/// An operation: the start of its cases.
+struct Operation {
+    method: &'static str,
+    route: &'static str,
+    rest: &'static str,
+    /// A body that it takes.
+    body: &'static str,
+}
+
+impl Operation {
+    /// A request on a session of its own that would be fine.
+    fn case(&self, status: u16) -> Case {
+        let id = SessionId::generate().unwrap();
+        Case {
+            method: self.method,
+            route: format!("{ROOT}{}", self.route),
+            path: format!("/api/chat/session/{id}{}", self.rest),
+            status,
+            headers: vec![("content-type", JSON.to_owned())],
+            body: Some(self.body.to_owned()),
+            before: Vec::new(),
+            fault: None,
+        }
+    }
+
+    fn fault(&self, status: u16, kind: StoreErrorKind) -> Case {
+        Case { fault: Some(kind), ..self.case(status) }
+    }
+
+    fn common(&self) -> Vec<Case> {
+        let mut bad_id = self.case(400);
+        bad_id.path = format!("/api/chat/session/a%2Fb{}", self.rest);
+        vec![
+            self.case(200),
+            bad_id,
+            self.case(429).header("x-busy", "1"),
+            self.fault(500, StoreErrorKind::Corrupt),
+            self.fault(503, StoreErrorKind::Unavailable),
+        ]
+    }
+
+    fn bodies(&self) -> Vec<Case> {
+        let mut unread = self.case(415);
+        unread.headers = vec![("content-type", "text/xml".to_owned())];
+        vec![
+            Case { body: None, ..self.case(408) },
+            self.case(413).body(format!("\"{}\"", "x".repeat(64 << 10))),
+            unread,
+        ]
+    }
+}
+
+pub(crate) fn all() -> Vec<Case> {
+    let operation = |method, route, rest, body| Operation { method, route, rest, body };
+    let get_state = operation("GET", "", "", "");
+    let put_state = operation("PUT", "", "", r#"{"bookingInfo":null,"future":1}"#);
+    let delete = operation("DELETE", "", "", "");
+    let get_messages = operation("GET", "/messages", "/messages", "");
+    let add = operation("POST", "/messages", "/messages", r#"{"role":"user","content":"hello","id":"m-1"}"#);
+    let reset = operation("POST", "/reset", "/reset", "");
+    let events = operation("GET", "/events", "/events", "");
+    let get_field = operation("GET", "/{field}", "/booking-info", "");
+    let put_field = operation("PUT", "/{field}", "/search-criteria", r#"{"skill":"python"}"#);
+    let delete_field = operation("DELETE", "/{field}", "/booking-info", "");
+
+    let mut cases = Vec::new();
+    for operation in [
+        &get_state,
+        &put_state,
+        &delete,
+        &get_messages,
+        &add,
+        &reset,
+        &events,
+        &get_field,
+        &put_field,
+        &delete_field,
+    ] {
+        cases.extend(operation.common());
+    }
+    for operation in [&put_state, &add, &put_field] {
+        cases.extend(operation.bodies());
+        cases.push(operation.case(412).header("if-match", "\"another\""));
+    }
+    cases.push(delete_field.case(412).header("if-match", "\"another\""));
+
+    cases.push(get_state.case(304).header("if-none-match", "\"new\""));
+    cases.push(put_state.case(422).body(r#"{"bookingInfo":7}"#));
+    cases.push(put_field.case(422).body(r#"{"skill":7}"#));
+    cases.push(add.case(422).body(r#"{"role":"user","content":"no"}"#));
+    cases.push(add.case(409).before("POST", "/messages", r#"{"role":"user","id":"m-1"}"#));
+    cases.push(get_messages.case(200).query("?limit=1").before("POST", "/messages", r#"{"role":"user"}"#));
+    let elsewhere = format!("{:032x}-0-1", 7);
+    cases.push(get_messages.case(410).query(&format!("?before={elsewhere}")));
+    cases.push(events.case(410).header("last-event-id", &elsewhere));
+    for operation in [&get_field, &put_field, &delete_field] {
+        let mut unknown = operation.case(404);
+        unknown.path = unknown.path.replace("booking-info", "nothing").replace("search-criteria", "nothing");
+        cases.push(unknown);
+    }
+    for operation in [&get_field, &delete_field] {
+        let mut put_only = operation.case(405);
+        put_only.path = put_only.path.replace("booking-info", "search-criteria");
+        cases.push(put_only);
+    }
+    cases
+}
