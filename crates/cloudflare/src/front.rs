@@ -19,6 +19,7 @@ const EXPOSED_HEADERS: &str = "etag, retry-after, allow";
 /// async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
 ///     ChatWorker::new("CHAT_SESSION").service("tutor-chat").fetch(request, &env).await
 /// }
+/// # fn main() {} // the macro wants to stand in a module, and not in a function
 /// ```
 #[derive(Debug, Clone)]
 pub struct ChatWorker {
