@@ -120,9 +120,20 @@ fn noteworthy(lines: &[String]) -> Vec<&str> {
             _ => {}
         }
         let routine = line.ends_with("... ok")
-            || ["Compiling", "Checking", "Downloading", "Downloaded", "Fresh"]
-                .iter()
-                .any(|word| line.trim_start().starts_with(word));
+            || line.starts_with("test result: ok.")
+            || [
+                "Compiling",
+                "Checking",
+                "Documenting",
+                "Downloading",
+                "Downloaded",
+                "Fresh",
+                "Running",
+                "Doc-tests",
+                "running ",
+            ]
+            .iter()
+            .any(|word| line.trim_start().starts_with(word));
         if !in_successes && !routine && !line.trim().is_empty() {
             told.push(line);
         }
