@@ -13,6 +13,7 @@ mod convert;
 mod env;
 mod front;
 mod live;
+mod log;
 mod object;
 mod schema;
 mod sql;
@@ -21,5 +22,6 @@ mod takeover;
 
 pub use env::{WorkerClock, WorkerRandom};
 pub use front::ChatWorker;
+pub use log::log_to_console;
 pub use object::{ChatObject, ChatObjectBuilder};
 pub use store::DurableObjectStore;

@@ -1,6 +1,6 @@
 //! What a Durable Object class needs to be a home of chat sessions.
 
-use crate::{DurableObjectStore, WorkerClock, WorkerRandom, convert, live};
+use crate::{DurableObjectStore, WorkerClock, WorkerRandom, convert, live, log};
 use bytes::Bytes;
 use durable_session::store::{ListQuery, SessionList, StoreError};
 use durable_session::{AppState, ChatSessions, ChatSessionsBuilder, Expiry, JsonObject, Memory, SessionId};
@@ -105,7 +105,7 @@ impl<A: AppState> ChatObject<A> {
     /// What failed; the platform then calls again.
     pub async fn alarm(&self) -> worker::Result<worker::Response> {
         self.inner.armed.set(false);
-        self.expire().await.map_err(|e| worker::Error::RustError(e.to_string()))?;
+        self.expire().await.map_err(|e| worker::Error::RustError(self.line(&e)))?;
         worker::Response::empty()
     }
 
@@ -130,7 +130,7 @@ impl<A: AppState> ChatObject<A> {
             self.arm().await
         };
         if let Err(e) = kept {
-            console_error!("{e}");
+            console_error!("{}", self.line(&e));
         }
         response
     }
@@ -154,7 +154,7 @@ impl<A: AppState> ChatObject<A> {
         let store = &self.inner.store;
         let report = api.sessions().sweep(store).await?;
         for (id, e) in report.failed {
-            console_error!("session {} could not be expired: {e}", durable_session_http::fingerprint(&id));
+            console_error!("a session could not be expired: {}", log::line(&e, Some(&id)));
         }
         if self.purge().await? {
             return Ok(());
@@ -168,6 +168,11 @@ impl<A: AppState> ChatObject<A> {
         self.inner.state.storage().set_alarm(ScheduledTime::from(due)).await.map_err(alarm_failed)?;
         self.inner.armed.set(true);
         Ok(())
+    }
+
+    /// An error as it may be logged.
+    fn line(&self, error: &StoreError) -> String {
+        log::line(error, self.inner.own.as_ref())
     }
 
     async fn purge(&self) -> Result<bool, StoreError> {

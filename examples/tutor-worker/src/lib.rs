@@ -4,7 +4,7 @@
 #![allow(missing_docs, missing_debug_implementations)]
 
 use durable_session::{Added, Draft, Error, Message, role};
-use durable_session_cloudflare::{ChatObject, ChatWorker};
+use durable_session_cloudflare::{ChatObject, ChatWorker, log_to_console};
 use durable_session_http::FieldRoute;
 use std::time::Duration;
 use tutoring::{GREETING, Tutoring, respond};
@@ -51,6 +51,11 @@ fn answer(draft: &mut Draft<'_, Tutoring>, added: &Added) -> std::result::Result
     }
     *draft.app_mut()? = reply.state;
     draft.add_message(message).map(drop)
+}
+
+#[event(start)]
+fn start() {
+    log_to_console();
 }
 
 #[event(fetch)]

@@ -120,6 +120,7 @@ async function give(worker, object, command, body) {
 export class Process {
   constructor(kind, folder = temporary()) {
     this.folder = folder;
+    this.log = '';
     this.configure(kind);
     after(() => this.child?.kill('SIGKILL'));
   }
@@ -150,7 +151,8 @@ const worker :Workerd.Worker = (
 
   async start() {
     const args = ['serve', path.join(this.folder, 'config.capnp'), `--directory-path=disk=${path.join(this.folder, 'state')}`, '--control-fd=3'];
-    this.child = spawn(workerd.default, args, { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+    this.child = spawn(workerd.default, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+    for (const stream of this.child.stdio.slice(1, 3)) stream.on('data', (data) => (this.log += data));
     this.ended = new Promise((resolve) => this.child.once('exit', resolve));
     const port = await new Promise((resolve, reject) => {
       let text = '';
@@ -159,7 +161,7 @@ const worker :Workerd.Worker = (
         const listening = text.match(/"event":"listen".*"port":(\d+)/);
         if (listening) resolve(listening[1]);
       });
-      this.child.once('exit', () => reject(new Error('workerd ended before it listened')));
+      this.child.once('exit', () => reject(new Error(`workerd ended before it listened: ${this.log}`)));
     });
     this.base = `http://127.0.0.1:${port}`;
   }

@@ -85,6 +85,19 @@ test('a chatState that is not a state is 500 for its session and left as it is',
   assert.deepEqual((await worker.run('s-bad', 'read')).value, { messages: 'none' });
 });
 
+test('the log says what is wrong and never names a session', async () => {
+  const workerd = new Process('seed');
+  await workerd.start();
+  await workerd.run('s-secret', 'not-a-state');
+  await workerd.kill();
+  workerd.configure('tutor');
+  await workerd.start();
+  await workerd.fetch(`${base('s-secret')}/messages`, say('confidential'));
+  for (let n = 0; n < 50 && !workerd.log.includes('chatState'); n++) await sleep(100);
+  assert.match(workerd.log, /what the former object stored as chatState is not a session's state/);
+  assert.doesNotMatch(workerd.log, /secret|confidential/);
+});
+
 test('the former Worker in front of our object serves what existing clients rely on', async () => {
   const workerd = new Process('mixed');
   await workerd.start();

@@ -1,0 +1,121 @@
+//! What the crates have to say, on the console: that is where the platform's logs come from.
+
+use durable_session::SessionId;
+use durable_session_http::fingerprint;
+use std::fmt::{self, Write};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+use worker::{console_error, console_warn};
+
+/// Writes warnings and errors of this and the other crates (`tracing` events) to the console. Does nothing if the
+/// Worker has set a subscriber of its own.
+///
+/// Call it when the Worker starts:
+///
+/// ```no_run
+/// #[worker::event(start)]
+/// fn start() {
+///     durable_session_cloudflare::log_to_console();
+/// }
+/// ```
+pub fn log_to_console() {
+    // Someone else's subscriber is as good.
+    let _ = tracing::subscriber::set_global_default(Console(to_console));
+}
+
+fn to_console(level: Level, line: &str) {
+    if level == Level::ERROR {
+        console_error!("{line}");
+    } else {
+        console_warn!("{line}");
+    }
+}
+
+/// An error as it may be logged: the id of a session is all that protects it, so its fingerprint stands in its place.
+pub(crate) fn line(error: &dyn std::error::Error, id: Option<&SessionId>) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing into memory cannot fail.
+        let _ = write!(line, ": {cause}");
+        source = cause.source();
+    }
+    match id {
+        Some(id) => line.replace(id.as_str(), &fingerprint(id)),
+        None => line,
+    }
+}
+
+struct Console<W>(W);
+
+impl<W: Fn(Level, &str) + 'static> Subscriber for Console<W> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() <= Level::WARN
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().target().to_owned());
+        event.record(&mut line);
+        (self.0)(*event.metadata().level(), &line.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing into memory cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use durable_session::store::{StoreError, StoreErrorKind};
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn warnings_and_errors_become_lines_and_the_rest_nothing() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let console = Console(move |level, line: &str| sink.lock().unwrap().push(format!("{level} {line}")));
+        tracing::subscriber::with_default(console, || {
+            tracing::info!("not this");
+            tracing::error!(session = %"abc", error = %"it broke", "a session failed");
+            let _span = tracing::error_span!("s").entered();
+            tracing::warn!(count = 3, "careful");
+        });
+        let target = module_path!();
+        assert_eq!(
+            *lines.lock().unwrap(),
+            [
+                format!("ERROR {target} a session failed session=abc error=it broke"),
+                format!("WARN {target} careful count=3")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_logged_error_names_its_session_by_fingerprint_only() {
+        let id = SessionId::new("session-1763264606917-secret").unwrap();
+        let cause = StoreError::new(StoreErrorKind::Corrupt, "the row").in_session(&id);
+        let error = StoreError::new(StoreErrorKind::Internal, "read").in_session(&id).with_source(cause);
+        let line = line(&error, Some(&id));
+        assert!(!line.contains("secret"), "{line}");
+        assert!(line.contains(&fingerprint(&id)) && line.contains("the row"), "{line}");
+    }
+}
