@@ -1,10 +1,12 @@
 //! What all campaigns share: a seed, a budget, and what they count.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use fastrand::Rng;
+use std::any::Any;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// How a campaign is to run.
@@ -78,7 +80,8 @@ impl Plan {
         loop {
             let case = self.case.unwrap_or(number);
             let mut rng = self.rng(name, case);
-            play(case, &mut rng, &mut tally).with_context(|| {
+            let played = catch_unwind(AssertUnwindSafe(|| play(case, &mut rng, &mut tally)));
+            played.unwrap_or_else(|panic| Err(panicked(&*panic))).with_context(|| {
                 format!("{name} failed; play it again with --only {name} --seed {} --case {case}", self.seed)
             })?;
             number += 1;
@@ -94,6 +97,18 @@ impl Plan {
             }
         }
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    anyhow!("a PANIC got through: {text}")
+}
+
+/// Panics tell nothing by themselves: those of redb on damaged files are answered as errors, and one that gets through
+/// ends its campaign.
+pub(crate) fn hush() {
+    std::panic::set_hook(Box::new(|_| {}));
 }
 
 /// On a terminal, what was counted so far; nothing in a pipe.

@@ -1,19 +1,29 @@
 //! Attacks every promise of durable-session by machine. Run it as `cargo xtask torture`.
 
 mod campaign;
+mod damage;
+mod io_faults;
+mod kill;
 mod model;
 mod power_loss;
+mod seeded;
 
 use anyhow::Result;
 use campaign::{Budget, Plan, Tally};
 use clap::Parser;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
 
-const CAMPAIGNS: [Campaign; 1] = [(power_loss::NAME, power_loss::run)];
+const CAMPAIGNS: [Campaign; 4] = [
+    (power_loss::NAME, power_loss::run),
+    (io_faults::NAME, io_faults::run),
+    (kill::NAME, kill::run),
+    (damage::NAME, damage::run),
+];
 
 #[derive(Debug, Parser)]
 #[command(name = "torture", about = "Attacks every promise of durable-session by machine")]
@@ -33,10 +43,23 @@ struct Cli {
     /// Only this case of it.
     #[arg(long, requires = "only", requires = "seed")]
     case: Option<u64>,
+    /// What the kill campaign runs and kills.
+    #[arg(long, hide = true, value_name = "FILE")]
+    child: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    campaign::hush();
+    if let Some(file) = cli.child {
+        return match kill::child(&file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("killed child: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let budget = match cli.minutes {
         Some(minutes) => Budget::Time(Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0)),
         None => Budget::Quick,

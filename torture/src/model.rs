@@ -109,6 +109,13 @@ impl Session {
     }
 }
 
+/// The session whose commit was answered with `head`, which must be its head.
+pub(crate) fn known(mut session: Session, head: &Head) -> Result<Session> {
+    session.check_head(head)?;
+    session.incarnation = Some(head.version.incarnation());
+    Ok(session)
+}
+
 /// Why what a store has of a session is not `state`; all of it must be in `loaded`.
 pub(crate) fn check(state: &State, loaded: Option<&Loaded>) -> Result<()> {
     match (state, loaded) {

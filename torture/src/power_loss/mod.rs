@@ -87,7 +87,7 @@ fn survivor(
         bail!("{}: the next change was refused", history.id)
     };
     let acknowledged = disk.log_len();
-    let state = Some(workload::known(session, &head)?);
+    let state = Some(model::known(session, &head)?);
     model::check(&state, model::load(&store, &history.id)?.as_ref()).context("after the next change")?;
     history.steps.push(Step { state, started, acknowledged });
     if rng.u8(0..8) == 0 {

@@ -2,19 +2,16 @@
 //! in the same way in every run.
 
 use super::history::{History, Step};
-use crate::model::{self, Session, State};
+use crate::model::{self, State};
+use crate::seeded::Seeded;
 use anyhow::{Result, bail};
 use durable_session::SessionId;
-use durable_session::env::{Random, RandomError};
-use durable_session::store::{
-    CommitOutcome, DeleteIf, DeleteOutcome, Head, SessionStore, StoreError, Version,
-};
+use durable_session::store::{CommitOutcome, DeleteIf, DeleteOutcome, SessionStore, StoreError};
 use durable_session_redb::{RedbDurability, RedbStore};
 use fastrand::Rng;
 use futures_executor::block_on;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use torture_disk::{Disk, Event};
 
@@ -30,22 +27,12 @@ pub(super) struct Workload {
     pub(super) acknowledged: u64,
 }
 
-/// Seeded: the same incarnations in every run.
-struct Seeded(Mutex<Rng>);
-
-impl Random for Seeded {
-    fn fill(&self, buf: &mut [u8]) -> Result<(), RandomError> {
-        self.0.lock().map_err(|e| RandomError::new(e.to_string()))?.fill(buf);
-        Ok(())
-    }
-}
-
 pub(super) fn open(disk: &Disk, level: RedbDurability, seed: u64) -> Result<RedbStore> {
     Ok(RedbStore::builder()
         .durability(level)
         .reader_threads(1)
         .cache_bytes(1 << 20)
-        .random(Seeded(Mutex::new(Rng::with_seed(seed))))
+        .random(Seeded::new(seed))
         .open_backend(disk.backend())?)
 }
 
@@ -176,16 +163,12 @@ fn change<'a>(
 /// The state that was to be, as the store answered it.
 fn answered(state: State, done: Done) -> Result<State> {
     match (state, done) {
-        (Some(session), Done::Committed(CommitOutcome::Committed(head))) => known(session, &head).map(Some),
+        (Some(session), Done::Committed(CommitOutcome::Committed(head))) => {
+            model::known(session, &head).map(Some)
+        }
         (None, Done::Deleted(DeleteOutcome::Deleted)) => Ok(None),
         (state, Done::Touched) => Ok(state),
         (_, Done::Committed(other)) => bail!("the commit was answered with {other:?}"),
         (_, Done::Deleted(other)) => bail!("the delete was answered with {other:?}"),
     }
-}
-
-pub(super) fn known(mut session: Session, head: &Head) -> Result<Session> {
-    session.check_head(head)?;
-    session.incarnation = Some(Version::incarnation(head.version));
-    Ok(session)
 }

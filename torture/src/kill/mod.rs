@@ -1,0 +1,145 @@
+//! Campaign 3: a child process under load is killed at random moments; its parent keeps the journal of what it was told.
+
+mod child;
+mod script;
+
+pub(crate) use child::run as child;
+
+use crate::campaign::{Plan, Tally};
+use anyhow::{Context, Result, bail, ensure};
+use durable_session::ChatSessions;
+use durable_session_redb::RedbStore;
+use fastrand::Rng;
+use futures_executor::block_on;
+use script::Conversation;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub(crate) const NAME: &str = "kill";
+
+/// A case is so many kills of processes on one file, one after the other.
+const KILLS: usize = 20;
+const SESSIONS: usize = 24;
+
+/// What the parent knows of one session: how many steps were begun and how many acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+struct Journal {
+    begun: u64,
+    acknowledged: u64,
+}
+
+pub(crate) fn run(plan: &Plan) -> Result<Tally> {
+    plan.cases(NAME, 3, |_, rng, tally| {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("killed.redb");
+        let quick_recovery = rng.bool();
+        let mut journal = vec![Journal::default(); SESSIONS];
+        for kill in 0..KILLS {
+            let starts: Vec<u64> = journal.iter().map(|journal| journal.acknowledged).collect();
+            run_and_kill(&file, quick_recovery, &starts, &mut journal, rng)?;
+            tally.add("kills", 1);
+            let in_flight = journal.iter().filter(|journal| journal.begun > journal.acknowledged).count();
+            tally.add("in_flight", in_flight as u64);
+            tally.add("killed_in_flight", u64::from(in_flight > 0));
+            verify(&file, &mut journal, tally).with_context(|| format!("kill {kill}"))?;
+        }
+        tally.add("steps", journal.iter().map(|journal| journal.acknowledged).sum());
+        Ok(())
+    })
+}
+
+fn run_and_kill(
+    file: &Path,
+    quick_recovery: bool,
+    starts: &[u64],
+    journal: &mut [Journal],
+    rng: &mut Rng,
+) -> Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--child").arg(file);
+    command.env("TORTURE_QUICK_RECOVERY", quick_recovery.to_string());
+    command.env("TORTURE_STARTS", starts.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let result = note_until_killed(&mut child, journal, rng);
+    // Also when something went wrong: no child is left behind.
+    let _ = child.kill();
+    child.wait()?;
+    result
+}
+
+fn note_until_killed(child: &mut Child, journal: &mut [Journal], rng: &mut Rng) -> Result<()> {
+    let Some(pipe) = child.stdout.take() else { bail!("the child has no output") };
+    let mut lines = BufReader::new(pipe).lines().map_while(std::io::Result::ok);
+    if rng.u8(0..8) == 0 {
+        // While it opens the file, or soon after.
+        std::thread::sleep(Duration::from_micros(rng.u64(0..15_000)));
+    } else {
+        let enough = rng.usize(1..400);
+        for _ in 0..enough {
+            let Some(line) = lines.next() else { bail!("the child ended by itself") };
+            note(journal, &line)?;
+        }
+        std::thread::sleep(Duration::from_micros(rng.u64(0..3_000)));
+    }
+    child.kill()?;
+    for line in lines {
+        note(journal, &line)?;
+    }
+    Ok(())
+}
+
+fn note(journal: &mut [Journal], line: &str) -> Result<()> {
+    let mut words = line.split(' ');
+    let what = words.next();
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let (Some(session), Some(step)) = (number(), number()) else {
+        bail!("the child said {line:?}");
+    };
+    let journal =
+        usize::try_from(session).ok().and_then(|n| journal.get_mut(n)).context("no such session")?;
+    match what {
+        Some("begun") => journal.begun = step + 1,
+        Some("done") => journal.acknowledged = step + 1,
+        _ => bail!("the child said {line:?}"),
+    }
+    Ok(())
+}
+
+/// Compares what is stored with the script, and goes on from there.
+fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()> {
+    if !file.exists() {
+        ensure!(journal.iter().all(|journal| journal.acknowledged == 0), "LOST: the file is gone");
+        return Ok(());
+    }
+    let store = RedbStore::open(file).context("opening after the kill")?;
+    let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
+    for (n, journal) in journal.iter_mut().enumerate() {
+        let chat = sessions.session(script::id(n)?);
+        let stored = Conversation::of(&block_on(chat.get_state())?);
+        let Journal { begun, acknowledged } = *journal;
+        let step =
+            (acknowledged..=begun.max(acknowledged)).rev().find(|&step| script::after(n, step) == stored);
+        let Some(step) = step else { bail!("{}", explain(n, *journal, &stored)) };
+        tally.add("sessions", 1);
+        *journal = Journal { begun: step, acknowledged: step };
+    }
+    block_on(sessions.close())?;
+    block_on(store.close())?;
+    Ok(())
+}
+
+fn explain(session: usize, journal: Journal, stored: &Conversation) -> String {
+    let Journal { begun, acknowledged } = journal;
+    let step = (0..acknowledged).rev().find(|&step| script::after(session, step) == *stored);
+    match step {
+        Some(step) => {
+            format!("LOST: session {session} is as after {step} steps, {acknowledged} were acknowledged")
+        }
+        None => format!(
+            "session {session}: {acknowledged} steps acknowledged, {begun} begun; stored is {stored:?}, not {:?}",
+            script::after(session, acknowledged)
+        ),
+    }
+}
