@@ -15,6 +15,7 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
             "--allow-dirty",
             "--allow-staged",
             "--workspace",
+            "--all-features",
             "--all-targets",
         ]);
         lint.args(["--manifest-path", &manifest]).arg("--target-dir").arg(shell.target());

@@ -54,6 +54,7 @@ fn clippy(shell: &Shell, manifest: &str) -> Command {
         "--manifest-path",
         manifest,
         "--workspace",
+        "--all-features",
         "--all-targets",
         "--",
         "-D",
@@ -62,7 +63,7 @@ fn clippy(shell: &Shell, manifest: &str) -> Command {
 }
 
 fn rustdoc(shell: &Shell) -> Command {
-    let mut command = shell.cargo(["doc", "--workspace", "--no-deps"]);
+    let mut command = shell.cargo(["doc", "--workspace", "--all-features", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     command
 }

@@ -11,7 +11,7 @@ const RELEASE: [&str; 2] = ["replay", "benches"];
 pub(super) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("native");
 
-    let mut debug = shell.cargo(["test", "--workspace", "--no-fail-fast"]);
+    let mut debug = shell.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     for package in RELEASE {
         debug.args(["--exclude", package]);
     }
