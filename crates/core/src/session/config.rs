@@ -95,7 +95,8 @@ impl Expiry {
     }
 
     /// A sweep deletes sessions that were not used for `ttl`. Use by reading is written down at most once per
-    /// `touch_interval`.
+    /// `touch_interval`, so a session may expire up to that much early if its last uses were only reads and nobody could
+    /// write them down: after a crash, or when it was dropped from memory or read through another `ChatSessions` since.
     ///
     /// # Errors
     /// [`InvalidExpiry`] if `ttl` is less than two touch intervals.
