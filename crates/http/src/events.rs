@@ -208,6 +208,8 @@ impl<A: AppState> Follow<A> {
 
     /// Goes on from what is there now, telling the client unless it has that.
     async fn catch_up(&mut self, unsure: bool) -> Result<(), Error> {
+        // Watched anew, so that what the client is about to read is not told, nor dropped, once more.
+        self.watcher = self.chat.watch();
         let now = self.chat.snapshot().await?;
         if unsure || now.version() != self.version {
             self.jump(&now);

@@ -1,0 +1,162 @@
+//! Event streams: what is sent, and that a gap is never silent.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use bytes::Bytes;
+use durable_session::{ChatSession, ChatSessions, JsonObject, Message, SessionId};
+use durable_session_http::{Api, Body, EventStream};
+use durable_session_memory::MemoryStore;
+use futures_util::StreamExt;
+use http::{Request, StatusCode};
+use serde_json::Value;
+use std::time::Duration;
+
+fn api() -> (Api, ChatSession) {
+    let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
+    let chat = sessions.session(SessionId::new("s").unwrap());
+    (Api::builder(sessions).max_streams(2).build().unwrap(), chat)
+}
+
+async fn open(api: &Api, from: Option<&str>) -> Result<EventStream, StatusCode> {
+    let mut request = Request::get("/api/chat/session/s/events");
+    if let Some(from) = from {
+        request = request.header("last-event-id", from);
+    }
+    let response = api.handle(request.body(Bytes::new()).unwrap()).await;
+    let status = response.status();
+    match response.into_body() {
+        Body::Events(events) => Ok(events),
+        Body::Full(_) => Err(status),
+    }
+}
+
+/// The next event: its name, its cursor and its data.
+async fn next(events: &mut EventStream) -> (String, String, Value) {
+    loop {
+        let bytes = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+        let bytes = bytes.unwrap_or_else(|_| panic!("nothing more is sent")).unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let field = |name: &str| {
+            let values: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(name)).collect();
+            (!values.is_empty()).then(|| values.join("\n"))
+        };
+        if let Some(data) = field("data: ") {
+            let data = serde_json::from_str(&data).unwrap();
+            return (field("event: ").unwrap(), field("id: ").unwrap(), data);
+        }
+    }
+}
+
+/// Sets the app state beside adding messages, in one commit.
+async fn turn(chat: &ChatSession, messages: &[&str], step: u64) {
+    chat.turn(|draft| {
+        for text in messages {
+            draft.add_message(Message::user(text))?;
+        }
+        draft.app_mut()?.set("step", &step).unwrap();
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_turn_is_its_messages_then_the_state_and_a_break_between_is_a_resync() {
+    let (api, chat) = api();
+    chat.add_message(Message::user("before")).await.unwrap();
+    let mut events = open(&api, None).await.unwrap();
+    turn(&chat, &["question", "answer"], 1).await;
+    let (name, first, data) = next(&mut events).await;
+    assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from("question")));
+    let (name, second, _) = next(&mut events).await;
+    assert_eq!(name, "message");
+    let (name, last, data) = next(&mut events).await;
+    assert_eq!((&*name, data.to_string()), ("state", r#"{"state":{"step":1}}"#.to_owned()));
+    drop(events);
+
+    chat.add_message(Message::user("later")).await.unwrap();
+    for between in [&first, &second] {
+        let mut resumed = open(&api, Some(between)).await.unwrap();
+        assert_eq!(next(&mut resumed).await.0, "resync");
+    }
+    let mut resumed = open(&api, Some(&last)).await.unwrap();
+    let (name, _, data) = next(&mut resumed).await;
+    assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from("later")));
+}
+
+#[tokio::test]
+async fn the_turn_that_creates_a_session_can_be_resumed_only_after_its_end() {
+    let (api, chat) = api();
+    let mut events = open(&api, None).await.unwrap();
+    turn(&chat, &["first"], 1).await;
+    let (name, message, _) = next(&mut events).await;
+    assert_eq!(name, "message");
+    let (name, state, _) = next(&mut events).await;
+    assert_eq!(name, "state");
+    drop(events);
+    assert_eq!(next(&mut open(&api, Some(&message)).await.unwrap()).await.0, "resync");
+    chat.add_message(Message::user("second")).await.unwrap();
+    assert_eq!(next(&mut open(&api, Some(&state)).await.unwrap()).await.0, "message");
+}
+
+#[tokio::test]
+async fn whoever_is_too_slow_is_told_to_reload() {
+    let (api, chat) = api();
+    let mut events = open(&api, None).await.unwrap();
+    for n in 0..200 {
+        chat.update(|app: &mut JsonObject| app.set("n", &n).unwrap()).await.unwrap();
+    }
+    assert_eq!(next(&mut events).await.0, "resync");
+    // And nothing of what the reload brings is told once more.
+    chat.add_message(Message::user("after")).await.unwrap();
+    let (name, _, data) = next(&mut events).await;
+    assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from("after")));
+}
+
+#[tokio::test]
+async fn a_long_absence_is_made_up_for_message_by_message() {
+    let (api, chat) = api();
+    chat.add_message(Message::user("0")).await.unwrap();
+    let mut events = open(&api, None).await.unwrap();
+    chat.add_message(Message::user("1")).await.unwrap();
+    let (_, cursor, _) = next(&mut events).await;
+    drop(events);
+    for n in 2..300 {
+        chat.add_message(Message::user(n.to_string())).await.unwrap();
+    }
+    let mut events = open(&api, Some(&cursor)).await.unwrap();
+    for n in 2..300 {
+        let (name, _, data) = next(&mut events).await;
+        assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from(n.to_string())));
+        assert_eq!(data["seq"], n + 1);
+    }
+}
+
+#[tokio::test]
+async fn changes_to_what_is_there_are_a_resync() {
+    let (api, chat) = api();
+    chat.add_messages(vec![Message::user("1"), Message::user("2"), Message::user("3")]).await.unwrap();
+    let mut events = open(&api, None).await.unwrap();
+    chat.replace(2, Message::user("two")).await.unwrap();
+    assert_eq!(next(&mut events).await.0, "resync");
+    chat.pop().await.unwrap();
+    assert_eq!(next(&mut events).await.0, "resync");
+    chat.delete().await.unwrap();
+    assert_eq!(next(&mut events).await.0, "resync");
+    chat.add_message(Message::user("anew")).await.unwrap();
+    let (name, _, data) = next(&mut events).await;
+    assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from("anew")));
+}
+
+#[tokio::test]
+async fn streams_are_bounded_and_a_closed_one_makes_room() {
+    let (api, _) = api();
+    let one = open(&api, None).await.unwrap();
+    let _two = open(&api, None).await.unwrap();
+    assert_eq!(open(&api, None).await.unwrap_err(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(one);
+    assert!(open(&api, None).await.is_ok());
+    for bad in ["x", "0-0-0"] {
+        assert_eq!(open(&api, Some(bad)).await.unwrap_err(), StatusCode::BAD_REQUEST, "{bad}");
+    }
+}
