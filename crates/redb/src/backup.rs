@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::{Fault, OpenError, caught};
-use crate::layout::{self, Snapshot};
+use crate::layout::{self, Index, Snapshot};
 use crate::open::{NewFile, Settings};
 use durable_session::store::StoreError;
 use redb::{Database, Key, ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
@@ -35,7 +35,7 @@ pub(crate) fn backup(
         NewFile::create(path, Settings { cache_bytes: 4 * CHUNK_BYTES, verify: false }, &Arc::default())?;
     engine.read_detached("copying the store", |snapshot, meta| {
         let Some(db) = new.db() else { return Ok(()) };
-        let Snapshot { ids, heads, rows } = snapshot;
+        let Snapshot { index: Index { ids, heads }, rows } = snapshot;
         let total = ids.len()? + heads.len()? + rows.len()?;
         let mut copy = Copy { db, done: 0, total, progress: &mut progress };
         copy.next_number(layout::meta::next_number(meta)?)?;

@@ -3,6 +3,7 @@
 use crate::backend::Watch;
 use crate::engine::{Db, Engine};
 use crate::error::OpenError;
+use crate::layout::Known;
 use crate::layout::meta::Create;
 use crate::open::{self, Settings, Source, Storage};
 use crate::readers::Readers;
@@ -204,6 +205,7 @@ impl RedbStoreBuilder {
             random: Arc::clone(&self.random),
             quick_repair: self.durability == RedbDurability::QuickRecovery,
             last_attempt: None,
+            known: Known::default(),
         })
         .map_err(threads)?;
         Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))

@@ -57,7 +57,7 @@ struct Walk<'a, P> {
 
 impl<P: FnMut(Progress)> Walk<'_, P> {
     fn sessions(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
-        for entry in ReadableTable::iter(&snapshot.ids)? {
+        for entry in ReadableTable::iter(&snapshot.index.ids)? {
             let (key, row) = entry?;
             self.found.sessions += 1;
             let Some(id) = std::str::from_utf8(key.value()).ok().and_then(|id| SessionId::new(id).ok())
@@ -76,7 +76,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
     fn session(&mut self, snapshot: &Snapshot, id: &SessionId, number: u64) -> Result<(), Fault> {
         let (mut count, mut bytes, mut last) = (0, 0, None);
         let mut sound = true;
-        let head_row = snapshot.heads.get(number)?;
+        let head_row = snapshot.index.heads.get(number)?;
         for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))? {
             let (place, row) = entry?;
             self.done += 1;
@@ -119,7 +119,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
 
     /// Rows that belong to no session.
     fn strays(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
-        if self.heads < snapshot.heads.len()? || self.done < snapshot.rows.len()? {
+        if self.heads < snapshot.index.heads.len()? || self.done < snapshot.rows.len()? {
             self.damaged(StoreError::new(
                 StoreErrorKind::Corrupt,
                 "there are rows that belong to no session: an id or its number row is damaged or lost",

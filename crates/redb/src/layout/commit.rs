@@ -1,6 +1,7 @@
 //! Commits: worked out on a copy first, written only when nothing can refuse them any more.
 
-use super::{Draft, Found, meta};
+use super::known::Entry;
+use super::{Draft, meta};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -40,9 +41,9 @@ impl Draft<'_> {
         commit: &Commit,
         incarnation: impl FnOnce() -> Result<Incarnation, Fault>,
     ) -> Result<CommitOutcome, Fault> {
-        let found = self.tables.find(id)?;
-        let current = found.as_ref().map(|found| found.current.version);
-        let mut plan = match (commit.expect, &found) {
+        let found = self.locate(id)?;
+        let current = found.map(|found| found.head.version);
+        let mut plan = match (commit.expect, found) {
             (Expect::Absent { created_at }, None) => Plan::create(incarnation()?, created_at, commit.at),
             (Expect::Version(version), Some(found)) if current == Some(version) => {
                 Plan::change(found, commit.at)
@@ -59,8 +60,17 @@ impl Draft<'_> {
         if plan.rewrites {
             plan.head.base = plan.head.version;
         }
-        self.write(id, &plan)?;
+        let number = self.write(id, &plan)?;
+        self.known.put(id, Entry { number, head: plan.head });
         Ok(CommitOutcome::Committed(plan.head))
+    }
+
+    fn locate(&mut self, id: &SessionId) -> Result<Option<Entry>, Fault> {
+        if let Some(entry) = self.known.get(id) {
+            return Ok(Some(entry));
+        }
+        let found = self.index.open(self.txn)?.find(&self.rows, id)?;
+        Ok(found.map(|found| Entry { number: found.number, head: found.current }))
     }
 
     /// Works out one operation; answers the seq that a replace did not find.
@@ -89,7 +99,7 @@ impl Draft<'_> {
         if seq >= plan.fresh || plan.is_removed(seq) {
             return Ok(None);
         }
-        let row = self.tables.rows.get((number, seq))?;
+        let row = self.rows.get((number, seq))?;
         Ok(row.map(|row| rows::body_bytes(row.value().len())))
     }
 
@@ -100,7 +110,7 @@ impl Draft<'_> {
         }
         let (mut messages, mut bytes) = (0, 0);
         if let Some(number) = plan.number {
-            for entry in self.tables.rows.range((number, first)..=(number, last))? {
+            for entry in self.rows.range((number, first)..=(number, last))? {
                 let (place, row) = entry?;
                 let seq = place.value().1;
                 if !plan.is_removed(seq) && !plan.written.contains_key(&seq) {
@@ -122,13 +132,17 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Writes what was worked out. Only the storage can fail now, and then the whole transaction does.
-    fn write(&mut self, id: &SessionId, plan: &Plan) -> Result<(), Fault> {
+    /// Writes what was worked out, under the number that it answers. Only the storage can fail now, and then the whole
+    /// transaction does.
+    fn write(&mut self, id: &SessionId, plan: &Plan) -> Result<u64, Fault> {
         let number = if let Some(number) = plan.number {
             number
         } else {
             let number = meta::take_number(self.txn)?;
-            self.tables.ids.insert(id.as_str().as_bytes(), &rows::encode_number(id, number)[..])?;
+            self.index
+                .open(self.txn)?
+                .ids
+                .insert(id.as_str().as_bytes(), &rows::encode_number(id, number)[..])?;
             number
         };
         if plan.rewrites {
@@ -138,7 +152,7 @@ impl Draft<'_> {
                 (None, None) => Bytes::new(),
             };
             let row = rows::encode_head(number, id, &plan.head, &app);
-            self.tables.heads.insert(number, &row[..])?;
+            self.index.open(self.txn)?.heads.insert(number, &row[..])?;
         }
         for (&first, &last) in &plan.removed {
             self.remove_rows(number, first, last)?;
@@ -146,13 +160,13 @@ impl Draft<'_> {
         for (&seq, written) in &plan.written {
             let head = Head { messages: written.messages, bytes: written.bytes, ..plan.head };
             let row = rows::encode_message(number, &head, seq, &written.body);
-            self.tables.rows.insert((number, seq), &row[..])?;
+            self.rows.insert((number, seq), &row[..])?;
         }
-        Ok(())
+        Ok(number)
     }
 
-    fn stored_app(&self, id: &SessionId, number: u64) -> Result<Bytes, Fault> {
-        let row = self.tables.heads.get(number)?.ok_or_else(|| super::missing_head(id))?;
+    fn stored_app(&mut self, id: &SessionId, number: u64) -> Result<Bytes, Fault> {
+        let row = self.index.open(self.txn)?.heads.get(number)?.ok_or_else(|| super::missing_head(id))?;
         Ok(Bytes::copy_from_slice(rows::decode_head(number, id, row.value())?.app))
     }
 }
@@ -180,8 +194,8 @@ impl Plan {
         }
     }
 
-    fn change(found: &Found, at: u64) -> Self {
-        let mut head = found.current;
+    fn change(found: Entry, at: u64) -> Self {
+        let mut head = found.head;
         head.version = head.version.next();
         head.last_accessed_at = head.last_accessed_at.max(at);
         Self {

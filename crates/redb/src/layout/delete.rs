@@ -9,7 +9,11 @@ use durable_session::store::{DeleteIf, DeleteOutcome};
 impl Draft<'_> {
     /// Raises `last_accessed_at`; says whether it wrote anything.
     pub(crate) fn touch(&mut self, id: &SessionId, at: u64) -> Result<bool, Fault> {
-        let Some((found, app)) = self.tables.find_with(id, |row| row.app.to_vec())? else { return Ok(false) };
+        self.known.forget(id);
+        let index = self.index.open(self.txn)?;
+        let Some((found, app)) = index.find_with(&self.rows, id, |row| row.app.to_vec())? else {
+            return Ok(false);
+        };
         if at <= found.current.last_accessed_at {
             return Ok(false);
         }
@@ -17,20 +21,22 @@ impl Draft<'_> {
         let mut head = found.stored;
         head.last_accessed_at = at;
         let row = rows::encode_head(found.number, id, &head, &app);
-        self.tables.heads.insert(found.number, &row[..])?;
+        index.heads.insert(found.number, &row[..])?;
         Ok(true)
     }
 
     pub(crate) fn delete(&mut self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, Fault> {
+        self.known.forget(id);
+        let index = self.index.open(self.txn)?;
         let number = match condition {
-            DeleteIf::Any => match self.tables.number(id) {
+            DeleteIf::Any => match index.number(id) {
                 Ok(None) => return Ok(DeleteOutcome::Absent),
                 Ok(number) => number,
-                Err(Fault::Refused(_)) => self.tables.number_by_scan(id)?,
+                Err(Fault::Refused(_)) => index.number_by_scan(id)?,
                 Err(fault) => return Err(fault),
             },
             DeleteIf::Version(_) | DeleteIf::IdleSince(_) => {
-                let Some(found) = self.tables.find(id)? else { return Ok(DeleteOutcome::Absent) };
+                let Some(found) = index.find(&self.rows, id)? else { return Ok(DeleteOutcome::Absent) };
                 let current = found.current;
                 let holds = match condition {
                     DeleteIf::Version(version) => version == current.version,
@@ -43,9 +49,9 @@ impl Draft<'_> {
                 Some(found.number)
             }
         };
-        self.tables.ids.remove(id.as_str().as_bytes())?;
+        index.ids.remove(id.as_str().as_bytes())?;
         if let Some(number) = number {
-            self.tables.heads.remove(number)?;
+            index.heads.remove(number)?;
             self.remove_rows(number, 0, u64::MAX)?;
         }
         Ok(DeleteOutcome::Deleted)
@@ -53,6 +59,6 @@ impl Draft<'_> {
 
     /// Removes a range of rows without decoding them.
     pub(super) fn remove_rows(&mut self, number: u64, first: u64, last: u64) -> Result<(), Fault> {
-        Ok(self.tables.rows.retain_in((number, first)..=(number, last), |_, _| false)?)
+        Ok(self.rows.retain_in((number, first)..=(number, last), |_, _| false)?)
     }
 }

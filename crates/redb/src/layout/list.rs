@@ -1,6 +1,6 @@
 //! Listing.
 
-use super::{Blob, Place, Tables, missing_head};
+use super::{Blob, Place, Tables, derive, missing_head};
 use crate::error::Fault;
 use durable_session::SessionId;
 use durable_session::rows;
@@ -26,7 +26,7 @@ where
         };
         let mut page = ListPage { sessions: Vec::new(), next: None };
         let mut last = None;
-        for (scanned, entry) in self.ids.range::<&[u8]>((start, Bound::Unbounded))?.enumerate() {
+        for (scanned, entry) in self.index.ids.range::<&[u8]>((start, Bound::Unbounded))?.enumerate() {
             let (key, number_row) = entry?;
             if !key.value().starts_with(prefix) {
                 break;
@@ -57,8 +57,8 @@ where
     fn listed_head(&self, id: &SessionId, number_row: &[u8]) -> Result<Result<Head, StoreError>, Fault> {
         let head = || -> Result<Head, Fault> {
             let number = rows::decode_number(id, number_row)?;
-            let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
-            self.derive(id, number, &rows::decode_head(number, id, row.value())?)
+            let row = self.index.heads.get(number)?.ok_or_else(|| missing_head(id))?;
+            derive(&self.rows, id, number, &rows::decode_head(number, id, row.value())?)
         };
         match head() {
             Ok(head) => Ok(Ok(head)),

@@ -14,10 +14,13 @@
 
 mod commit;
 mod delete;
+mod known;
 mod list;
 pub(crate) mod meta;
 mod read;
 mod salvage;
+
+pub(crate) use known::Known;
 
 use crate::error::Fault;
 use durable_session::SessionId;
@@ -40,9 +43,14 @@ pub(crate) const ROWS: TableDefinition<'_, Place, Blob> = TableDefinition::new("
 
 /// The three tables that hold sessions, in a read or a write transaction.
 pub(crate) struct Tables<I, H, R> {
+    pub(crate) index: Index<I, H>,
+    pub(crate) rows: R,
+}
+
+/// The two tables that lead from an id to its rows.
+pub(crate) struct Index<I, H> {
     pub(crate) ids: I,
     pub(crate) heads: H,
-    pub(crate) rows: R,
 }
 
 /// The tables of a read transaction.
@@ -51,21 +59,38 @@ pub(crate) type Snapshot =
 
 /// The tables of a write transaction.
 pub(crate) struct Draft<'txn> {
-    tables: Tables<Table<'txn, Blob, Blob>, Table<'txn, u64, Blob>, Table<'txn, Place, Blob>>,
+    index: LazyIndex<'txn>,
+    rows: Table<'txn, Place, Blob>,
     txn: &'txn WriteTransaction,
+    known: &'txn mut Known,
 }
+
+type OpenIndex<'txn> = Index<Table<'txn, Blob, Blob>, Table<'txn, u64, Blob>>;
+
+/// Every table that is opened for writing adds to the cost of the commit, and an append to a known session needs only
+/// the rows.
+struct LazyIndex<'txn>(Option<OpenIndex<'txn>>);
 
 impl Snapshot {
     pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, TableError> {
-        Ok(Self { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)?, rows: txn.open_table(ROWS)? })
+        let index = Index { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)? };
+        Ok(Self { index, rows: txn.open_table(ROWS)? })
     }
 }
 
 impl<'txn> Draft<'txn> {
-    pub(crate) fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
-        let tables =
-            Tables { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)?, rows: txn.open_table(ROWS)? };
-        Ok(Self { tables, txn })
+    /// `known` must be thrown away unless the transaction is committed.
+    pub(crate) fn open(txn: &'txn WriteTransaction, known: &'txn mut Known) -> Result<Self, TableError> {
+        Ok(Self { index: LazyIndex(None), rows: txn.open_table(ROWS)?, txn, known })
+    }
+}
+
+impl<'txn> LazyIndex<'txn> {
+    fn open(&mut self, txn: &'txn WriteTransaction) -> Result<&mut OpenIndex<'txn>, TableError> {
+        match &mut self.0 {
+            Some(index) => Ok(index),
+            none => Ok(none.insert(Index { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)? })),
+        }
     }
 }
 
@@ -77,11 +102,10 @@ struct Found {
     current: Head,
 }
 
-impl<I, H, R> Tables<I, H, R>
+impl<I, H> Index<I, H>
 where
     I: ReadableTable<Blob, Blob>,
     H: ReadableTable<u64, Blob>,
-    R: ReadableTable<Place, Blob>,
 {
     fn number(&self, id: &SessionId) -> Result<Option<u64>, Fault> {
         match self.ids.get(id.as_str().as_bytes())? {
@@ -90,35 +114,41 @@ where
         }
     }
 
-    fn find(&self, id: &SessionId) -> Result<Option<Found>, Fault> {
-        self.find_with(id, |_| ()).map(|found| found.map(|(found, ())| found))
+    fn find(&self, rows: &impl ReadableTable<Place, Blob>, id: &SessionId) -> Result<Option<Found>, Fault> {
+        self.find_with(rows, id, |_| ()).map(|found| found.map(|(found, ())| found))
     }
 
     /// Finds the session and lets `take` copy what it needs from the head row.
     fn find_with<T>(
         &self,
+        rows: &impl ReadableTable<Place, Blob>,
         id: &SessionId,
         take: impl FnOnce(&HeadRow<'_>) -> T,
     ) -> Result<Option<(Found, T)>, Fault> {
         let Some(number) = self.number(id)? else { return Ok(None) };
         let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
         let head_row = rows::decode_head(number, id, row.value())?;
-        let current = self.derive(id, number, &head_row)?;
+        let current = derive(rows, id, number, &head_row)?;
         Ok(Some((Found { number, stored: head_row.head, current }, take(&head_row))))
     }
+}
 
-    /// The current head. Only messages past the end that the head row tells of were appended since, and the last of
-    /// them carries the head; damage to older ones does not hide it.
-    fn derive(&self, id: &SessionId, number: u64, head_row: &HeadRow<'_>) -> Result<Head, Fault> {
-        let appended = (number, head_row.head.next_seq)..=(number, u64::MAX);
-        match self.rows.range(appended)?.next_back() {
-            Some(entry) => {
-                let (place, row) = entry?;
-                let last = rows::decode_message(id, number, place.value().1, row.value())?;
-                Ok(head_row.current(Some(&last)))
-            }
-            None => Ok(head_row.current(None)),
+/// The current head. Only messages past the end that the head row tells of were appended since, and the last of them
+/// carries the head; damage to older ones does not hide it.
+fn derive(
+    rows: &impl ReadableTable<Place, Blob>,
+    id: &SessionId,
+    number: u64,
+    head_row: &HeadRow<'_>,
+) -> Result<Head, Fault> {
+    let appended = (number, head_row.head.next_seq)..=(number, u64::MAX);
+    match rows.range(appended)?.next_back() {
+        Some(entry) => {
+            let (place, row) = entry?;
+            let last = rows::decode_message(id, number, place.value().1, row.value())?;
+            Ok(head_row.current(Some(&last)))
         }
+        None => Ok(head_row.current(None)),
     }
 }
 

@@ -41,7 +41,9 @@ where
     R: ReadableTable<Place, Blob>,
 {
     pub(crate) fn load(&self, id: &SessionId, bounds: TailBounds) -> Result<Option<Loaded>, Fault> {
-        let Some((found, app)) = self.find_with(id, |row| Bytes::copy_from_slice(row.app))? else {
+        let Some((found, app)) =
+            self.index.find_with(&self.rows, id, |row| Bytes::copy_from_slice(row.app))?
+        else {
             return Ok(None);
         };
         let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
@@ -52,7 +54,7 @@ where
     }
 
     pub(crate) fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, Fault> {
-        let Some(found) = self.find(id)? else { return Ok(None) };
+        let Some(found) = self.index.find(&self.rows, id)? else { return Ok(None) };
         let mut room = Room::new(query.max_messages, query.max_bytes);
         let (rows, more) = match self.entries(found.number, query)? {
             None => (Vec::new(), false),

@@ -1,7 +1,7 @@
 //! Reading past damage.
 
 use super::read::Room;
-use super::{Blob, Place, Tables, missing_head};
+use super::{Blob, Index, Place, Tables, derive, missing_head};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -18,12 +18,12 @@ where
     pub(crate) fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, Fault> {
         let mut salvaged =
             Salvaged { head: None, app: None, rows: Vec::new(), damage: Vec::new(), more: false };
-        let number = match self.number(id) {
+        let number = match self.index.number(id) {
             Ok(None) => return Ok(None),
             Ok(Some(number)) => Some(number),
             Err(Fault::Refused(error)) => {
                 salvaged.damage.push(Damage { seq: None, error });
-                self.number_by_scan(id)?
+                self.index.number_by_scan(id)?
             }
             Err(fault) => return Err(fault),
         };
@@ -45,13 +45,13 @@ where
         id: &SessionId,
         number: u64,
     ) -> Result<(Option<Bytes>, Result<Head, StoreError>), Fault> {
-        let Some(row) = self.heads.get(number)? else { return Ok((None, Err(missing_head(id)))) };
+        let Some(row) = self.index.heads.get(number)? else { return Ok((None, Err(missing_head(id)))) };
         let head_row = match rows::decode_head(number, id, row.value()) {
             Ok(head_row) => head_row,
             Err(error) => return Ok((None, Err(error))),
         };
         let app = Some(Bytes::copy_from_slice(head_row.app));
-        match self.derive(id, number, &head_row) {
+        match derive(&self.rows, id, number, &head_row) {
             Ok(head) => Ok((app, Ok(head))),
             // The last message row carries the running head: without it the head is not known.
             Err(Fault::Refused(error)) => Ok((app, Err(error))),
@@ -86,7 +86,13 @@ where
             }
         }
     }
+}
 
+impl<I, H> Index<I, H>
+where
+    I: ReadableTable<Blob, Blob>,
+    H: ReadableTable<u64, Blob>,
+{
     /// Finds a session whose number row is damaged by its head row. Walks all heads: only for repair.
     pub(super) fn number_by_scan(&self, id: &SessionId) -> Result<Option<u64>, Fault> {
         for entry in self.heads.iter()? {

@@ -2,7 +2,7 @@
 
 use super::{Change, Done, Request};
 use crate::error::{Fault, Scope, caught};
-use crate::layout::Draft;
+use crate::layout::{Draft, Known};
 use durable_session::env::Random;
 use durable_session::planted::bug;
 use durable_session::store::{CommitOutcome, DeleteOutcome, Incarnation, StoreError, StoreErrorKind};
@@ -26,6 +26,7 @@ pub(super) fn apply(
     db: &Database,
     requests: &[Request],
     random: &dyn Random,
+    known: &mut Known,
     begin: impl FnOnce(),
     quick_repair: bool,
 ) -> Applied {
@@ -43,7 +44,7 @@ pub(super) fn apply(
     };
     begin();
     let current = Cell::new(0);
-    let applied = caught(|| apply_each(&txn, requests, random, &current))
+    let applied = caught(|| apply_each(&txn, requests, random, known, &current))
         .unwrap_or_else(|message| Err(Fault::Panic(message)));
     match applied {
         Ok((answers, true)) => match caught(|| txn.commit().map_err(Fault::from)) {
@@ -77,9 +78,10 @@ fn apply_each(
     txn: &WriteTransaction,
     requests: &[Request],
     random: &dyn Random,
+    known: &mut Known,
     current: &Cell<usize>,
 ) -> Result<(Answers, bool), Fault> {
-    let mut draft = Draft::open(txn)?;
+    let mut draft = Draft::open(txn, known)?;
     let mut written = false;
     let mut answers = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {

@@ -6,6 +6,7 @@ use super::{Done, Request};
 use crate::OpenError;
 use crate::engine::{Counters, Db, Engine, Slot};
 use crate::error::{Fault, caught, closed};
+use crate::layout::Known;
 use crate::open::{self, Settings, Source};
 use durable_session::env::Random;
 use durable_session::store::{CommitOutcome, StoreError, StoreErrorKind};
@@ -25,6 +26,8 @@ pub(crate) struct Writer {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) quick_repair: bool,
     pub(crate) last_attempt: Option<Instant>,
+    /// Empty whenever it might not be true.
+    pub(crate) known: Known,
 }
 
 /// Starts the writer thread.
@@ -95,7 +98,7 @@ impl Writer {
         }
     }
 
-    fn apply(&self, requests: &[Request]) -> Applied {
+    fn apply(&mut self, requests: &[Request]) -> Applied {
         let slot = self.engine.shared();
         match slot.db() {
             Err(error) => Applied::Failed { error },
@@ -105,7 +108,14 @@ impl Writer {
                     Slot::Open(Db::Host(_)) => self.engine.watch.assume_written(),
                     _ => self.engine.watch.begin(),
                 };
-                batch::apply(db, requests, &*self.random, begin, self.quick_repair)
+                // Put back only if all that it was told has been committed.
+                let mut known = std::mem::take(&mut self.known);
+                let applied = batch::apply(db, requests, &*self.random, &mut known, begin, self.quick_repair);
+                // What a host shares, others may write to.
+                if matches!((&applied, &*slot), (Applied::Done { .. }, Slot::Open(Db::Own(_)))) {
+                    self.known = known;
+                }
+                applied
             }
         }
     }
@@ -181,6 +191,7 @@ impl Writer {
     /// Closes the database, opens it again and checks every page; nothing else runs meanwhile.
     fn open_again(&mut self, slot: &mut Slot) -> Result<(), OpenError> {
         self.last_attempt = Some(Instant::now());
+        self.known = Known::default();
         put_down(slot, Slot::Closed);
         match open::again(&mut self.source, self.settings, &self.engine.watch) {
             Ok(db) => {

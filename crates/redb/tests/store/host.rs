@@ -1,7 +1,7 @@
 //! A store inside a database that its host owns.
 
 use crate::support::{ALL, appends, bodies, commit, create, id};
-use durable_session::store::{Expect, SessionStore, StoreErrorKind};
+use durable_session::store::{CommitOutcome, Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -34,6 +34,22 @@ fn a_store_lives_beside_the_hosts_tables_and_leaves_the_database_open() {
         assert_eq!(txn.open_table(THEIRS).unwrap().get(1).unwrap().unwrap().value(), 2);
         let store = RedbStore::builder().open_database(Arc::clone(&db)).unwrap();
         assert_eq!(bodies(&store.load(&s, ALL).await.unwrap().unwrap().tail), ["a"]);
+    });
+}
+
+/// What the database's other users write must not be hidden by what a store remembers of its own writes.
+#[test]
+fn two_stores_over_one_database_see_each_others_commits() {
+    let db = host(&Disk::default());
+    let s = id("s");
+    block_on(async {
+        let [one, two] = [(), ()].map(|()| RedbStore::builder().open_database(Arc::clone(&db)).unwrap());
+        let created = create(&one, &s, &["a"]).await;
+        let more = |text| commit(Expect::Version(created.version), appends(&[text]));
+        let CommitOutcome::Committed(appended) = two.commit(&s, more("b")).await.unwrap() else { panic!() };
+        let outcome = one.commit(&s, more("lost")).await.unwrap();
+        assert_eq!(outcome, CommitOutcome::Conflict { current: Some(appended.version) });
+        assert_eq!(bodies(&one.load(&s, ALL).await.unwrap().unwrap().tail), ["a", "b"]);
     });
 }
 
