@@ -30,9 +30,10 @@ export class Server {
   #child = null;
   #output = '';
 
-  /** A running server on a port of its own. */
-  static async start() {
+  /** A running server on a port of its own, with these further options. */
+  static async start(options = '') {
     const server = new Server();
+    server.options = options;
     server.addr = `127.0.0.1:${await freePort()}`;
     server.base = `http://${server.addr}`;
     await server.start();
@@ -42,7 +43,7 @@ export class Server {
   /** Starts it on the same address and the same store as before. */
   async start() {
     const command = COMMAND.replaceAll('{addr}', this.addr).replaceAll('{store}', path.join(this.#folder, 'chat.store'));
-    const child = spawn('/bin/sh', ['-c', `exec ${command}`], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn('/bin/sh', ['-c', `exec ${command} ${this.options}`], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (this.#output += data));
     child.ended = new Promise(resolve => child.once('close', resolve));

@@ -1,0 +1,22 @@
+// The golden scenarios of the wire protocol against the server itself, over redb; no browser takes part.
+
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ROOT, Server } from './server.mjs';
+
+const { play, scenarios } = await import(pathToFileURL(path.join(ROOT, 'protocol/play.mjs')).href);
+
+test('the server passes every golden scenario', async () => {
+  // Messages are stored without answering them, and as fast as they come.
+  const server = await Server.start('--no-answers --rate 0');
+  const lines = [];
+  try {
+    const { passed, failed } = await play({ base: server.base, print: line => lines.push(line) });
+    assert.equal(failed, 0, lines.join('\n'));
+    assert.equal(passed, scenarios().length);
+  } finally {
+    await server.close();
+  }
+});
