@@ -34,7 +34,7 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     Ok(part)
 }
 
-/// The chat page in Chromium, served by the tutoring Worker.
+/// The chat page in Chromium: served by the tutoring Worker itself, and by the Rust server with the Worker behind it.
 fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
     let page = match chromium(shell)? {
         Ok(chromium) => NodeTests::prepare(shell, PAGE)?.map(|page| (page, chromium)),
@@ -42,11 +42,22 @@ fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
     };
     match page {
         Ok((page, chromium)) => {
-            let mut command = page.command();
-            command.arg("--test-concurrency=1").env("CHROMIUM", chromium).env("WORKERS_DIR", built(shell));
-            let serve = tests.folder().join("serve.mjs");
-            command.env("TUTOR_CHAT_CMD", format!("node '{}' {{addr}} {{store}}", serve.display()));
-            part.node_test(&page.run("browser tests on the worker", command)?);
+            let build = shell.cargo(["build", "--package", "tutor-chat"]);
+            if !part.preparation(&Step::new(shell, "build tutor-chat", build).run()?) {
+                return Ok(());
+            }
+            for (name, server) in [
+                ("browser tests on the worker", "serve.mjs"),
+                ("browser tests on tutor-chat over the worker", "proxied.mjs"),
+            ] {
+                let mut command = page.command();
+                command.arg("--test-concurrency=1").env("CHROMIUM", &chromium);
+                command.env("WORKERS_DIR", built(shell));
+                command.env("TUTOR_CHAT_BIN", shell.target().join("debug/tutor-chat"));
+                let server = tests.folder().join(server);
+                command.env("TUTOR_CHAT_CMD", format!("node '{}' {{addr}} {{store}}", server.display()));
+                part.node_test(&page.run(name, command)?);
+            }
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
