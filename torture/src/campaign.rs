@@ -79,6 +79,9 @@ impl Plan {
         let mut number = 0;
         loop {
             let case = self.case.unwrap_or(number);
+            if std::env::var_os("TORTURE_LOUD").is_some() {
+                eprintln!("{name} case {case}");
+            }
             let mut rng = self.rng(name, case);
             let played = catch_unwind(AssertUnwindSafe(|| play(case, &mut rng, &mut tally)));
             played.unwrap_or_else(|panic| Err(panicked(&*panic))).with_context(|| {
@@ -106,9 +109,11 @@ fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
 }
 
 /// Panics tell nothing by themselves: those of redb on damaged files are answered as errors, and one that gets through
-/// ends its campaign.
+/// ends its campaign. With `TORTURE_LOUD` set they are printed, and so is the number of each case, for one that aborts.
 pub(crate) fn hush() {
-    std::panic::set_hook(Box::new(|_| {}));
+    if std::env::var_os("TORTURE_LOUD").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
 }
 
 /// On a terminal, what was counted so far; nothing in a pipe.

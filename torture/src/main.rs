@@ -4,6 +4,7 @@ mod campaign;
 mod damage;
 mod io_faults;
 mod kill;
+mod long;
 mod model;
 mod power_loss;
 mod seeded;
@@ -18,11 +19,12 @@ use std::time::Duration;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
 
-const CAMPAIGNS: [Campaign; 4] = [
+const CAMPAIGNS: [Campaign; 5] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
     (damage::NAME, damage::run),
+    (long::NAME, long::run),
 ];
 
 #[derive(Debug, Parser)]

@@ -189,6 +189,10 @@ impl Fault {
             Self::Redb(error) => {
                 let (kind, what) = match &error {
                     redb::Error::Corrupted(_) => (StoreErrorKind::Corrupt, "redb finds the file corrupted"),
+                    // Trying again would not help: a page refers to what is not there.
+                    redb::Error::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        (StoreErrorKind::Corrupt, "the file is damaged: it ends before what it refers to")
+                    }
                     redb::Error::DatabaseClosed => (StoreErrorKind::Closed, "the database has been closed"),
                     redb::Error::ValueTooLarge(_) => {
                         (StoreErrorKind::TooLarge, "redb takes no value this large")

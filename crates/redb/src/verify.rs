@@ -4,9 +4,10 @@ use crate::backup::Progress;
 use crate::engine::Engine;
 use crate::error::{Fault, caught};
 use crate::layout::Snapshot;
+use crate::layout::read::{follows, out_of_order};
 use durable_session::SessionId;
 use durable_session::rows;
-use durable_session::store::{StoreError, StoreErrorKind};
+use durable_session::store::{Order, StoreError, StoreErrorKind};
 use redb::{ReadableTable, ReadableTableMetadata};
 
 /// How many rows between two reports of progress.
@@ -74,7 +75,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
     }
 
     fn session(&mut self, snapshot: &Snapshot, id: &SessionId, number: u64) -> Result<(), Fault> {
-        let (mut count, mut bytes, mut last) = (0, 0, None);
+        let (mut count, mut bytes, mut last, mut place_before) = (0, 0, None, 0);
         let mut sound = true;
         let head_row = snapshot.index.heads.get(number)?;
         for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))? {
@@ -83,7 +84,13 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
             self.report(REPORT_EVERY);
             count += 1;
             bytes += rows::body_bytes(row.value().len());
-            match rows::decode_message(id, number, place.value().1, row.value()) {
+            let seq = place.value().1;
+            if count > 1 && !follows(Order::Forward, place_before, seq) {
+                sound = false;
+                self.damaged(out_of_order(id, seq));
+            }
+            place_before = seq;
+            match rows::decode_message(id, number, seq, row.value()) {
                 Ok(message) => {
                     self.found.messages += 1;
                     self.found.bytes += message.body.len() as u64;

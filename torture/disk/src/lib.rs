@@ -151,6 +151,13 @@ impl Disk {
         self.state().lossy = Some(bits);
     }
 
+    /// Cuts the file short, durably, behind the back of whoever has it open.
+    pub fn cut(&self, len: usize) {
+        let mut state = self.state();
+        state.seen.truncate(len);
+        state.durable.truncate(len);
+    }
+
     /// Makes syncs wait.
     pub fn close_gate(&self) {
         self.state().gate_closed = true;

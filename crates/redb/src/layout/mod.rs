@@ -17,7 +17,7 @@ mod delete;
 mod known;
 mod list;
 pub(crate) mod meta;
-mod read;
+pub(crate) mod read;
 mod salvage;
 
 pub(crate) use known::Known;

@@ -5,7 +5,7 @@ use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows;
-use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, TailBounds};
+use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, StoreError, StoreErrorKind, TailBounds};
 use redb::{AccessGuard, ReadableTable};
 
 type Entry<'a> = Result<(AccessGuard<'a, Place>, AccessGuard<'a, Blob>), redb::StorageError>;
@@ -48,7 +48,7 @@ where
         };
         let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
         let entries = self.rows.range((found.number, 0)..=(found.number, u64::MAX))?.rev();
-        let (mut tail, _) = collect(id, found.number, entries, &mut room)?;
+        let (mut tail, _) = collect(id, found.number, Order::Backward, entries, &mut room)?;
         tail.reverse();
         Ok(Some(Loaded { head: found.current, app, tail }))
     }
@@ -59,8 +59,8 @@ where
         let (rows, more) = match self.entries(found.number, query)? {
             None => (Vec::new(), false),
             Some(entries) => match query.order {
-                Order::Forward => collect(id, found.number, entries, &mut room)?,
-                Order::Backward => collect(id, found.number, entries.rev(), &mut room)?,
+                Order::Forward => collect(id, found.number, query.order, entries, &mut room)?,
+                Order::Backward => collect(id, found.number, query.order, entries.rev(), &mut room)?,
             },
         };
         Ok(Some(Page { head: found.current, rows, more }))
@@ -83,6 +83,7 @@ where
 fn collect<'a>(
     id: &SessionId,
     number: u64,
+    order: Order,
     entries: impl Iterator<Item = Entry<'a>>,
     room: &mut Room,
 ) -> Result<(Vec<Row>, bool), Fault> {
@@ -95,7 +96,25 @@ fn collect<'a>(
             return Ok((found, true));
         }
         let message = rows::decode_message(id, number, seq, row.value())?;
+        if found.last().is_some_and(|last: &Row| !follows(order, last.seq, seq)) {
+            return Err(out_of_order(id, seq).into());
+        }
         found.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
     }
     Ok((found, false))
+}
+
+/// Whether a row is where it should be. Each row's checksum knows its place, but where damage has swapped pages, whole rows
+/// come at the wrong time.
+pub(crate) fn follows(order: Order, last: u64, seq: u64) -> bool {
+    match order {
+        Order::Forward => last < seq,
+        Order::Backward => last > seq,
+    }
+}
+
+pub(crate) fn out_of_order(id: &SessionId, seq: u64) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, "the rows are out of order: the file is damaged")
+        .in_session(id)
+        .at_seq(seq)
 }

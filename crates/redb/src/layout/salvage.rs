@@ -1,6 +1,6 @@
 //! Reading past damage.
 
-use super::read::Room;
+use super::read::{Room, follows, out_of_order};
 use super::{Blob, Index, Place, Tables, derive, missing_head};
 use crate::error::Fault;
 use bytes::Bytes;
@@ -81,7 +81,18 @@ where
                 return Ok(());
             }
             match rows::decode_message(id, number, seq, row.value()) {
-                Ok(message) => salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) }),
+                Ok(message) => {
+                    let last = salvaged.rows.last().map(|row| row.seq);
+                    salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
+                    if last.is_some_and(|last| !follows(query.order, last, seq)) {
+                        salvaged.damage.push(Damage { seq: None, error: out_of_order(id, seq) });
+                        salvaged.rows.sort_by_key(|row| row.seq);
+                        salvaged.rows.dedup_by_key(|row| row.seq);
+                        if query.order == Order::Backward {
+                            salvaged.rows.reverse();
+                        }
+                    }
+                }
                 Err(error) => salvaged.damage.push(Damage { seq: Some(seq), error }),
             }
         }

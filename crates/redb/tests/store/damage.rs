@@ -245,3 +245,57 @@ fn a_damaged_session_disturbs_no_other_and_can_be_salvaged_and_deleted() {
         assert!(store.verify(|_| {}).await.unwrap().damage.is_empty());
     });
 }
+
+#[test]
+fn a_page_beyond_the_end_of_the_file_was_said_to_be_a_passing_failure() {
+    hush();
+    let disk = Disk::default();
+    let storage = disk.clone();
+    // With hardly any cache, reads go to the disk.
+    let store = RedbStore::builder().cache_bytes(0).open_storage(move || Ok(storage.backend())).unwrap();
+    let s = id("s");
+    block_on(create(&store, &s, &["a"]));
+    disk.cut(4096);
+    let error = block_on(store.load(&s, ALL)).unwrap_err();
+    assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&s)));
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn rows_of_swapped_pages_were_returned_in_the_wrong_order() {
+    hush();
+    let disk = Disk::default();
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    let s = id("s");
+    let texts: Vec<String> = (0..80).map(|n| format!("{n} {}", "x".repeat(300))).collect();
+    let refs: Vec<&str> = texts.iter().map(String::as_str).collect();
+    block_on(create(&store, &s, &refs));
+    block_on(store.close()).unwrap();
+    let bytes = disk.bytes();
+    let leaves: Vec<usize> = (1..bytes.len() / 4096)
+        .map(|page| page * 4096)
+        .filter(|&at| bytes[at..at + 4096].windows(50).any(|window| window.iter().all(|&b| b == b'x')))
+        .collect();
+    let mut told = 0;
+    for pair in leaves.windows(2) {
+        let mut damaged = bytes.clone();
+        damaged[pair[0]..pair[0] + 4096].copy_from_slice(&bytes[pair[1]..pair[1] + 4096]);
+        damaged[pair[1]..pair[1] + 4096].copy_from_slice(&bytes[pair[0]..pair[0] + 4096]);
+        let Ok(store) = RedbStore::builder().open_backend(Disk::with(damaged).backend()) else { continue };
+        let ordered = |rows: &[Row]| rows.windows(2).all(|pair| pair[0].seq < pair[1].seq);
+        match block_on(store.load(&s, ALL)) {
+            Ok(Some(loaded)) => assert!(ordered(&loaded.tail)),
+            Ok(None) => {}
+            Err(error) if error.to_string().contains("out of order") => {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+                let salvaged = block_on(store.salvage(&s, EVERYTHING)).unwrap().unwrap();
+                assert!(ordered(&salvaged.rows) && !salvaged.damage.is_empty());
+                let verification = block_on(store.verify(|_| {})).unwrap();
+                assert!(verification.damage.iter().any(|error| error.to_string().contains("out of order")));
+                told += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),
+        }
+    }
+    assert!(told > 0, "no swap of {} pages put rows out of order", leaves.len());
+}
