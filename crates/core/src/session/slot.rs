@@ -32,7 +32,8 @@ pub(crate) struct State {
     /// The last durable state seen; `None` if not loaded, or emptied.
     pub(crate) published: Option<Arc<View>>,
     /// `published` with everything in flight and queued on top; built when first needed, gone when nothing is pending.
-    projected: Option<View>,
+    /// Boxed, since most slots have none.
+    projected: Option<Box<View>>,
     /// Changes whenever what the next call would be staged on changes.
     pub(crate) serial: u64,
     flight: Option<Flight>,
@@ -229,7 +230,7 @@ impl State {
             return self.published.as_deref();
         }
         self.project(window);
-        self.projected.as_ref()
+        self.projected.as_deref()
     }
 
     fn project(&mut self, window: TailBounds) {
@@ -237,7 +238,7 @@ impl State {
             return;
         }
         let Some(published) = &self.published else { return };
-        let mut view = View::clone(published);
+        let mut view = Box::new(View::clone(published));
         let flight = self.flight.iter().map(|f| &f.batch);
         for change in flight.chain(&self.queue).flat_map(Batch::changes) {
             view.apply(change, window);
@@ -263,7 +264,7 @@ impl State {
         let grows = changes.iter().all(Change::only_grows);
         // Alone and growing only, nobody needs the projected state yet.
         if let Some(after) = after {
-            self.projected = Some(after);
+            self.projected = Some(Box::new(after));
         } else if self.is_busy() || !grows {
             self.project(window);
             if let Some(view) = &mut self.projected {
