@@ -1,4 +1,12 @@
-//! What the benchmarks share: the stores, each ready to use.
+//! What the benchmarks share: the stores, each ready to use, and how figures are reported.
+
+mod by_hand;
+mod plot;
+mod report;
+
+pub use by_hand::ByHand;
+pub use plot::{Line, Plot};
+pub use report::{Bound, Options, Report, median};
 
 use durable_session::store::SessionStore;
 use durable_session::{Message, SessionId};

@@ -3,21 +3,77 @@
 use crate::shell::Shell;
 use crate::workers;
 use anyhow::{Context, Result};
+use std::process::Command;
 
-/// The name of the one that runs in workerd.
+/// Other engines doing the same, in a workspace of their own.
+const PEERS: &str = "peers";
+/// Distributions rather than single figures.
+const CRITERION: &str = "criterion";
+/// What runs in workerd.
 const WORKERS: &str = "workers";
 
-/// Runs the benchmarks, their reports going straight to the terminal. `true` if they ran.
+/// Measures; every figure is one line `name value unit target verdict`, and JSON and plots go into `target/bench/`.
+/// `true` if all of it ran: a missed target is for the reader.
 pub(crate) fn run(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
-    if only == Some(WORKERS) {
-        return workers::bench(shell);
+    match only {
+        Some(PEERS) => peers(shell, quick),
+        Some(CRITERION) => criterion(shell, quick),
+        Some(WORKERS) => workers::bench(shell),
+        // A quick look, or one at something else, need not wait for the others.
+        _ if quick || only.is_some() => figures(shell, quick, only),
+        _ => Ok(figures(shell, quick, only)?
+            && peers(shell, quick)?
+            && criterion(shell, quick)?
+            && workers::bench(shell)?),
     }
+}
+
+fn figures(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
+    if !ran(shell.cargo(["build", "--quiet", "--release", "--package", "benches", "--bins"]))? {
+        return Ok(false);
+    }
+    for program in ["figures", "counts"] {
+        let mut command = shell.command(shell.target().join("release").join(program));
+        command.arg("--out").arg(shell.target().join("bench"));
+        if quick {
+            command.arg("--quick");
+        }
+        if let Some(only) = only {
+            command.args(["--only", only]);
+        }
+        if !ran(command)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn peers(shell: &Shell, quick: bool) -> Result<bool> {
+    let target = shell.target().join("peers");
+    let mut build = shell.cargo(["build", "--quiet", "--release", "--locked"]);
+    build.args(["--manifest-path", "benches/peers/Cargo.toml"]).env("CARGO_TARGET_DIR", &target);
+    if !ran(build)? {
+        return Ok(false);
+    }
+    let mut command = shell.command(target.join("release/peers"));
+    if quick {
+        command.arg("--quick");
+    }
+    command.arg("/dev/shm").arg(shell.target());
+    ran(command)
+}
+
+fn criterion(shell: &Shell, quick: bool) -> Result<bool> {
     let mut command = shell.cargo(["bench", "--package", "benches", "--benches", "--"]);
     if quick {
         command.arg("--quick");
     }
-    command.args(only);
-    let ran = command.status().context("could not start cargo")?.success();
-    // A quick look, or one at something else, need not wait for it.
-    Ok(ran && (quick || only.is_some() || workers::bench(shell)?))
+    ran(command)
+}
+
+/// Runs a program whose output goes straight to the terminal.
+fn ran(mut command: Command) -> Result<bool> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("could not start {}", program.display()))?;
+    Ok(status.success())
 }

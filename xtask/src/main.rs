@@ -35,12 +35,12 @@ enum Task {
     Verify,
     /// Format, and apply the lints' own corrections.
     Fix,
-    /// Measure with criterion.
+    /// Measure: figures with their targets, peers, criterion, the Worker. JSON and plots go into `target/bench/`.
     Bench {
         /// Fewer samples: a first impression rather than a figure.
         #[arg(long)]
         quick: bool,
-        /// Only benchmarks whose name contains this.
+        /// Only figures whose group's name contains this; or `peers`, `criterion`, `workers`.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },

@@ -1,0 +1,181 @@
+//! Figures that do not depend on the clock: what is written, synced, allocated and kept.
+
+use anyhow::Result;
+use benches::{Bound, ByHand, Line, Options, Plot, Report, id, message};
+use clap::Parser;
+use durable_session::{ChatSession, ChatSessions};
+use durable_session_memory::MemoryStore;
+use durable_session_redb::RedbStore;
+use futures_executor::block_on;
+use futures_util::future::try_join_all;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::sync::Arc;
+use tempfile::TempDir;
+use torture_disk::Disk;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() -> Result<()> {
+    let mut report = Report::new("counts", Options::parse())?;
+    disk(&mut report)?;
+    file(&mut report)?;
+    allocations(&mut report)?;
+    memory(&mut report)?;
+    report.finish()
+}
+
+fn exact(n: impl TryInto<u32>) -> f64 {
+    n.try_into().map_or(f64::NAN, f64::from)
+}
+
+fn filled(hub: &ChatSessions, sessions: usize) -> Result<Vec<ChatSession>> {
+    let handles = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<Vec<_>>>()?;
+    for some in handles.chunks(500) {
+        block_on(try_join_all(some.iter().map(|session| session.add_message(message()))))?;
+    }
+    Ok(handles)
+}
+
+/// Syncs and bytes written, over 20,000 sessions of which so many append at once.
+///
+/// The first of them goes alone, as it finds the writer idle; so the rounds follow each other without a pause.
+fn disk(report: &mut Report) -> Result<()> {
+    if !report.wants("append.counts") {
+        return Ok(());
+    }
+    let sessions = if report.options().quick { 2_000 } else { 20_000 };
+    let mut bytes_written = Vec::new();
+    for at_once in [1, 4, 16, 64, 256] {
+        let disk = Disk::default();
+        let hub: ChatSessions =
+            ChatSessions::builder(RedbStore::builder().open_backend(disk.backend())?).build();
+        let handles = filled(&hub, sessions)?;
+        let appends = report.rounds(20_000) / at_once;
+        let before = disk.counts();
+        block_on(try_join_all((0..at_once).map(|caller| {
+            let handles = &handles;
+            async move {
+                for n in 0..appends {
+                    let place = (n * at_once + caller) * 7919 % sessions;
+                    handles[place].add_message(message()).await?;
+                }
+                Ok::<(), durable_session::Error>(())
+            }
+        })))?;
+        let after = disk.counts();
+        let done = exact(appends * at_once);
+        let bytes = exact(after.bytes_written - before.bytes_written) / done;
+        bytes_written.push((exact(at_once), bytes));
+        if at_once == 1 || at_once == 64 {
+            let syncs = exact(after.syncs - before.syncs) / done;
+            let target = if at_once == 64 { Bound::AtMost(1.0 / 32.0) } else { Bound::None };
+            report.add(format!("append.counts.{at_once}.syncs"), syncs, "per append", target);
+            // What is missed here is for a log in front of the rows.
+            let target = if at_once == 64 { Bound::AtMost(3072.0) } else { Bound::None };
+            report.add(format!("append.counts.{at_once}.bytes-written"), bytes, "per append", target);
+        }
+    }
+    report.plot(&Plot {
+        file: "bytes-written",
+        caption: "The more callers share a transaction, the fewer bytes reach the disk for each (bodies of 400 bytes)",
+        x: "callers at once",
+        y: "bytes written per append",
+        lines: &[Line { name: format!("durable-session, {sessions} sessions"), points: bytes_written }],
+    })
+}
+
+/// How large the file is.
+fn file(report: &mut Report) -> Result<()> {
+    if !report.wants("file") {
+        return Ok(());
+    }
+    let folder = TempDir::new_in(&report.options().memory)?;
+    let path = folder.path().join("store.redb");
+    let store = RedbStore::open(&path)?;
+    let hub: ChatSessions = ChatSessions::builder(store.clone()).build();
+    let handles = filled(&hub, 100)?;
+    for n in 0..10_000 - 100 {
+        block_on(handles[n % 100].add_message(message()))?;
+    }
+    block_on(store.close())?;
+    let bytes = exact(std::fs::metadata(&path)?.len());
+    report.add("file.10000-messages", bytes / 1024.0, "KiB", Bound::None);
+    report.add("file.10000-messages/bodies", bytes / (10_000.0 * 400.0), "ratio", Bound::None);
+    Ok(())
+}
+
+/// Allocations of one append, all threads together.
+fn allocations(report: &mut Report) -> Result<()> {
+    if !report.wants("append.allocations") {
+        return Ok(());
+    }
+    let folder = TempDir::new_in(&report.options().memory)?;
+    let redb = RedbStore::open(folder.path().join("store.redb"))?;
+    let stores: [(&str, ChatSessions); 2] = [
+        ("memory", ChatSessions::builder(MemoryStore::new()).build()),
+        ("redb", ChatSessions::builder(redb).build()),
+    ];
+    let appends = 1_000;
+    for (name, hub) in stores {
+        let handles = filled(&hub, 100)?;
+        let messages = vec![message(); appends];
+        let region = Region::new(ALLOCATOR);
+        for (n, message) in messages.into_iter().enumerate() {
+            block_on(handles[n % 100].add_message(message))?;
+        }
+        let used = region.change();
+        let each = exact(used.allocations) / exact(appends);
+        report.add(format!("append.allocations.{name}"), each, "per append", Bound::None);
+    }
+    let mut by_hand = ByHand::create(&folder.path().join("by-hand.redb"), 100)?;
+    let body = message();
+    let append = |by_hand: &mut ByHand, n: usize| by_hand.append(&[n % 100], body.as_json().as_bytes());
+    (0..100).try_for_each(|n| append(&mut by_hand, n))?;
+    let region = Region::new(ALLOCATOR);
+    (0..appends).try_for_each(|n| append(&mut by_hand, n))?;
+    let each = exact(region.change().allocations) / exact(appends);
+    report.add("append.allocations.redb-by-hand", each, "per append", Bound::None);
+    Ok(())
+}
+
+fn kept(region: &Region<'_, System>) -> f64 {
+    let change = region.change();
+    exact(change.bytes_allocated.saturating_sub(change.bytes_deallocated))
+}
+
+/// What live sessions and handles keep in memory beyond the messages themselves.
+fn memory(report: &mut Report) -> Result<()> {
+    if !report.wants("memory") {
+        return Ok(());
+    }
+    // The memory store's bodies are shared, not copied: what is left is the overhead.
+    let store = Arc::new(MemoryStore::new());
+    let count = 10_000;
+    for messages in [1, 7] {
+        let hub: ChatSessions = ChatSessions::builder(Arc::clone(&store)).build();
+        let ids = (0..count)
+            .map(|n| Ok(durable_session::SessionId::new(format!("session-of-{messages}-{n}"))?))
+            .collect::<Result<Vec<_>>>()?;
+        for id in &ids {
+            block_on(hub.session(id.clone()).add_messages(vec![message(); messages]))?;
+        }
+        drop(hub);
+        let hub: ChatSessions = ChatSessions::builder(Arc::clone(&store)).build();
+        let region = Region::new(ALLOCATOR);
+        for id in ids {
+            block_on(hub.session(id).snapshot())?;
+        }
+        let each = kept(&region) / exact(count);
+        report.add(format!("memory.live-session.{messages}-messages"), each, "bytes", Bound::AtMost(1024.0));
+    }
+    let count = if report.options().quick { 100_000 } else { 1_000_000 };
+    let hub: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
+    let region = Region::new(ALLOCATOR);
+    let handles = (0..count).map(|n| Ok(hub.session(id(n)?))).collect::<Result<Vec<_>>>()?;
+    let each = kept(&region) / exact(count);
+    drop(handles);
+    report.add("memory.handle", each, "bytes", Bound::AtMost(1000.0));
+    Ok(())
+}
