@@ -2,10 +2,12 @@
 
 mod campaign;
 mod damage;
+mod histories;
 mod io_faults;
 mod kill;
 mod long;
 mod model;
+mod model_run;
 mod power_loss;
 mod seeded;
 
@@ -19,11 +21,13 @@ use std::time::Duration;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
 
-const CAMPAIGNS: [Campaign; 5] = [
+const CAMPAIGNS: [Campaign; 7] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
     (damage::NAME, damage::run),
+    (histories::NAME, histories::run),
+    (model_run::NAME, model_run::run),
     (long::NAME, long::run),
 ];
 

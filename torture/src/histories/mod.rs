@@ -1,0 +1,143 @@
+//! Campaign 6: concurrent clients note when they asked and what they were answered; a checker looks for an order of all
+//! calls that explains it.
+
+mod checker;
+mod client;
+
+use crate::campaign::{Plan, Tally};
+use anyhow::{Result, anyhow, ensure};
+use checker::{Answer, Call, Event, linearizable};
+use client::Client;
+use durable_session::store::SessionStore;
+use durable_session::{ChatSessions, Memory, SessionId};
+use durable_session_http::Api;
+use durable_session_memory::MemoryStore;
+use durable_session_redb::RedbStore;
+use fastrand::Rng;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use torture_disk::Disk;
+
+pub(crate) const NAME: &str = "histories";
+
+const CLIENTS: usize = 4;
+const CALLS: u32 = 6;
+
+pub(crate) fn run(plan: &Plan) -> Result<Tally> {
+    plan.cases(NAME, 400, |case, rng, tally| {
+        let (what, store): (_, Arc<dyn SessionStore>) = if case % 2 == 0 {
+            ("memory", Arc::new(MemoryStore::new()))
+        } else {
+            let store = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20);
+            ("redb", Arc::new(store.open_backend(Disk::default().backend())?))
+        };
+        tally.add(what, 1);
+        match case / 2 % 4 {
+            0 | 1 => one_hub(&store, false, rng, tally),
+            2 => one_hub(&store, true, rng, tally),
+            _ => two_hubs(&store, rng, tally),
+        }
+    })
+}
+
+fn hub(store: &Arc<dyn SessionStore>, rng: &mut Rng) -> ChatSessions {
+    // Sometimes hardly anything stays in memory, so that sessions are dropped and loaded between calls.
+    let bytes = if rng.bool() { 0 } else { 1 << 20 };
+    let memory = Memory { bytes, idle: Duration::from_mins(10) };
+    ChatSessions::builder(Arc::clone(store)).memory(memory).attempts(1000).build()
+}
+
+/// Under one hub, directly or through HTTP, every history is linearizable.
+fn one_hub(store: &Arc<dyn SessionStore>, http: bool, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let sessions = hub(store, rng);
+    let client = if http {
+        tally.add("http", 1);
+        Client::Http(Api::builder(sessions).build()?)
+    } else {
+        Client::Direct(sessions)
+    };
+    let histories = play(&vec![client; CLIENTS], !http, rng)?;
+    let history: Vec<Event> = histories.into_iter().flatten().collect();
+    tally.add("calls", history.len() as u64);
+    ensure!(linearizable(&history), "not linearizable: {history:#?}");
+    Ok(())
+}
+
+/// Under two hubs nothing is lost, and what one hub shows never goes back.
+fn two_hubs(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    tally.add("two_hubs", 1);
+    let hubs = [Client::Direct(hub(store, rng)), Client::Direct(hub(store, rng))];
+    let clients: Vec<Client> = (0..CLIENTS).map(|n| hubs[n % 2].clone()).collect();
+    let histories = play(&clients, false, rng)?;
+    let mut added = HashSet::new();
+    for hub in 0..2 {
+        let mut events: Vec<&Event> = histories.iter().skip(hub).step_by(2).flatten().collect();
+        events.sort_by_key(|event| event.invoked);
+        tally.add("calls", events.len() as u64);
+        for event in &events {
+            if let Call::Add(value) = event.call {
+                added.insert(value);
+            }
+        }
+        for (n, later) in events.iter().enumerate() {
+            for earlier in events[..n].iter().filter(|earlier| earlier.answered < later.invoked) {
+                goes_on(earlier, later)?;
+            }
+        }
+    }
+    let last = Client::Direct(hub(store, rng)).call(&SessionId::new("shared")?, &Call::Read)?;
+    let Answer::Content(content) = last else { return Err(anyhow!("a read was answered with {last:?}")) };
+    let distinct: HashSet<u32> = content.iter().copied().collect();
+    ensure!(distinct == added, "LOST or GHOST: {added:?} were added, {content:?} are there");
+    ensure!(distinct.len() == content.len(), "doubled: {content:?}");
+    Ok(())
+}
+
+/// What a hub answered `later` has what it answered `earlier`.
+fn goes_on(earlier: &Event, later: &Event) -> Result<()> {
+    let Answer::Content(shown) = &later.answer else { return Ok(()) };
+    match (&earlier.call, &earlier.answer) {
+        (Call::Add(value), _) => {
+            ensure!(shown.contains(value), "a hub does not show what it added: {value} in {shown:?}");
+        }
+        (_, Answer::Content(before)) => {
+            ensure!(shown.starts_with(before), "a hub goes back from {before:?} to {shown:?}");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// All clients at once; returns what each of them saw.
+fn play(clients: &[Client], pops: bool, rng: &mut Rng) -> Result<Vec<Vec<Event>>> {
+    let clock = AtomicU64::new(0);
+    let id = SessionId::new("shared")?;
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0u32..)
+            .zip(clients)
+            .map(|(n, client)| {
+                let (clock, id, mut rng) = (&clock, &id, rng.fork());
+                scope.spawn(move || -> Result<Vec<Event>> {
+                    let mut events = Vec::new();
+                    for turn in 0..CALLS {
+                        let call = match rng.u8(0..8) {
+                            0 if pops => Call::Pop,
+                            0..4 => Call::Read,
+                            _ => Call::Add(n * 100 + turn),
+                        };
+                        let invoked = clock.fetch_add(1, Ordering::SeqCst);
+                        let answer = client.call(id, &call)?;
+                        let answered = clock.fetch_add(1, Ordering::SeqCst);
+                        events.push(Event { call, answer, invoked, answered });
+                    }
+                    Ok(events)
+                })
+            })
+            .collect();
+        seen.extend(threads.into_iter().map(std::thread::ScopedJoinHandle::join));
+    });
+    seen.into_iter().map(|events| events.map_err(|_| anyhow!("a client panicked"))?).collect()
+}
