@@ -8,7 +8,9 @@ mod kill;
 mod long;
 mod model;
 mod model_run;
+mod planted;
 mod power_loss;
+mod security;
 mod seeded;
 
 use anyhow::Result;
@@ -21,7 +23,7 @@ use std::time::Duration;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
 
-const CAMPAIGNS: [Campaign; 7] = [
+const CAMPAIGNS: [Campaign; 8] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
@@ -29,6 +31,7 @@ const CAMPAIGNS: [Campaign; 7] = [
     (histories::NAME, histories::run),
     (model_run::NAME, model_run::run),
     (long::NAME, long::run),
+    (security::NAME, security::run),
 ];
 
 #[derive(Debug, Parser)]
@@ -49,6 +52,9 @@ struct Cli {
     /// Only this case of it.
     #[arg(long, requires = "only", requires = "seed")]
     case: Option<u64>,
+    /// Show that each campaign finds the bug that is planted for it.
+    #[arg(long)]
+    planted: bool,
     /// What the kill campaign runs and kills.
     #[arg(long, hide = true, value_name = "FILE")]
     child: Option<PathBuf>,
@@ -71,6 +77,16 @@ fn main() -> ExitCode {
         None => Budget::Quick,
     };
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..));
+    if cli.planted {
+        return match planted::run(seed) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let wanted = |name: &str| cli.only.as_deref().is_none_or(|only| only == name);
     let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if campaigns.is_empty() {

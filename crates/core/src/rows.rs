@@ -17,6 +17,7 @@
 //! to another session, another life of the session or another seq fails it, and rows stay readable without their head.
 
 use crate::SessionId;
+use crate::planted::bug;
 use crate::store::{Head, Incarnation, StoreError, StoreErrorKind, Version};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -125,7 +126,7 @@ pub fn decode_message<'a>(
 ) -> Result<MessageRow<'a>, StoreError> {
     let corrupt = |what| corrupt(id, what).at_seq(seq);
     let (content, sum) = split(row, MESSAGE_HEADER).map_err(corrupt)?;
-    if checksum(content, &place(number, seq)) != sum {
+    if checksum(content, &place(number, seq)) != sum && !bug("drop-the-row-checksum") {
         return Err(corrupt("the message row's checksum does not match"));
     }
     Ok(MessageRow {

@@ -60,7 +60,7 @@ impl StorageBackend for Watched {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        if bug("skip the sync") {
+        if bug("skip-the-sync") {
             return Ok(());
         }
         self.inner.sync_data()

@@ -10,6 +10,7 @@ use crate::verify::{self, Verification};
 use crate::writer::{Change, Control, Deadlines, Done, Queue, submit};
 use async_trait::async_trait;
 use durable_session::SessionId;
+use durable_session::planted::bug;
 use durable_session::store::{
     Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Page, ReadQuery,
     Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
@@ -226,6 +227,9 @@ impl SessionStore for RedbStore {
 
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
         LIMITS.check(id, &commit)?;
+        if bug("log-what-is-written") {
+            tracing::trace!(?commit, "committing");
+        }
         match self.change(id, Change::Commit(commit)).await? {
             Done::Committed(outcome) => Ok(outcome),
             _ => Err(unexpected(id)),

@@ -30,25 +30,20 @@ pub(super) struct Event {
 /// Whether there is one order of all calls that fits their answers and in which no call comes before one that had been
 /// answered when it was invoked. At most 128 calls.
 pub(super) fn linearizable(history: &[Event]) -> bool {
-    search(history, 0, &mut Vec::new(), &mut HashSet::new())
+    search(history, 0, &[], &mut HashSet::new())
 }
 
-fn search(
-    history: &[Event],
-    done: u128,
-    content: &mut Vec<u32>,
-    tried: &mut HashSet<(u128, Vec<u32>)>,
-) -> bool {
+fn search(history: &[Event], done: u128, content: &[u32], tried: &mut HashSet<(u128, Vec<u32>)>) -> bool {
     let open = |n: usize| done >> n & 1 == 0;
     let Some(first_answer) = (0..history.len()).filter(|&n| open(n)).map(|n| history[n].answered).min()
     else {
         return true;
     };
-    if !tried.insert((done, content.clone())) {
+    if !tried.insert((done, content.to_vec())) {
         return false;
     }
     for n in (0..history.len()).filter(|&n| open(n) && history[n].invoked <= first_answer) {
-        let mut after = content.clone();
+        let mut after = content.to_vec();
         let answer = match &history[n].call {
             Call::Add(value) => {
                 after.push(*value);
@@ -57,7 +52,7 @@ fn search(
             Call::Pop => Answer::Popped(after.pop()),
             Call::Read => Answer::Content(after.clone()),
         };
-        if answer == history[n].answer && search(history, done | 1 << n, &mut after, tried) {
+        if answer == history[n].answer && search(history, done | 1 << n, &after, tried) {
             return true;
         }
     }

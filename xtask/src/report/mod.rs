@@ -51,6 +51,11 @@ impl Part {
         self.tests(parse::tap(&finished.lines), finished);
     }
 
+    /// Takes in a run of the torture campaigns.
+    pub(crate) fn torture(&mut self, finished: &Finished) {
+        self.tests(parse::torture(&finished.lines), finished);
+    }
+
     fn tests(&mut self, mut counts: Counts, finished: &Finished) {
         if !finished.ok && counts.failed == 0 {
             // It did not get so far as to count, for example because it did not compile.

@@ -38,6 +38,21 @@ pub(super) fn tap(lines: &[String]) -> Counts {
     counts
 }
 
+/// Counts the campaigns of `torture`: each ends with a line of its own.
+pub(super) fn torture(lines: &[String]) -> Counts {
+    let mut counts = Counts::default();
+    for line in lines {
+        counts.failed += u64::from(line.starts_with("FAILED "));
+        counts.passed += u64::from(is_tally(line));
+    }
+    counts
+}
+
+/// Whether a line is what a campaign counted: `NAME cases=…`.
+fn is_tally(line: &str) -> bool {
+    line.split_once(' ').is_some_and(|(_, counts)| counts.starts_with("cases="))
+}
+
 /// The lines that tests print for the summary: conformance cases per store, broken stores caught, and notes.
 pub(super) fn notes(lines: &[String]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
@@ -47,6 +62,8 @@ pub(super) fn notes(lines: &[String]) -> Vec<String> {
             .iter()
             .any(|start| line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':'))
             && !notes.iter().any(|note| note == line)
+            || is_tally(line)
+            || line.starts_with("FAILED ")
         {
             notes.push(line.to_owned());
         }
@@ -79,6 +96,15 @@ mod tests {
              Testing save/redb\nSuccess\n",
         );
         assert_eq!(cargo(&output), Counts { passed: 17, failed: 2, skipped: 1 });
+    }
+
+    #[test]
+    fn every_campaign_counts_and_its_line_is_repeated() {
+        let output = lines(
+            "torture seed=1\nkill cases=3 lost=0 kills=60\nFAILED damage failed; play it again\n  long t=1s",
+        );
+        assert_eq!(torture(&output), Counts { passed: 1, failed: 1, skipped: 0 });
+        assert_eq!(notes(&output), ["kill cases=3 lost=0 kills=60", "FAILED damage failed; play it again"]);
     }
 
     #[test]

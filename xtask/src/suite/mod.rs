@@ -7,7 +7,7 @@ mod protocol;
 
 use crate::report::{Part as Outcome, Report};
 use crate::shell::Shell;
-use crate::workers;
+use crate::{torture, workers};
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -20,6 +20,8 @@ pub(crate) enum Part {
     Examples,
     /// The wire protocol's golden scenarios against the whole-state object.
     Protocol,
+    /// Every torture campaign for some seconds.
+    Torture,
     /// The Durable Object store inside workerd.
     Workers,
     /// The chat page in Chromium.
@@ -32,6 +34,7 @@ impl Part {
             Self::Native => native::run(shell),
             Self::Examples => examples::run(shell),
             Self::Protocol => protocol::run(shell),
+            Self::Torture => torture::quick(shell),
             Self::Workers => workers::run(shell),
             Self::Browser => browser::run(shell),
         }

@@ -32,8 +32,8 @@ pub(super) fn apply(
 ) -> Applied {
     let started = caught(|| -> Result<WriteTransaction, Fault> {
         let mut txn = db.begin_write()?;
-        txn.set_quick_repair(quick_repair && !bug("acknowledge before it is durable"));
-        if bug("acknowledge before it is durable") {
+        txn.set_quick_repair(quick_repair && !bug("acknowledge-before-durable"));
+        if bug("acknowledge-before-durable") {
             txn.set_durability(redb::Durability::None).map_err(redb::Error::from)?;
         }
         Ok(txn)

@@ -9,6 +9,7 @@ use crate::error::{Fault, caught, closed};
 use crate::layout::Known;
 use crate::open::{self, Settings, Source};
 use durable_session::env::Random;
+use durable_session::planted::bug;
 use durable_session::store::{CommitOutcome, StoreError, StoreErrorKind};
 use std::io;
 use std::sync::Arc;
@@ -135,7 +136,7 @@ impl Writer {
     fn broken(&self, fault: Fault) -> StoreError {
         let poisoned = matches!(fault, Fault::Redb(redb::Error::TransactionPoisoned));
         let error = fault.unchanged("committing");
-        if poisoned || !self.engine.watch.may_have_taken_effect() {
+        if poisoned || !self.engine.watch.may_have_taken_effect() || bug("deny-what-is-unknown") {
             return error;
         }
         StoreError::new(

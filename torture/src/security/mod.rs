@@ -1,0 +1,134 @@
+//! Campaign 10: other people's sessions, the log, and a thousand hostile clients.
+
+mod hostile;
+mod log;
+
+use crate::campaign::{Plan, Tally};
+use anyhow::{Result, bail, ensure};
+use bytes::Bytes;
+use durable_session::{ChatSessions, Message, SessionId};
+use durable_session_http::{Api, Body};
+use durable_session_redb::RedbStore;
+use fastrand::Rng;
+use futures_executor::block_on;
+use http::{Request, Response};
+use log::Log;
+use torture_disk::{Disk, Failure};
+
+pub(crate) const NAME: &str = "security";
+
+pub(crate) fn run(plan: &Plan) -> Result<Tally> {
+    plan.cases(NAME, 3, |_, rng, tally| {
+        nothing_is_logged(rng, tally)?;
+        others_are_not_reached(rng, tally)?;
+        hostile::crowd(rng, tally)?;
+        hostile::headers(rng, tally)
+    })
+}
+
+fn text(response: Response<Body>) -> String {
+    match response.into_body() {
+        Body::Full(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Body::Events(_) => String::new(),
+    }
+}
+
+/// No message text, app state or session id is in the log at any level, whatever goes wrong.
+fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let log = Log::begin();
+    let disk = Disk::default();
+    let storage = disk.clone();
+    let store =
+        RedbStore::builder().cache_bytes(0).open_storage(move || Ok(storage.backend_without_cache()))?;
+    let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
+    let api = Api::builder(sessions.clone()).build()?;
+    let canary = format!("canary{:016x}", rng.u64(..));
+    for round in 0..12u64 {
+        if round > 3 {
+            disk.fail(Some(Failure::once(disk.counts().operations + rng.u64(1..8))));
+            disk.fail_read_at(Some(disk.counts().reads + rng.u64(1..20)));
+        }
+        let path = format!("/api/chat/session/{canary}-{}", round % 3);
+        let message = format!("{{\"role\":\"user\",\"content\":\"{canary}\",\"id\":\"m{round}\"}}");
+        for request in [
+            Request::post(format!("{path}/messages")).body(Bytes::from(message))?,
+            Request::get(&path).body(Bytes::new())?,
+            Request::put(&path).body(Bytes::from(format!("{{\"messages\":3,\"x\":\"{canary}\"}}")))?,
+            Request::post(format!("{path}/messages?x={canary}")).body(Bytes::from(canary.clone()))?,
+        ] {
+            let _ = block_on(api.handle(request));
+            tally.add("requests", 1);
+        }
+        let chat = sessions.session(SessionId::new(format!("{canary}-9"))?);
+        let _ = block_on(chat.turn(|draft| {
+            draft.app_mut()?.set("secret", &canary).map_err(durable_session::Error::rejected)?;
+            draft.add_message(Message::user(&canary)).map(drop)
+        }));
+        let _ = block_on(store.verify(|_| {}));
+    }
+    disk.cut(5000);
+    let _ = block_on(
+        sessions
+            .session(SessionId::new(format!("{canary}-1"))?)
+            .messages(durable_session::MessageQuery::last(3)),
+    );
+    let _ = block_on(store.close());
+    let logged = log.end();
+    tally.add("log_lines", logged.lines().count() as u64);
+    ensure!(!logged.is_empty(), "nothing at all was logged, so this shows nothing");
+    if let Some(line) = logged.lines().find(|line| line.contains(&canary)) {
+        bail!("LOGGED: {line}");
+    }
+    Ok(())
+}
+
+/// Ids that look like another's reach nothing of it.
+fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let sessions: ChatSessions = ChatSessions::builder(durable_session_memory::MemoryStore::new()).build();
+    let api = Api::builder(sessions.clone()).build()?;
+    let id = sessions.generate_id()?;
+    let canary = format!("canary{:016x}", rng.u64(..));
+    block_on(sessions.session(id.clone()).add_message(Message::user(&canary)))?;
+    for _ in 0..2_000 {
+        let guess = guess(id.as_str(), rng);
+        for end in ["", "/messages", "/events", "/booking-info", "/../"] {
+            let Ok(request) = Request::get(format!("/api/chat/session/{guess}{end}")).body(Bytes::new())
+            else {
+                continue;
+            };
+            let path = request.uri().path().to_owned();
+            let own = path.split('/').nth(4) == Some(id.as_str());
+            let response = block_on(api.handle(request));
+            tally.add("guesses", 1);
+            ensure!(response.status().as_u16() < 500, "{} for {path}", response.status());
+            ensure!(own || !text(response).contains(&canary), "{path} shows another's messages");
+        }
+    }
+    // Ids that the library makes have nothing in common that could be guessed.
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..1_000 {
+        let id = sessions.generate_id()?;
+        let random = id.as_str().rsplit('-').next().unwrap_or_default().to_owned();
+        ensure!(random.len() >= 22 && ids.insert(random), "{id} is easy to guess");
+    }
+    Ok(())
+}
+
+/// Something that is nearly `id`.
+fn guess(id: &str, rng: &mut Rng) -> String {
+    let mut bytes = id.as_bytes().to_vec();
+    let at = rng.usize(0..bytes.len());
+    match rng.u8(0..9) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] = bytes[at].to_ascii_uppercase() ^ u8::from(bytes[at].is_ascii_digit()),
+        2 => bytes.push(b"*.%_ \t;~"[rng.usize(0..8)]),
+        3 => bytes.insert(0, b"*._-~"[rng.usize(0..5)]),
+        4 => bytes = b"%2e%2e%2f".iter().chain(id.as_bytes()).copied().collect(),
+        5 => bytes = format!("x/../{id}").into_bytes(),
+        6 => bytes = format!("{id}%00").into_bytes(),
+        7 => bytes.swap(at, 0),
+        _ => bytes[at] = b"0123456789abcdefghijklmnopqrstuvwxyz"[rng.usize(0..36)],
+    }
+    // The id itself is no guess.
+    if bytes == id.as_bytes() { "session-".to_owned() } else { String::from_utf8_lossy(&bytes).into_owned() }
+}
