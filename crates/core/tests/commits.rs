@@ -434,3 +434,30 @@ async fn many_threads_on_one_session_keep_one_order() {
     assert_eq!(all, (1..=800).collect::<Vec<u64>>());
     assert!(sessions.stats().commits <= 800);
 }
+
+/// An executor's future may stay pending, and wake at once, until its task gives up its turn: tokio's do so once the task
+/// has used up its budget.
+#[test]
+fn c3_a_call_in_a_task_without_budget_gives_up_its_turn() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Of this one, what is blocked on runs on the caller's thread and is woken at once, not after its turn.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let store = Puppet::new();
+            let chat = store.sessions().session(id("s"));
+            chat.snapshot().await.unwrap();
+            store.hold_commits();
+            store.let_through(1);
+            let budget = tokio::sync::Semaphore::new(0);
+            budget.add_permits(10_000);
+            while let Some(permit) = poll_immediate(budget.acquire()).await {
+                permit.unwrap().forget();
+            }
+            assert!(budget.available_permits() > 0, "the task still has budget");
+            chat.add_message(Message::user("one")).await.unwrap();
+        });
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(std::time::Duration::from_mins(1)).expect("the call spins");
+}

@@ -101,9 +101,12 @@ impl Slot {
             let Some(future) = future else { return };
             match self.poll(future) {
                 Poll::Pending => {
-                    if !self.lock().woken {
-                        return;
+                    // Woken meanwhile: who was polled then found no flight to poll. Not polled again at once, as an executor
+                    // that wants its turn back (tokio's budget) answers so until it has it.
+                    if self.lock().woken {
+                        self.wake_all();
                     }
+                    return;
                 }
                 Poll::Ready(answer) => {
                     let (wakers, weight) = {
