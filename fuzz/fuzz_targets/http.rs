@@ -23,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
     let body = Bytes::copy_from_slice(body.get(2..).unwrap_or_default());
     let Ok(request) = request.body(body) else { return };
     let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
-    let api = Api::builder(sessions).field(FieldRoute::new("booking-info", "bookingInfo")).build().expect("an api");
+    let api =
+        Api::builder(sessions).field(FieldRoute::new("booking-info", "bookingInfo")).build().expect("an api");
     // Twice: the second request finds what the first one left.
     for _ in 0..2 {
         let response = block_on(api.handle(request.clone()));
