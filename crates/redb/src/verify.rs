@@ -103,6 +103,16 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
             }
         }
         let corrupt = |what| StoreError::new(StoreErrorKind::Corrupt, what).in_session(id);
+        // A load reads from the other end, where a damaged key can hide other rows.
+        let mut backward = 0;
+        for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))?.rev() {
+            entry?;
+            backward += 1;
+        }
+        if backward != count {
+            sound = false;
+            self.damaged(corrupt("there are not the same rows from both ends: the file is damaged"));
+        }
         let Some(head_row) = head_row else {
             self.damaged(corrupt("the session's head row is missing"));
             return Ok(());
