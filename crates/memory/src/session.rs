@@ -16,16 +16,7 @@ pub(crate) struct Session {
 impl Session {
     /// A session before its first commit, whose version will be `first`.
     pub(crate) fn new(created_at: u64, first: Version) -> Self {
-        let head = Head {
-            version: first,
-            base: first,
-            next_seq: 1,
-            messages: 0,
-            bytes: 0,
-            created_at,
-            last_accessed_at: created_at,
-        };
-        Self { head, app: Bytes::new(), rows: BTreeMap::new() }
+        Self { head: Head::new(first, created_at), app: Bytes::new(), rows: BTreeMap::new() }
     }
 
     /// Applies all operations and makes `version` the session's, or changes nothing.

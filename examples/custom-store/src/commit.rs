@@ -131,14 +131,5 @@ fn new_head(id: &SessionId, created_at: u64) -> Result<Head, StoreError> {
             .in_session(id)
             .with_source(e)
     })?;
-    let version = Version::new(Incarnation::from_bytes(incarnation), 1);
-    Ok(Head {
-        version,
-        base: version,
-        next_seq: 1,
-        messages: 0,
-        bytes: 0,
-        created_at,
-        last_accessed_at: created_at,
-    })
+    Ok(Head::new(Version::new(Incarnation::from_bytes(incarnation), 1), created_at))
 }

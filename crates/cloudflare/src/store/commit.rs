@@ -93,15 +93,7 @@ fn create(sql: &Sql, random: &dyn Random, id: &SessionId, created_at: u64) -> Re
         vec![text(id.as_str()), SqlStorageValue::Blob(rows::encode_number(id, number).to_vec())],
     )?;
     let version = Version::new(Incarnation::from_bytes(incarnation), 0);
-    let head = Head {
-        version,
-        base: version,
-        next_seq: 1,
-        messages: 0,
-        bytes: 0,
-        created_at,
-        last_accessed_at: created_at,
-    };
+    let head = Head::new(version, created_at);
     Ok(Found { number, stored: head, current: head, app: Bytes::new() })
 }
 

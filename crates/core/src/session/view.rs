@@ -86,17 +86,8 @@ impl View {
     /// A session that does not exist: its initial state (clause C8).
     pub(crate) fn absent(config: &Config, app: ByteString, keep: TailBounds, now: u64) -> Self {
         let nothing = Version::new(Incarnation::from_bytes([0; 16]), 0);
-        let head = Head {
-            version: nothing,
-            base: nothing,
-            next_seq: 1,
-            messages: 0,
-            bytes: 0,
-            created_at: now,
-            last_accessed_at: now,
-        };
         let mut view = Self {
-            head,
+            head: Head::new(nothing, now),
             exists: false,
             app,
             window: VecDeque::new(),

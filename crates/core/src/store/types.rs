@@ -127,6 +127,21 @@ pub struct Head {
     pub last_accessed_at: u64,
 }
 
+impl Head {
+    /// The head of a session without messages, created and last used at `created_at`, Unix milliseconds.
+    pub const fn new(version: Version, created_at: u64) -> Self {
+        Self {
+            version,
+            base: version,
+            next_seq: 1,
+            messages: 0,
+            bytes: 0,
+            created_at,
+            last_accessed_at: created_at,
+        }
+    }
+}
+
 /// One stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

@@ -174,15 +174,7 @@ impl Draft<'_> {
 impl Plan {
     fn create(incarnation: Incarnation, created_at: u64, at: u64) -> Self {
         let version = Version::new(incarnation, 1);
-        let head = Head {
-            version,
-            base: version,
-            next_seq: 1,
-            messages: 0,
-            bytes: 0,
-            created_at,
-            last_accessed_at: created_at.max(at),
-        };
+        let head = Head { last_accessed_at: created_at.max(at), ..Head::new(version, created_at) };
         Self {
             number: None,
             head,

@@ -58,16 +58,7 @@ mod tests {
 
     fn entry(number: u64) -> Entry {
         let version = Version::new(Incarnation::from_bytes([7; 16]), number);
-        let head = Head {
-            version,
-            base: version,
-            next_seq: 1,
-            messages: 0,
-            bytes: 0,
-            created_at: 0,
-            last_accessed_at: 0,
-        };
-        Entry { number, head }
+        Entry { number, head: Head::new(version, 0) }
     }
 
     #[test]

@@ -279,14 +279,5 @@ fn like(text: &[u8], pattern: &[u8]) -> bool {
 
 fn empty() -> Loaded {
     let version = Version::new(Incarnation::from_bytes([0; 16]), 0);
-    let head = Head {
-        version,
-        base: version,
-        next_seq: 1,
-        messages: 0,
-        bytes: 0,
-        created_at: 0,
-        last_accessed_at: 0,
-    };
-    Loaded { head, app: Bytes::new(), tail: Vec::new() }
+    Loaded { head: Head::new(version, 0), app: Bytes::new(), tail: Vec::new() }
 }

@@ -222,15 +222,8 @@ impl Sim {
             Expect::Version(_) => 0,
         };
         let version = Version::new(self.draw_incarnation(disk), 1);
-        let head = Head {
-            version,
-            base: version,
-            next_seq: u64::from(!self.has(Fault::BeginsSeqsAt0)),
-            messages: 0,
-            bytes: 0,
-            created_at,
-            last_accessed_at: created_at,
-        };
+        let head =
+            Head { next_seq: u64::from(!self.has(Fault::BeginsSeqsAt0)), ..Head::new(version, created_at) };
         let mut stored = Stored {
             head,
             head_damaged: false,
