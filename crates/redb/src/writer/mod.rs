@@ -1,24 +1,27 @@
 //! Everything that writes: one queue, one thread, one transaction at a time.
 
+mod answer;
 mod batch;
 mod deadline;
+mod pace;
 mod queue;
 mod thread;
 
+use answer::{Answer, answer};
 pub(crate) use deadline::Deadlines;
+pub(crate) use pace::Pace;
 pub(crate) use queue::{Bounds, Control, Queue};
 pub(crate) use thread::{Writer, start};
 
 use crate::error::closed;
 use durable_session::SessionId;
 use durable_session::store::{Commit, CommitOutcome, DeleteIf, DeleteOutcome, StoreError, StoreErrorKind};
-use tokio::sync::oneshot;
 
 /// A change to one session, waiting to be written.
 pub(crate) struct Request {
     pub(crate) id: SessionId,
     pub(crate) change: Change,
-    pub(crate) answer: oneshot::Sender<Result<Done, StoreError>>,
+    pub(crate) answer: Answer<Result<Done, StoreError>>,
 }
 
 /// What is to be done.
@@ -57,13 +60,13 @@ pub(crate) async fn submit(
     change: Change,
 ) -> Result<Done, StoreError> {
     let permit = queue.room(change.bytes(), deadlines).await.map_err(|e| e.in_session(id))?;
-    let (answer, answered) = oneshot::channel();
+    let (answer, answered) = answer(&queue.due);
     queue.push(Request { id: id.clone(), change, answer }, permit).map_err(|e| e.in_session(id))?;
     match answered.await {
-        Ok(result) => result.map_err(|e| if e.session().is_none() { e.in_session(id) } else { e }),
+        Some(result) => result.map_err(|e| if e.session().is_none() { e.in_session(id) } else { e }),
         // The writer answers whatever it takes from the queue; what it never took was not done.
-        Err(_) if queue.ended_orderly() => Err(closed().in_session(id)),
-        Err(_) => Err(StoreError::new(
+        None if queue.ended_orderly() => Err(closed().in_session(id)),
+        None => Err(StoreError::new(
             StoreErrorKind::OutcomeUnknown,
             "the writer thread ended unexpectedly; open the store again",
         )

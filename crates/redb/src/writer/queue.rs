@@ -1,5 +1,7 @@
 //! The queue between callers and the writer thread.
 
+use super::answer::Due;
+use super::pace::Pace;
 use super::{Deadlines, Request};
 use crate::OpenError;
 use crate::error::closed;
@@ -7,10 +9,10 @@ use durable_session::store::{StoreError, StoreErrorKind};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How much may wait, and how much one transaction takes.
@@ -54,6 +56,10 @@ pub(crate) struct Queue {
     smallest: u32,
     bounds: Bounds,
     ended: AtomicBool,
+    /// As many as `items`, to be watched without the lock.
+    watched: AtomicUsize,
+    /// Callers to be woken.
+    pub(crate) due: Due,
 }
 
 #[derive(Default)]
@@ -61,6 +67,8 @@ struct State {
     items: VecDeque<Item>,
     recover: bool,
     closing: bool,
+    /// How many items wake the sleeping writer; 0 while it is awake.
+    wakes_at: usize,
 }
 
 impl Queue {
@@ -75,6 +83,8 @@ impl Queue {
             smallest: capacity.div_ceil(requests).clamp(1, capacity),
             bounds,
             ended: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            due: Due::default(),
         }
     }
 
@@ -125,23 +135,36 @@ impl Queue {
             state.closing = true;
             self.room.close();
         }
+        let urgent = matches!(item, Item::Control(_));
         state.items.push_back(item);
-        drop(state);
-        self.filled.notify_one();
+        self.watched.store(state.items.len(), Ordering::Release);
+        self.wake(state, urgent);
         Ok(())
+    }
+
+    /// Waking a thread costs a system call: only if it sleeps, and has enough to do.
+    fn wake(&self, mut state: MutexGuard<'_, State>, urgent: bool) {
+        let wakes_at = state.wakes_at;
+        if wakes_at > 0 && (urgent || state.items.len() >= wakes_at) {
+            state.wakes_at = 0;
+            drop(state);
+            self.filled.notify_one();
+        }
     }
 
     /// Asks the writer to open the database again.
     pub(crate) fn recover(&self) {
-        self.state().recover = true;
-        self.filled.notify_one();
+        let mut state = self.state();
+        state.recover = true;
+        self.wake(state, true);
     }
 
     /// No handle is left: the writer ends once it has done what is here.
     pub(crate) fn end(&self) {
-        self.state().closing = true;
+        let mut state = self.state();
+        state.closing = true;
         self.room.close();
-        self.filled.notify_one();
+        self.wake(state, true);
     }
 
     /// How many requests wait.
@@ -158,35 +181,101 @@ impl Queue {
     }
 
     /// Blocks until there is something to do, then takes all that one transaction may hold.
-    pub(crate) fn next(&self) -> Work {
+    pub(crate) fn next(&self, pace: &mut Pace) -> Work {
         let mut state = self.state();
         loop {
             if std::mem::take(&mut state.recover) {
                 return Work::Recover;
             }
+            if let Some(Item::Request(..)) = state.items.front() {
+                state = self.gather(state, pace);
+            }
             match state.items.pop_front() {
-                Some(Item::Control(control)) => return Work::Control(control),
-                Some(Item::Request(request, permit)) => {
-                    let mut bytes = request.change.bytes();
-                    let mut batch = vec![request];
-                    let mut permits = vec![permit];
-                    while batch.len() < self.bounds.batch_requests {
-                        let Some(Item::Request(next, _)) = state.items.front() else { break };
-                        bytes = bytes.saturating_add(next.change.bytes());
-                        if bytes > self.bounds.batch_bytes {
-                            break;
-                        }
-                        if let Some(Item::Request(next, permit)) = state.items.pop_front() {
-                            batch.push(next);
-                            permits.push(permit);
-                        }
-                    }
-                    drop(state);
-                    drop(permits);
-                    return Work::Batch(batch);
+                Some(Item::Control(control)) => {
+                    self.watched.store(state.items.len(), Ordering::Release);
+                    return Work::Control(control);
                 }
+                Some(Item::Request(request, permit)) => return self.batch(state, request, permit),
                 None if state.closing => return Work::End,
-                None => state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => state = self.sleep(state, pace),
+            }
+        }
+    }
+
+    /// All that fits into a transaction with `first`.
+    fn batch(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        first: Request,
+        mut permits: OwnedSemaphorePermit,
+    ) -> Work {
+        let mut bytes = first.change.bytes();
+        let mut batch = Vec::with_capacity((state.items.len() + 1).min(self.bounds.batch_requests));
+        batch.push(first);
+        while batch.len() < self.bounds.batch_requests {
+            let Some(Item::Request(next, _)) = state.items.front() else { break };
+            bytes = bytes.saturating_add(next.change.bytes());
+            if bytes > self.bounds.batch_bytes {
+                break;
+            }
+            if let Some(Item::Request(next, permit)) = state.items.pop_front() {
+                batch.push(next);
+                permits.merge(permit);
+            }
+        }
+        self.watched.store(state.items.len(), Ordering::Release);
+        drop(state);
+        Work::Batch(batch)
+    }
+
+    /// Waits a moment for callers that are likely to come back, so that they share the next transaction.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, pace: &mut Pace) -> MutexGuard<'a, State> {
+        let before = state.items.len();
+        let Some((expected, longest)) = pace.gather(before, self.bounds.batch_requests) else { return state };
+        let until = Instant::now() + longest;
+        state.wakes_at = expected;
+        while state.wakes_at > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.filled.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.wakes_at = 0;
+        pace.gathered(before, state.items.len(), expected);
+        state
+    }
+
+    /// Waits until something is there, or was asked for.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, pace: &mut Pace) -> MutexGuard<'a, State> {
+        if let Some(longest) = pace.watch() {
+            drop(state);
+            let came = self.watch(longest);
+            pace.watched(came);
+            state = self.state();
+            if !state.items.is_empty() || state.recover || state.closing {
+                return state;
+            }
+        }
+        state.wakes_at = 1;
+        while state.wakes_at > 0 {
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
+    fn watch(&self, longest: Duration) -> bool {
+        let began = Instant::now();
+        loop {
+            for _ in 0..32 {
+                if self.watched.load(Ordering::Acquire) > 0 {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if began.elapsed() >= longest {
+                return false;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::batch::{self, Applied};
 use super::queue::{Control, Queue, Work};
-use super::{Done, Request};
+use super::{Done, Pace, Request};
 use crate::OpenError;
 use crate::engine::{Counters, Db, Engine, Slot};
 use crate::error::{Fault, caught, closed};
@@ -29,6 +29,7 @@ pub(crate) struct Writer {
     pub(crate) last_attempt: Option<Instant>,
     /// Empty whenever it might not be true.
     pub(crate) known: Known,
+    pub(crate) pace: Pace,
 }
 
 /// Starts the writer thread.
@@ -40,7 +41,7 @@ pub(crate) fn start(writer: Writer) -> io::Result<()> {
 impl Writer {
     fn run(mut self) {
         loop {
-            match self.queue.next() {
+            match self.queue.next(&mut self.pace) {
                 Work::Batch(requests) => self.write(requests),
                 Work::Control(Control::Compact(answer)) => {
                     let _ = answer.send(self.compact());
@@ -75,20 +76,20 @@ impl Writer {
     }
 
     fn write(&mut self, mut requests: Vec<Request>) {
+        let began = Instant::now();
         self.retry_if_failed();
         Counters::add(&self.engine.counters.changes, requests.len() as u64);
         while !requests.is_empty() {
             match self.apply(&requests) {
                 Applied::Done { answers, written } => {
                     self.count(&answers, written);
-                    for (request, answer) in requests.into_iter().zip(answers) {
-                        // The caller may have gone; its change stays.
-                        let _ = request.answer.send(answer);
-                    }
+                    self.pace.finished(requests.len(), self.queue.depth(), began.elapsed());
+                    // A caller may have gone; its change stays.
+                    self.queue.due.send(requests.into_iter().map(|request| request.answer).zip(answers));
                     return;
                 }
                 Applied::Without { index, error } => {
-                    let _ = requests.remove(index).answer.send(Err(error));
+                    requests.remove(index).answer.send(Err(error));
                 }
                 Applied::Failed { error } => return self.fail(requests, &error),
                 Applied::Broken { fault } => {
@@ -153,7 +154,7 @@ impl Writer {
         let engine = Arc::clone(&self.engine);
         let mut slot = engine.exclusive();
         for request in requests {
-            let _ = request.answer.send(Err(error.clone().in_session(&request.id)));
+            request.answer.send(Err(error.clone().in_session(&request.id)));
         }
         if matches!(*slot, Slot::Open(_)) {
             self.recover(&mut slot, &error.to_string());

@@ -1,0 +1,137 @@
+//! One hot path over and over, for a profiler: callgrind, perf or strace.
+//!
+//! `profile WHAT ROUNDS [SESSIONS] [FOLDER]` prints the time that one call took, in the median, and what the store counted.
+//! `lone` and `together` add messages of 400 bytes, alone or in 64 calls at once from one thread; `tasks` has 64 tasks of
+//! tokio's do so each on its own; `by-hand` and `by-hand-64` are the same in redb by hand; `tail` loads the last 50
+//! messages of a session that is not in memory, `scan` reads them by hand; `window` and `whole` make the JSON of 1,000
+//! messages, from memory and from the store.
+//!
+//! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/profile lone 2000` counts instructions.
+
+use anyhow::{Context, Result, bail};
+use benches::{ByHand, id, median, message};
+use durable_session::{ChatSession, ChatSessions, Window};
+use durable_session_redb::RedbStore;
+use futures_executor::block_on;
+use futures_util::future::try_join_all;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+use tempfile::TempDir;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let what = arguments.next().context("say what to run")?;
+    let rounds: usize = arguments.next().context("say how often")?.parse()?;
+    let sessions = arguments.next().map_or(Ok(20_000), |sessions| sessions.parse())?;
+    let folder = TempDir::new_in(arguments.next().unwrap_or_else(|| "/dev/shm".into()))?;
+    let store = RedbStore::open(folder.path().join("store.redb"))?;
+    let mut by_hand = ByHand::create(&folder.path().join("by-hand.redb"), sessions)?;
+    let body = message().as_json().as_bytes().to_vec();
+    let sessions = match &*what {
+        "lone" | "together" | "tasks" | "by-hand" | "by-hand-64" => sessions,
+        _ => 1,
+    };
+    let filling = sessions_of(&store, sessions, 64)?;
+    let all: Vec<usize> = (0..sessions).collect();
+    for some in all.chunks(500) {
+        by_hand.append(some, &body)?;
+        block_on(try_join_all(some.iter().map(|&n| filling[n].add_message(message()))))?;
+    }
+    if sessions == 1 {
+        by_hand.append(&vec![0; 999], &body)?;
+        block_on(filling[0].add_messages(vec![message(); 999]))?;
+    }
+    let place = |n: usize| n * 7919 % sessions;
+    let before = store.stats();
+    let (each, calls) = match &*what {
+        "lone" => (
+            measured(rounds, |n| Ok(drop(block_on(filling[place(n)].add_message(message()))?))),
+            1,
+        ),
+        "together" => (
+            measured(rounds, |n| {
+                let calls = (0..64).map(|m| filling[place(n * 64 + m)].add_message(message()));
+                Ok(drop(block_on(try_join_all(calls))?))
+            }),
+            64,
+        ),
+        "tasks" => (tasks(&filling, rounds), 64),
+        "by-hand" => (measured(rounds, |n| by_hand.append(&[place(n)], &body)), 1),
+        "by-hand-64" => (
+            measured(rounds, |n| {
+                by_hand.append(&(0..64).map(|m| place(n * 64 + m)).collect::<Vec<_>>(), &body)
+            }),
+            64,
+        ),
+        "tail" => {
+            let cold = (0..rounds).map(|_| cold(&store, 50)).collect::<Result<Vec<_>>>()?;
+            (measured(rounds, |n| Ok(drop(black_box(block_on(cold[n].snapshot())?)))), 1)
+        }
+        "scan" => (measured(rounds, |_| Ok(drop(black_box(by_hand.scan(0, 50)?)))), 1),
+        "window" => {
+            let inside = cold(&store, 1_000)?;
+            block_on(inside.snapshot())?;
+            (measured(rounds, |_| Ok(drop(black_box(block_on(inside.get_state_json())?)))), 1)
+        }
+        "whole" => {
+            let cold = (0..rounds).map(|_| cold(&store, 1)).collect::<Result<Vec<_>>>()?;
+            (measured(rounds, |n| Ok(drop(black_box(block_on(cold[n].get_state_json())?)))), 1)
+        }
+        "scan-1000" => (measured(rounds, |_| Ok(drop(black_box(by_hand.scan_with_checksums(0, 1_000)?)))), 1),
+        other => bail!("there is no {other}"),
+    };
+    let after = store.stats();
+    println!(
+        "{what} {:.2} µs a call; {} calls in {} transactions",
+        each? / f64::from(calls),
+        after.changes - before.changes,
+        after.transactions - before.transactions,
+    );
+    Ok(())
+}
+
+fn sessions_of(store: &RedbStore, count: usize, window: usize) -> Result<Vec<ChatSession>> {
+    let window = Window { messages: window, bytes: 4 << 20 };
+    let hub: ChatSessions = ChatSessions::builder(store.clone()).window(window).build();
+    (0..count).map(|n| Ok(hub.session(id(n)?))).collect()
+}
+
+/// A handle with nothing in memory yet.
+fn cold(store: &RedbStore, window: usize) -> Result<ChatSession> {
+    sessions_of(store, 1, window)?.pop().context("no session")
+}
+
+/// The median of so many rounds, µs.
+#[inline(never)]
+fn measured(rounds: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<f64> {
+    let mut samples = Vec::with_capacity(rounds);
+    for n in 0..rounds {
+        let began = Instant::now();
+        work(n)?;
+        samples.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(&mut samples))
+}
+
+/// The mean of so many rounds of 64 tasks that do not wait for each other, µs.
+fn tasks(sessions: &[ChatSession], rounds: usize) -> Result<f64> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let sessions: Arc<[ChatSession]> = sessions.into();
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..64)
+        .map(|task| {
+            let sessions = Arc::clone(&sessions);
+            runtime.spawn(async move {
+                for n in 0..rounds {
+                    sessions[(n * 64 + task) * 7919 % sessions.len()].add_message(message()).await?;
+                }
+                Ok::<(), durable_session::Error>(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        runtime.block_on(task)??;
+    }
+    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(rounds)?))
+}
