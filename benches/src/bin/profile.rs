@@ -45,14 +45,11 @@ fn main() -> Result<()> {
     let place = |n: usize| n * 7919 % sessions;
     let before = store.stats();
     let (each, calls) = match &*what {
-        "lone" => (
-            measured(rounds, |n| Ok(drop(block_on(filling[place(n)].add_message(message()))?))),
-            1,
-        ),
+        "lone" => (measured(rounds, |n| Ok(block_on(filling[place(n)].add_message(message()))?)), 1),
         "together" => (
             measured(rounds, |n| {
                 let calls = (0..64).map(|m| filling[place(n * 64 + m)].add_message(message()));
-                Ok(drop(block_on(try_join_all(calls))?))
+                Ok(block_on(try_join_all(calls))?)
             }),
             64,
         ),
@@ -66,19 +63,19 @@ fn main() -> Result<()> {
         ),
         "tail" => {
             let cold = (0..rounds).map(|_| cold(&store, 50)).collect::<Result<Vec<_>>>()?;
-            (measured(rounds, |n| Ok(drop(black_box(block_on(cold[n].snapshot())?)))), 1)
+            (measured(rounds, |n| Ok(block_on(cold[n].snapshot())?)), 1)
         }
-        "scan" => (measured(rounds, |_| Ok(drop(black_box(by_hand.scan(0, 50)?)))), 1),
+        "scan" => (measured(rounds, |_| by_hand.scan(0, 50)), 1),
         "window" => {
             let inside = cold(&store, 1_000)?;
             block_on(inside.snapshot())?;
-            (measured(rounds, |_| Ok(drop(black_box(block_on(inside.get_state_json())?)))), 1)
+            (measured(rounds, |_| Ok(block_on(inside.get_state_json())?)), 1)
         }
         "whole" => {
             let cold = (0..rounds).map(|_| cold(&store, 1)).collect::<Result<Vec<_>>>()?;
-            (measured(rounds, |n| Ok(drop(black_box(block_on(cold[n].get_state_json())?)))), 1)
+            (measured(rounds, |n| Ok(block_on(cold[n].get_state_json())?)), 1)
         }
-        "scan-1000" => (measured(rounds, |_| Ok(drop(black_box(by_hand.scan_with_checksums(0, 1_000)?)))), 1),
+        "scan-1000" => (measured(rounds, |_| by_hand.scan_with_checksums(0, 1_000)), 1),
         other => bail!("there is no {other}"),
     };
     let after = store.stats();
@@ -102,14 +99,15 @@ fn cold(store: &RedbStore, window: usize) -> Result<ChatSession> {
     sessions_of(store, 1, window)?.pop().context("no session")
 }
 
-/// The median of so many rounds, µs.
+/// The median of so many rounds, µs, without dropping what they made.
 #[inline(never)]
-fn measured(rounds: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<f64> {
+fn measured<T>(rounds: usize, mut work: impl FnMut(usize) -> Result<T>) -> Result<f64> {
     let mut samples = Vec::with_capacity(rounds);
     for n in 0..rounds {
         let began = Instant::now();
-        work(n)?;
+        let made = black_box(work(n)?);
         samples.push(began.elapsed().as_secs_f64() * 1e6);
+        drop(made);
     }
     Ok(median(&mut samples))
 }

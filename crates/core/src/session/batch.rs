@@ -118,7 +118,7 @@ pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The one batch that is with the store.
 pub(crate) struct Flight {
-    pub(crate) batch: Batch,
+    pub(crate) batch: Box<Batch>,
     /// Taken out while somebody polls it.
     pub(crate) future: Option<AnswerFuture>,
 }

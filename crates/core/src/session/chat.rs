@@ -202,7 +202,8 @@ impl<A: AppState> ChatSession<A> {
     /// session meanwhile; [`Error::Store`].
     pub async fn get_state(&self) -> Result<ChatSessionState<A>, Error> {
         let view = self.read().await?;
-        let (view, messages) = self.engine.whole(view).await?;
+        let (view, mut messages) = self.engine.whole(view).await?;
+        messages.extend(view.messages().map(|(_, message)| message.clone()));
         let app = app::decode(&view.app).map_err(|e| Error::app(self.id(), e))?;
         Ok(ChatSessionState::new(messages, app, view.head.created_at, view.head.last_accessed_at))
     }
@@ -216,9 +217,10 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
         let view = self.read().await?;
-        let (view, messages) = self.engine.whole(view).await?;
-        let bytes = messages.iter().map(|m| m.bytes() + 1).sum();
-        let texts = messages.iter().map(Message::as_json);
+        let (view, older) = self.engine.whole(view).await?;
+        let messages = || older.iter().chain(view.messages().map(|(_, message)| message));
+        let bytes = messages().map(|message| message.bytes() + 1).sum();
+        let texts = messages().map(Message::as_json);
         let head = &view.head;
         let json = state::write_json(texts, bytes, &view.app, head.created_at, head.last_accessed_at);
         Ok((view.version(), json))

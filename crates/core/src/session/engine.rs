@@ -30,23 +30,23 @@ pub(crate) enum Require {
 }
 
 /// What a plan may work on.
-enum Copied {
+enum Copied<'a> {
     View {
         view: View,
         serial: u64,
     },
     /// Something else comes first.
-    Not(Step<()>),
+    Not(Step<'a, ()>),
 }
 
 /// What a call waits for next.
-enum Step<T> {
+enum Step<'a, T> {
     /// Nothing: the answer stands on durable state only.
     Finished(T),
     /// Something that must be done before it can be planned.
-    Wait { claim: Claim, load: bool },
+    Wait { claim: Claim<'a>, load: bool },
     /// The commit that carries its changes, or the one that its answer stands on.
-    Staged { value: T, claim: Claim, own: Option<Vec<u64>> },
+    Staged { value: T, claim: Claim<'a>, own: Option<Vec<u64>> },
     /// What it was planned on has changed.
     Stale,
 }
@@ -171,7 +171,7 @@ impl Engine {
     fn plan_in_place<T>(
         &self,
         plan: &mut impl FnMut(Planner<'_>, &View) -> Planned<T>,
-    ) -> Result<Step<T>, Error> {
+    ) -> Result<Step<'_, T>, Error> {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// A copy of the newest state, or what to wait for first.
-    fn copy(&self, require: Require) -> Result<Copied, Error> {
+    fn copy(&self, require: Require) -> Result<Copied<'_>, Error> {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
@@ -219,7 +219,7 @@ impl Engine {
         value: T,
         changes: Vec<Change>,
         after: View,
-    ) -> Result<Step<T>, Error> {
+    ) -> Result<Step<'_, T>, Error> {
         self.check_open()?;
         let mut state = self.slot.lock();
         if state.serial != serial || state.published.is_none() {
@@ -234,7 +234,7 @@ impl Engine {
         value: T,
         changes: Vec<Change>,
         after: Option<View>,
-    ) -> Result<Step<T>, Error> {
+    ) -> Result<Step<'_, T>, Error> {
         if changes.is_empty() {
             return Ok(match state.last_ticket() {
                 // It may stand on what is not durable yet.
@@ -253,12 +253,12 @@ impl Engine {
         Ok(Step::Staged { value, claim: self.claim(ticket), own })
     }
 
-    fn deepen<T>(&self, depth: TailBounds) -> Step<T> {
+    fn deepen<T>(&self, depth: TailBounds) -> Step<'_, T> {
         self.deepen_in(&mut self.slot.lock(), depth)
     }
 
     /// Loads more of the tail, once nothing is pending.
-    fn deepen_in<T>(&self, state: &mut State, depth: TailBounds) -> Step<T> {
+    fn deepen_in<T>(&self, state: &mut State, depth: TailBounds) -> Step<'_, T> {
         match state.last_ticket() {
             Some(ticket) => Step::Wait { claim: self.claim(ticket), load: false },
             None => Step::Wait { claim: self.claim(state.enqueue(Work::Load(depth))), load: true },
@@ -266,7 +266,7 @@ impl Engine {
     }
 
     /// Waits for a step; `None` says to try again.
-    async fn follow<T>(&self, step: Step<T>, attempts: &mut Attempts) -> Result<Option<T>, Error> {
+    async fn follow<T>(&self, step: Step<'_, T>, attempts: &mut Attempts) -> Result<Option<T>, Error> {
         match step {
             Step::Finished(value) => Ok(Some(value)),
             Step::Stale => Ok(None),
@@ -284,8 +284,8 @@ impl Engine {
     }
 
     /// Call with the slot's lock held: a batch nobody waits for may be dropped.
-    fn claim(&self, ticket: Arc<Ticket>) -> Claim {
-        Claim::new(&self.hub, &self.slot, ticket)
+    fn claim(&self, ticket: Arc<Ticket>) -> Claim<'_> {
+        Claim::new(self, ticket)
     }
 
     fn check_open(&self) -> Result<(), Error> {

@@ -14,6 +14,9 @@ use std::collections::{HashMap, VecDeque};
 /// How many live sessions one call looks at to find some that are not used.
 const LOOKS: usize = 8;
 
+/// The same while there is too much in memory.
+const CLOSE_LOOKS: usize = 64;
+
 /// Everything that the handles of one [`ChatSessions`](crate::ChatSessions) share.
 pub(crate) struct Hub {
     pub(crate) store: Arc<dyn SessionStore>,
@@ -29,9 +32,20 @@ pub(crate) struct Hub {
 /// The sessions whose state is in memory, about in order of last use.
 #[derive(Default)]
 struct Live {
+    /// With the time at which each was put into its place. Who is further back came later.
     queue: VecDeque<(Arc<Slot>, u64)>,
     sessions: u64,
     bytes: u64,
+}
+
+impl Live {
+    /// Whether none of them can be idle or in the way, told without looking at any: it is asked at every commit.
+    fn all_in_use(&self, config: &Config, now: u64) -> bool {
+        let young = |&(_, since): &(Arc<Slot>, u64)| now.saturating_sub(since) < ms(config.memory.idle);
+        self.bytes <= config.memory.bytes
+            && self.sessions == self.queue.len() as u64
+            && self.queue.front().is_none_or(young)
+    }
 }
 
 impl Hub {
@@ -87,7 +101,7 @@ impl Hub {
     /// Charges a slot what it holds now and makes room if that is too much.
     pub(crate) fn charge(&self, slot: &Arc<Slot>, weight: u64) {
         let now = self.clock.now_ms();
-        {
+        let looks = {
             let mut live = self.live.lock();
             let mut state = slot.lock();
             let before = std::mem::replace(&mut state.charged, weight);
@@ -98,8 +112,9 @@ impl Hub {
                 state.enlisted = true;
                 live.queue.push_back((Arc::clone(slot), now));
             }
-        }
-        self.make_room(LOOKS);
+            if live.bytes > self.config.memory.bytes { CLOSE_LOOKS } else { LOOKS }
+        };
+        self.make_room(looks);
     }
 
     /// Looks at up to `looks` live sessions, least recently used first, and drops from memory what is too much or idle.
@@ -109,6 +124,9 @@ impl Hub {
             // Dropped after the locks: the last reference to a slot takes the registry's lock.
             let _evicted = {
                 let mut live = self.live.lock();
+                if live.all_in_use(&self.config, now) {
+                    return;
+                }
                 let Some((slot, enlisted_at)) = live.queue.pop_front() else { return };
                 let mut state = slot.lock();
                 let used_at = state.used_at;

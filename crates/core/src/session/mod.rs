@@ -18,6 +18,7 @@ mod slot;
 mod snapshot;
 mod stats;
 mod view;
+mod waiters;
 mod watch;
 
 pub use chat::ChatSession;

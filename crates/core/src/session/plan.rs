@@ -1,7 +1,7 @@
 //! What each kind of call would change, decided on a view and changing nothing yet.
 
 use super::config::{Config, OverLimit, over};
-use super::view::{Change, View};
+use super::view::{Change, IdTag, View};
 use crate::error::{Error, LimitKind};
 use crate::{Message, SessionId};
 use bytestring::ByteString;
@@ -55,11 +55,16 @@ impl Planner<'_> {
     /// Adding messages: all or none, and known ones are found again (clause C7).
     pub(crate) fn add(&self, view: &View, messages: &[Message]) -> Planned<Vec<Added>> {
         let mut known = Vec::new();
+        let mut changes = Vec::with_capacity(messages.len());
         let mut bytes = 0;
         for (i, message) in messages.iter().enumerate() {
             self.config.check_message(message).map_err(|e| self.too_large(&e))?;
             bytes += message.bytes() as u64;
-            let Some(id) = message.id() else { continue };
+            // Read once: it means a walk through the JSON.
+            let id = message.id();
+            let tag = id.as_deref().map_or(IdTag::NONE, IdTag::of_id);
+            changes.push(Change::Append { message: message.clone(), id: tag });
+            let Some(id) = id else { continue };
             if !view.exact {
                 return Err(Halt::Deeper);
             }
@@ -87,7 +92,7 @@ impl Planner<'_> {
             .zip(messages)
             .map(|(seq, message)| Added { seq, message: message.clone(), replayed: false })
             .collect();
-        Ok((added, messages.iter().cloned().map(Change::Append).collect()))
+        Ok((added, changes))
     }
 
     /// Giving the message at `seq` another content. Its existence is checked here if the window tells, by the store
@@ -164,7 +169,7 @@ impl Planner<'_> {
         for message in messages {
             self.config.check_message(message).map_err(|e| self.too_large(&e))?;
             bytes += message.bytes() as u64;
-            changes.push(Change::Append(message.clone()));
+            changes.push(Change::append(message.clone()));
         }
         self.config.check_session(messages.len() as u64, bytes).map_err(|e| self.too_large(&e))?;
         Ok(((), changes))

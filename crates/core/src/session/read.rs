@@ -103,15 +103,12 @@ impl Engine {
         Err(Error::Contended { session: self.slot.id.clone() })
     }
 
-    /// All messages, and the state that they belong to: read page by page, begun again if the session was rewritten.
+    /// A state and the messages before its window: read page by page, begun again if the session was rewritten.
     pub(crate) async fn whole(&self, view: Arc<View>) -> Result<(Arc<View>, Vec<Message>), Error> {
         let mut view = view;
         for _ in 0..self.hub.config.attempts {
             match self.older(&view).await? {
-                Some(mut messages) => {
-                    messages.extend(view.messages().map(|(_, message)| message.clone()));
-                    return Ok((view, messages));
-                }
+                Some(older) => return Ok((view, older)),
                 None => view = self.newer(&view).await?,
             }
         }

@@ -8,6 +8,7 @@ use super::batch::{Answer, AnswerFuture, Batch, Flight, Outcome, Ticket, Work};
 use super::config::Config;
 use super::hub::Hub;
 use super::view::{Change, View};
+use super::waiters::Waiters;
 use super::watch::Watch;
 use crate::SessionId;
 use crate::planted;
@@ -15,7 +16,7 @@ use crate::store::{
     Commit, CommitOutcome, DeleteOutcome, Expect, Op, StoreError, StoreErrorKind, TailBounds,
 };
 use crate::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -37,8 +38,9 @@ pub(crate) struct State {
     /// Changes whenever what the next call would be staged on changes.
     pub(crate) serial: u64,
     flight: Option<Flight>,
-    queue: VecDeque<Batch>,
-    waiters: BTreeMap<u64, Waker>,
+    /// Boxed, as what stays of it when it is empty is kept for every session.
+    queue: VecDeque<Box<Batch>>,
+    waiters: Waiters,
     next_waiter: u64,
     /// The flight's waker was called since it was last polled.
     woken: bool,
@@ -116,7 +118,7 @@ impl Slot {
                         (std::mem::take(&mut state.waiters), state.weight())
                     };
                     hub.charge(self, weight);
-                    wakers.into_values().for_each(Waker::wake);
+                    wakers.wake();
                 }
             }
         }
@@ -148,7 +150,7 @@ impl Slot {
             state.woken = true;
             std::mem::take(&mut state.waiters)
         };
-        wakers.into_values().for_each(Waker::wake);
+        wakers.wake();
     }
 }
 
@@ -198,14 +200,14 @@ impl State {
     pub(crate) fn enqueue(&mut self, work: Work) -> Arc<Ticket> {
         let batch = Batch::new(work);
         let ticket = Arc::clone(&batch.ticket);
-        self.queue.push_back(batch);
+        self.queue.push_back(Box::new(batch));
         self.serial += 1;
         ticket
     }
 
     /// The batch that everything staged now would stand on.
     fn last_batch(&self) -> Option<&Batch> {
-        self.queue.back().or_else(|| self.flight.as_ref().map(|f| &f.batch))
+        self.queue.back().or_else(|| self.flight.as_ref().map(|f| &f.batch)).map(|batch| &**batch)
     }
 
     /// The ticket of the last thing pending, if anything is.
@@ -224,7 +226,7 @@ impl State {
             Work::Commit { calls, .. } => *calls,
             Work::Load(_) | Work::Delete(_) => 0,
         };
-        self.queue.iter().map(calls).sum::<u64>() + self.flight.as_ref().map_or(0, |f| calls(&f.batch))
+        self.queue.iter().map(|b| calls(b)).sum::<u64>() + self.flight.as_ref().map_or(0, |f| calls(&f.batch))
     }
 
     /// The state that a call staged now would see; `None` if it is not loaded.
@@ -243,7 +245,7 @@ impl State {
         let Some(published) = &self.published else { return };
         let mut view = Box::new(View::clone(published));
         let flight = self.flight.iter().map(|f| &f.batch);
-        for change in flight.chain(&self.queue).flat_map(Batch::changes) {
+        for change in flight.chain(&self.queue).flat_map(|batch| batch.changes()) {
             view.apply(change, window);
         }
         self.projected = Some(view);
@@ -281,7 +283,8 @@ impl State {
         let bytes = changes.iter().map(Change::bytes).sum();
         let joins = self.queue.back().is_some_and(|b| b.takes(changes.len(), bytes, max_ops, max_bytes));
         if !joins {
-            self.queue.push_back(Batch::new(Work::Commit { changes: Vec::new(), bytes: 0, calls: 0 }));
+            let work = Work::Commit { changes: Vec::new(), bytes: 0, calls: 0 };
+            self.queue.push_back(Box::new(Batch::new(work)));
         }
         self.serial += 1;
         // Just pushed if it was not there.
@@ -403,7 +406,7 @@ impl State {
             view.apply(change, window);
         }
         view.settle(head, window);
-        let rewritten = batch.changes().iter().any(|change| !matches!(change, Change::Append(_)));
+        let rewritten = batch.changes().iter().any(|change| !matches!(change, Change::Append { .. }));
         let messages_rewritten = batch.changes().iter().any(|change| !change.only_grows());
         self.watch.published(first, view, rewritten, messages_rewritten);
     }
@@ -450,17 +453,17 @@ impl State {
             self.next_waiter += 1;
             self.next_waiter
         });
-        self.waiters.insert(key, waker.clone());
+        self.waiters.put(key, waker);
     }
 
     /// Takes a waiter out that has what it waited for.
     pub(crate) fn done(&mut self, key: u64) {
-        self.waiters.remove(&key);
+        self.waiters.remove(key);
     }
 
     /// Takes a waiter out. If others remain they must be woken: it may have been the one that polls the flight.
-    pub(crate) fn leave(&mut self, key: u64) -> BTreeMap<u64, Waker> {
-        self.waiters.remove(&key);
+    pub(crate) fn leave(&mut self, key: u64) -> Waiters {
+        self.waiters.remove(key);
         std::mem::take(&mut self.waiters)
     }
 }

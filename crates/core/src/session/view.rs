@@ -9,16 +9,21 @@ use std::collections::VecDeque;
 /// One change to a session, as the engine stages it; becomes an [`Op`] of the store.
 #[derive(Clone)]
 pub(crate) enum Change {
-    Append(Message),
+    Append { message: Message, id: IdTag },
     Replace { seq: u64, message: Message },
     Remove { first: u64, last: u64 },
     SetApp(ByteString),
 }
 
 impl Change {
+    /// Appends a message whose id nobody has read yet.
+    pub(crate) fn append(message: Message) -> Self {
+        Self::Append { id: IdTag::of(&message), message }
+    }
+
     pub(crate) fn op(&self) -> Op {
         match self {
-            Self::Append(message) => Op::Append(message.body()),
+            Self::Append { message, .. } => Op::Append(message.body()),
             Self::Replace { seq, message } => Op::Replace { seq: *seq, body: message.body() },
             Self::Remove { first, last } => Op::Remove { first: *first, last: *last },
             Self::SetApp(app) => Op::SetApp(app.as_bytes().clone()),
@@ -27,7 +32,7 @@ impl Change {
 
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Append(message) | Self::Replace { message, .. } => message.bytes() as u64,
+            Self::Append { message, .. } | Self::Replace { message, .. } => message.bytes() as u64,
             Self::Remove { .. } => 0,
             Self::SetApp(app) => app.len() as u64,
         }
@@ -35,26 +40,26 @@ impl Change {
 
     /// Whether the window after it can always be told from the window before it.
     pub(crate) fn only_grows(&self) -> bool {
-        matches!(self, Self::Append(_) | Self::SetApp(_))
+        matches!(self, Self::Append { .. } | Self::SetApp(_))
     }
 }
 
 /// Which `id` a windowed message has, without reading its JSON each time.
+/// A hash of the id, or what cannot be one. A plain number, since there is one for every message in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IdTag {
-    Unread,
-    None,
-    Hash(u64),
-}
+pub(crate) struct IdTag(u64);
 
 impl IdTag {
-    fn of(message: &Message) -> Self {
-        message.id().map_or(Self::None, |id| Self::Hash(hash(&id)))
-    }
-}
+    const UNREAD: Self = Self(0);
+    pub(crate) const NONE: Self = Self(1);
 
-fn hash(id: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(id.as_bytes())
+    fn of(message: &Message) -> Self {
+        message.id().map_or(Self::NONE, |id| Self::of_id(&id))
+    }
+
+    pub(crate) fn of_id(id: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(id.as_bytes()).max(2))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -97,7 +102,7 @@ impl View {
             counted: true,
         };
         for message in &config.greeting {
-            view.append(message.clone());
+            view.append(message.clone(), IdTag::of(message));
         }
         view
     }
@@ -110,13 +115,13 @@ impl View {
         } else {
             ByteString::try_from(loaded.app).map_err(|_| corrupt("the app state is not UTF-8"))?
         };
-        let mut window = VecDeque::with_capacity(loaded.tail.len() + 1);
+        let mut window = VecDeque::with_capacity(loaded.tail.len());
         let mut window_bytes = 0;
         for row in loaded.tail {
             window_bytes += row.body.len() as u64;
             let message = Message::from_stored(row.body)
                 .ok_or_else(|| corrupt("the message is not UTF-8").at_seq(row.seq))?;
-            window.push_back(Entry { seq: row.seq, id: IdTag::Unread, message });
+            window.push_back(Entry { seq: row.seq, id: IdTag::UNREAD, message });
         }
         let head = loaded.head;
         Ok(Self { head, exists: true, app, window, window_bytes, keep, exact: true, counted: true })
@@ -168,13 +173,13 @@ impl View {
     /// Whether the windowed messages' ids have been read.
     pub(crate) fn is_tagged(&self) -> bool {
         // Messages are appended with their ids read, so the oldest one tells.
-        self.window.front().is_none_or(|e| e.id != IdTag::Unread)
+        self.window.front().is_none_or(|e| e.id != IdTag::UNREAD)
     }
 
     /// Reads the windowed messages' ids, so that `find` is cheap.
     pub(crate) fn tag(&mut self) {
         for entry in &mut self.window {
-            if entry.id == IdTag::Unread {
+            if entry.id == IdTag::UNREAD {
                 entry.id = IdTag::of(&entry.message);
             }
         }
@@ -182,7 +187,7 @@ impl View {
 
     /// The message with this `id` within the idempotence window `bounds` (clause C7).
     pub(crate) fn find(&self, id: &str, bounds: TailBounds) -> Option<(u64, &Message)> {
-        let wanted = IdTag::Hash(hash(id));
+        let wanted = IdTag::of_id(id);
         let (mut messages, mut bytes) = (0, 0);
         for entry in self.window.iter().rev() {
             messages += 1;
@@ -190,7 +195,7 @@ impl View {
             if messages > 1 && (messages > bounds.max_messages || bytes > bounds.max_bytes) {
                 return None;
             }
-            let candidate = entry.id == wanted || entry.id == IdTag::Unread;
+            let candidate = entry.id == wanted || entry.id == IdTag::UNREAD;
             if candidate && entry.message.id().as_deref() == Some(id) {
                 return Some((entry.seq, &entry.message));
             }
@@ -201,16 +206,15 @@ impl View {
     /// Applies a change, keeping `exact` and `counted` true to their meaning for the window `bounds`.
     pub(crate) fn apply(&mut self, change: &Change, bounds: TailBounds) {
         match change {
-            Change::Append(message) => self.append(message.clone()),
+            Change::Append { message, id } => self.append(message.clone(), *id),
             Change::Replace { seq, message } => self.replace(*seq, message.clone(), bounds),
             Change::Remove { first, last } => self.remove(*first, *last, bounds),
             Change::SetApp(app) => self.app = app.clone(),
         }
     }
 
-    fn append(&mut self, message: Message) {
+    fn append(&mut self, message: Message, id: IdTag) {
         let bytes = message.bytes() as u64;
-        let id = IdTag::of(&message);
         self.window.push_back(Entry { seq: self.head.next_seq, id, message });
         self.window_bytes += bytes;
         self.head.next_seq += 1;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::Range;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// How many changes a watcher may fall behind before it is told that it lags.
 const KEPT: usize = 64;
@@ -88,7 +88,9 @@ impl Drop for Watcher {
             state.watch.leave();
             self.key.map(|key| state.leave(key))
         };
-        others.into_iter().flatten().for_each(|(_, waker)| Waker::wake(waker));
+        if let Some(others) = others {
+            others.wake();
+        }
     }
 }
 
