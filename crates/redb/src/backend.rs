@@ -1,11 +1,12 @@
-//! The storage under redb, watched: how far a failed write got decides what its callers are told.
+//! The storage under redb, watched: how far a failed write got decides what its callers are told. And it can be taken
+//! away, so that redb does nothing more to a file that it cannot be trusted with.
 
 use durable_session::planted::bug;
 use redb::{BackendError, StorageBackend};
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// redb's header is within the first bytes of the file; a commit takes effect by writing it.
 const HEADER_BYTES: u64 = 4096;
@@ -14,7 +15,11 @@ const HEADER_BYTES: u64 = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     header_written: AtomicBool,
+    /// The storage of the database that was opened last.
+    line: Mutex<Arc<Line>>,
 }
+
+type Line = RwLock<Option<Box<dyn StorageBackend>>>;
 
 impl Watch {
     /// A new transaction begins.
@@ -31,73 +36,108 @@ impl Watch {
     pub(crate) fn assume_written(&self) {
         self.header_written.store(true, Ordering::Release);
     }
+
+    /// Closes the storage of the database that was opened last, whose every further operation fails.
+    pub(crate) fn cut(&self) {
+        let line = Arc::clone(&self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        let storage = line.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = storage.map(|storage| storage.close()) {
+            tracing::warn!(%error, "the storage was not closed in order");
+        }
+    }
 }
 
 /// A backend that reports to a [`Watch`].
 #[derive(Debug)]
 pub(crate) struct Watched {
-    inner: Box<dyn StorageBackend>,
+    line: Arc<Line>,
     watch: Arc<Watch>,
 }
 
 impl Watched {
     pub(crate) fn new(inner: Box<dyn StorageBackend>, watch: Arc<Watch>) -> Self {
-        Self { inner, watch }
+        let line = Arc::new(RwLock::new(Some(inner)));
+        *watch.line.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&line);
+        Self { line, watch }
     }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&dyn StorageBackend) -> Result<T, io::Error>,
+    ) -> Result<T, io::Error> {
+        let line = self.line.read().unwrap_or_else(PoisonError::into_inner);
+        work(line.as_deref().ok_or_else(taken_away)?)
+    }
+
+    fn locking<T>(
+        &self,
+        work: impl FnOnce(&dyn StorageBackend) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        let line = self.line.read().unwrap_or_else(PoisonError::into_inner);
+        work(line.as_deref().ok_or_else(|| BackendError::Io(taken_away()))?)
+    }
+}
+
+fn taken_away() -> io::Error {
+    io::Error::other("the storage was taken away")
 }
 
 impl StorageBackend for Watched {
     fn len(&self) -> Result<u64, io::Error> {
-        self.inner.len()
+        self.with(StorageBackend::len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.inner.read(offset, out)
+        self.with(|inner| inner.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.inner.set_len(len)
+        self.with(|inner| inner.set_len(len))
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
         if bug("skip-the-sync") {
             return Ok(());
         }
-        self.inner.sync_data()
+        self.with(StorageBackend::sync_data)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         if offset < HEADER_BYTES {
             self.watch.assume_written();
         }
-        self.inner.write(offset, data)
+        self.with(|inner| inner.write(offset, data))
     }
 
     fn close(&self) -> Result<(), io::Error> {
-        self.inner.close()
+        match self.line.write().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(inner) => inner.close(),
+            // It was closed when it was taken away.
+            None => Ok(()),
+        }
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_range(start, end)
+        self.locking(|inner| inner.try_lock_range(start, end))
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_shared_range(start, end)
+        self.locking(|inner| inner.try_lock_shared_range(start, end))
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
+        self.locking(|inner| inner.lock_range(start, end))
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
+        self.locking(|inner| inner.lock_shared_range(start, end))
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
+        self.locking(|inner| inner.unlock_range(start, end))
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
+        self.locking(|inner| inner.query_lock_range(start, end))
     }
 }

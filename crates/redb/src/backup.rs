@@ -105,8 +105,6 @@ impl Engine {
             let (snapshot, meta) = (Snapshot::open(&txn)?, txn.open_table(layout::META)?);
             work(&snapshot, &meta)
         };
-        caught(read)
-            .unwrap_or_else(|message| Err(Fault::Panic(message)))
-            .map_err(|fault| fault.unchanged(doing))
+        self.told(caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))), doing)
     }
 }

@@ -22,12 +22,14 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RedbDurability {
-    /// One sync per transaction. Opening after a crash reads the whole file to rebuild redb's list of free pages: some
-    /// three seconds per gigabyte where this was measured, with the file in memory.
+    /// One sync per transaction. Opening reads the whole file and checks every page: some three seconds per gigabyte where
+    /// this was measured, with the file in memory. After a clean close
+    /// [`verify_on_open(false)`](RedbStoreBuilder::verify_on_open) saves that.
     #[default]
     Immediate,
-    /// redb's quick repair: two syncs per transaction and the list of free pages saved with each, so that opening
-    /// after a crash takes no longer than after a clean close.
+    /// redb's quick repair: two syncs per transaction and the list of free pages saved with each, so that opening takes
+    /// no time, after a crash as after a clean close. The file is therefore not checked when it is opened, unless
+    /// [`verify_on_open(true)`](RedbStoreBuilder::verify_on_open) asks for it.
     QuickRecovery,
 }
 
@@ -43,6 +45,7 @@ pub enum RedbDurability {
 pub struct RedbStoreBuilder {
     durability: RedbDurability,
     settings: Settings,
+    verify: Option<bool>,
     bounds: Bounds,
     readers: usize,
     random: Arc<dyn Random>,
@@ -52,7 +55,8 @@ impl Default for RedbStoreBuilder {
     fn default() -> Self {
         Self {
             durability: RedbDurability::default(),
-            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: false },
+            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true },
+            verify: None,
             bounds: Bounds {
                 queue_requests: 4096,
                 queue_bytes: 256 * MIB,
@@ -70,7 +74,7 @@ impl fmt::Debug for RedbStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStoreBuilder")
             .field("durability", &self.durability)
-            .field("settings", &self.settings)
+            .field("settings", &self.settings())
             .field("bounds", &self.bounds)
             .field("readers", &self.readers)
             .finish_non_exhaustive()
@@ -90,11 +94,20 @@ impl RedbStoreBuilder {
         self
     }
 
-    /// Reads the whole file and checks every page when opening; off unless set. A damaged page is then found at once,
-    /// and not when a session that needs it is used. No effect over a host's database.
+    /// Reads the whole file and checks every page when opening. On unless set, but off with
+    /// [`RedbDurability::QuickRecovery`]; never done over a host's database.
+    ///
+    /// Off, opening takes no time, and reads answer what they can of a damaged file. Damage to a row is still an error that
+    /// names it, but damage to redb's own structures can hide sessions and messages without one, and a change can make
+    /// redb abort the process. Nothing more is written once any such damage was seen.
     pub fn verify_on_open(mut self, verify: bool) -> Self {
-        self.settings.verify = verify;
+        self.verify = Some(verify);
         self
+    }
+
+    fn settings(&self) -> Settings {
+        let verify = self.verify.unwrap_or(self.durability != RedbDurability::QuickRecovery);
+        Settings { verify, ..self.settings }
     }
 
     /// How much may wait to be written: requests (4096 unless set) and bytes of bodies and app states (256 MiB unless
@@ -143,7 +156,7 @@ impl RedbStoreBuilder {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
         let path = path.as_ref();
         let watch = Arc::default();
-        let db = open::file(path, self.settings, &watch)?;
+        let db = open::file(path, self.settings(), &watch)?;
         self.start(Db::Own(db), watch, Source::File(path.to_owned()))
     }
 
@@ -160,7 +173,7 @@ impl RedbStoreBuilder {
     ) -> Result<RedbStore, OpenError> {
         let watch = Arc::default();
         let mut storage: Storage = Box::new(move || Ok(Box::new(storage()?)));
-        let db = open::storage(&mut storage, self.settings, &watch, Create::IfEmpty)?;
+        let db = open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty)?;
         self.start(Db::Own(db), watch, Source::Storage(storage))
     }
 
@@ -173,7 +186,7 @@ impl RedbStoreBuilder {
     /// As [`open`](Self::open).
     pub fn open_backend(&self, backend: impl StorageBackend) -> Result<RedbStore, OpenError> {
         let watch = Arc::default();
-        let db = open::backend(Box::new(backend), self.settings, &watch)?;
+        let db = open::backend(Box::new(backend), self.settings(), &watch)?;
         self.start(Db::Own(db), watch, Source::Backend)
     }
 
@@ -201,7 +214,7 @@ impl RedbStoreBuilder {
             engine: Arc::clone(&engine),
             queue: Arc::clone(&queue),
             source,
-            settings: self.settings,
+            settings: self.settings(),
             random: Arc::clone(&self.random),
             quick_repair: self.durability == RedbDurability::QuickRecovery,
             last_attempt: None,

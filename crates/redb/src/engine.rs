@@ -3,11 +3,11 @@
 use crate::backend::Watch;
 use crate::error::{Fault, Scope, caught, closed};
 use crate::layout::Snapshot;
-use durable_session::store::StoreError;
+use durable_session::store::{StoreError, StoreErrorKind};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A database of our own, or the host's.
 pub(crate) enum Db {
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     slot: RwLock<Slot>,
     /// A reader met failed storage, so that the writer should open the database again.
     suspect: AtomicBool,
+    /// Set once the file was found damaged beyond single rows: why nothing is written to it any more.
+    condemned: Mutex<Option<StoreError>>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) counters: Counters,
 }
@@ -65,6 +67,7 @@ impl Engine {
         Self {
             slot: RwLock::new(Slot::Open(db)),
             suspect: AtomicBool::new(false),
+            condemned: Mutex::default(),
             watch,
             counters: Counters::default(),
         }
@@ -93,12 +96,39 @@ impl Engine {
             let snapshot = Snapshot::open(&txn)?;
             work(&snapshot)
         };
-        caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))).map_err(|fault| {
-            if fault.scope() == Scope::Store {
+        self.told(caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))), "reading")
+    }
+
+    /// A reader's answer, once it is noted what it says of the store.
+    pub(crate) fn told<T>(&self, result: Result<T, Fault>, doing: &'static str) -> Result<T, StoreError> {
+        result.map_err(|fault| {
+            let scope = fault.scope();
+            if scope == Scope::Store {
                 self.suspect.store(true, Ordering::Release);
             }
-            fault.unchanged("reading")
+            let error = fault.unchanged(doing);
+            if scope == Scope::File {
+                self.condemn(&error);
+            }
+            error
         })
+    }
+
+    /// Nothing is written to the file any more. redb can panic on what contradicts itself, and while it writes it can do
+    /// so twice at once, which ends the process.
+    pub(crate) fn condemn(&self, found: &StoreError) {
+        let mut condemned = self.condemned();
+        if condemned.is_none() {
+            tracing::error!(error = %found, "the file is damaged; nothing is written to it any more");
+            let refusal = "the file is damaged and nothing is written to it any more; salvage what is left, and restore a \
+                           backup";
+            *condemned = Some(StoreError::new(StoreErrorKind::Corrupt, refusal).with_source(found.clone()));
+        }
+    }
+
+    /// Why nothing may be written to the file, if so.
+    pub(crate) fn condemned(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.condemned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A read transaction that holds up neither closing nor reopening: they end it.

@@ -3,6 +3,7 @@
 use durable_session::store::{StoreError, StoreErrorKind};
 use std::any::Any;
 use std::borrow::Cow;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -61,7 +62,10 @@ pub enum OpenError {
     #[error("the store is already open: one process, one handle family per file; close the other one first")]
     AlreadyOpen,
     /// The file is damaged: truncated, or altered by something other than redb.
-    #[error("the store is damaged: {what}; restore a backup, or copy the file before trying anything else")]
+    #[error(
+        "the store is damaged: {what}; restore a backup, or open a copy of the file with verify_on_open(false) and \
+         salvage what is left"
+    )]
     Damaged {
         /// What was found.
         what: Cow<'static, str>,
@@ -159,6 +163,8 @@ pub(crate) enum Fault {
 pub(crate) enum Scope {
     /// What this request reads is damaged; others may be well.
     Request,
+    /// Not a row but the file is damaged: searching it may miss rows, and writing to it may destroy more.
+    File,
     /// Reading or writing failed: redb refuses all further work until it is opened again.
     Store,
 }
@@ -174,7 +180,9 @@ impl Fault {
                 | redb::Error::LockPoisoned(_)
                 | redb::Error::DatabaseClosed,
             ) => Scope::Store,
-            Self::Refused(_) | Self::Redb(_) | Self::Panic(_) => Scope::Request,
+            Self::Panic(_) | Self::Redb(redb::Error::Corrupted(_)) => Scope::File,
+            Self::Refused(error) if is_contradiction(error) => Scope::File,
+            Self::Refused(_) | Self::Redb(_) => Scope::Request,
         }
     }
 
@@ -204,6 +212,19 @@ impl Fault {
             }
         }
     }
+}
+
+/// Rows that are whole in themselves do not fit together. Kept as the source of the error that tells so.
+#[derive(Debug, thiserror::Error)]
+#[error("the rows contradict each other: the file is damaged, and not only one row of it")]
+struct Contradiction;
+
+pub(crate) fn contradiction(what: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, what).with_source(Contradiction)
+}
+
+pub(crate) fn is_contradiction(error: &StoreError) -> bool {
+    error.source().is_some_and(<dyn Error>::is::<Contradiction>)
 }
 
 fn self_is_store_wide(error: &redb::Error) -> bool {

@@ -5,7 +5,7 @@ use crate::error::{OpenError, caught};
 use crate::layout::meta::{self, Create};
 use durable_session::env::{Random, SystemRandom};
 use redb::backends::FileBackend;
-use redb::{Database, StorageBackend};
+use redb::{Database, DatabaseError, StorageBackend, StorageError};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -131,9 +131,30 @@ fn backend_with(
             .set_check_integrity_on_open(settings.verify)
             .create_with_backend(backend)
             .map_err(OpenError::redb)?;
-        meta::prepare(&db, create)?;
-        Ok(db)
+        match meta::prepare(&db, create) {
+            Ok(()) => Ok(db),
+            Err(error @ OpenError::Damaged { .. }) => {
+                take_away(db, watch);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     })
+}
+
+/// Puts down a database whose file may be damaged: redb would write to it as it closes, and may panic.
+pub(crate) fn take_away(mut db: Database, watch: &Watch) {
+    watch.cut();
+    // Once redb has seen its storage fail it lets everything be, and this asks the storage for something.
+    match caught(|| db.check_integrity()) {
+        Ok(Err(DatabaseError::Storage(StorageError::Io(_) | StorageError::PreviousIo))) => {
+            if let Err(message) = caught(|| drop(db)) {
+                tracing::warn!(message, "redb panicked while the database was put down");
+            }
+        }
+        // It is still being read, or cannot even be asked: its memory is the price for the process.
+        _ => std::mem::forget(db),
+    }
 }
 
 fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {

@@ -2,9 +2,9 @@
 
 use crate::backup::Progress;
 use crate::engine::Engine;
-use crate::error::{Fault, caught};
+use crate::error::{Fault, caught, contradiction, is_contradiction};
 use crate::layout::Snapshot;
-use crate::layout::read::{follows, out_of_order};
+use crate::layout::seqs::{follows, out_of_order};
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Order, StoreError, StoreErrorKind};
@@ -41,9 +41,12 @@ pub(crate) fn verify(
         walk.strays(&snapshot)?;
         Ok(walk.found)
     };
-    caught(walk)
-        .unwrap_or_else(|message| Err(Fault::Panic(message)))
-        .map_err(|fault| fault.unchanged("verifying"))
+    let verified = caught(walk).unwrap_or_else(|message| Err(Fault::Panic(message)));
+    engine.told(verified, "verifying").inspect(|verification| {
+        if let Some(found) = verification.damage.iter().find(|error| is_contradiction(error)) {
+            engine.condemn(found);
+        }
+    })
 }
 
 struct Walk<'a, P> {
@@ -102,7 +105,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
                 }
             }
         }
-        let corrupt = |what| StoreError::new(StoreErrorKind::Corrupt, what).in_session(id);
+        let corrupt = |what| contradiction(what).in_session(id);
         // A load reads from the other end, where a damaged key can hide other rows.
         let mut backward = 0;
         for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))?.rev() {
@@ -137,8 +140,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
     /// Rows that belong to no session.
     fn strays(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
         if self.heads < snapshot.index.heads.len()? || self.done < snapshot.rows.len()? {
-            self.damaged(StoreError::new(
-                StoreErrorKind::Corrupt,
+            self.damaged(contradiction(
                 "there are rows that belong to no session: an id or its number row is damaged or lost",
             ));
         }

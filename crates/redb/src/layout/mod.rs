@@ -17,15 +17,16 @@ mod delete;
 mod known;
 mod list;
 pub(crate) mod meta;
-pub(crate) mod read;
+mod read;
 mod salvage;
+pub(crate) mod seqs;
 
 pub(crate) use known::Known;
 
-use crate::error::Fault;
+use crate::error::{Fault, contradiction};
 use durable_session::SessionId;
 use durable_session::rows::{self, HeadRow};
-use durable_session::store::{Head, StoreError, StoreErrorKind};
+use durable_session::store::{Head, StoreError};
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
 };
@@ -146,6 +147,7 @@ fn derive(
         Some(entry) => {
             let (place, row) = entry?;
             let last = rows::decode_message(id, number, place.value().1, row.value())?;
+            seqs::continues(id, &head_row.head, &last)?;
             Ok(head_row.current(Some(&last)))
         }
         None => Ok(head_row.current(None)),
@@ -153,5 +155,5 @@ fn derive(
 }
 
 fn missing_head(id: &SessionId) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, "the session's head row is missing").in_session(id)
+    contradiction("the session's head row is missing").in_session(id)
 }

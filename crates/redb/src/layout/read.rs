@@ -1,11 +1,12 @@
 //! Loads and reads: rows in order, within bounds.
 
+use super::seqs::Seqs;
 use super::{Blob, Place, Tables};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows;
-use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, StoreError, StoreErrorKind, TailBounds};
+use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, TailBounds};
 use redb::{AccessGuard, ReadableTable};
 
 type Entry<'a> = Result<(AccessGuard<'a, Place>, AccessGuard<'a, Blob>), redb::StorageError>;
@@ -48,7 +49,8 @@ where
         };
         let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
         let entries = self.rows.range((found.number, 0)..=(found.number, u64::MAX))?.rev();
-        let (mut tail, _) = collect(id, found.number, Order::Backward, entries, &mut room)?;
+        let seqs = Seqs::new(id, &found, Order::Backward, 1, u64::MAX)?;
+        let (mut tail, _) = collect(id, found.number, seqs, entries, &mut room)?;
         tail.reverse();
         Ok(Some(Loaded { head: found.current, app, tail }))
     }
@@ -58,10 +60,13 @@ where
         let mut room = Room::new(query.max_messages, query.max_bytes);
         let (rows, more) = match self.entries(found.number, query)? {
             None => (Vec::new(), false),
-            Some(entries) => match query.order {
-                Order::Forward => collect(id, found.number, query.order, entries, &mut room)?,
-                Order::Backward => collect(id, found.number, query.order, entries.rev(), &mut room)?,
-            },
+            Some(entries) => {
+                let seqs = Seqs::new(id, &found, query.order, query.first, query.last)?;
+                match query.order {
+                    Order::Forward => collect(id, found.number, seqs, entries, &mut room)?,
+                    Order::Backward => collect(id, found.number, seqs, entries.rev(), &mut room)?,
+                }
+            }
         };
         Ok(Some(Page { head: found.current, rows, more }))
     }
@@ -83,7 +88,7 @@ where
 fn collect<'a>(
     id: &SessionId,
     number: u64,
-    order: Order,
+    mut seqs: Seqs,
     entries: impl Iterator<Item = Entry<'a>>,
     room: &mut Room,
 ) -> Result<(Vec<Row>, bool), Fault> {
@@ -96,25 +101,9 @@ fn collect<'a>(
             return Ok((found, true));
         }
         let message = rows::decode_message(id, number, seq, row.value())?;
-        if found.last().is_some_and(|last: &Row| !follows(order, last.seq, seq)) {
-            return Err(out_of_order(id, seq).into());
-        }
+        seqs.pass(id, seq, message.body.len() as u64)?;
         found.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
     }
+    seqs.end(id)?;
     Ok((found, false))
-}
-
-/// Whether a row is where it should be. Each row's checksum knows its place, but where damage has swapped pages, whole rows
-/// come at the wrong time.
-pub(crate) fn follows(order: Order, last: u64, seq: u64) -> bool {
-    match order {
-        Order::Forward => last < seq,
-        Order::Backward => last > seq,
-    }
-}
-
-pub(crate) fn out_of_order(id: &SessionId, seq: u64) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, "the rows are out of order: the file is damaged")
-        .in_session(id)
-        .at_seq(seq)
 }

@@ -1,12 +1,13 @@
 //! Reading past damage.
 
-use super::read::{Room, follows, out_of_order};
-use super::{Blob, Index, Place, Tables, derive, missing_head};
+use super::read::Room;
+use super::seqs::{Seqs, follows, out_of_order};
+use super::{Blob, Found, Index, Place, Tables, derive, missing_head};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows;
-use durable_session::store::{Damage, Head, Order, ReadQuery, Row, Salvaged, StoreError};
+use durable_session::store::{Damage, Order, ReadQuery, Row, Salvaged, StoreError};
 use redb::ReadableTable;
 
 impl<I, H, R> Tables<I, H, R>
@@ -28,14 +29,14 @@ where
             Err(fault) => return Err(fault),
         };
         let Some(number) = number else { return Ok(Some(salvaged)) };
-        match self.salvage_head(id, number)? {
-            (app, Ok(head)) => (salvaged.app, salvaged.head) = (app, Some(head)),
-            (app, Err(error)) => {
-                salvaged.app = app;
-                salvaged.damage.push(Damage { seq: None, error });
-            }
-        }
-        self.salvage_rows(id, number, query, &mut salvaged)?;
+        let (app, found) = self.salvage_head(id, number)?;
+        salvaged.app = app;
+        let seqs = found.and_then(|found| {
+            salvaged.head = Some(found.current);
+            Seqs::new(id, &found, query.order, query.first, query.last)
+        });
+        let seqs = seqs.map_err(|error| salvaged.damage.push(Damage { seq: None, error })).ok();
+        self.salvage_rows(id, number, query, seqs, &mut salvaged)?;
         Ok(Some(salvaged))
     }
 
@@ -44,7 +45,7 @@ where
         &self,
         id: &SessionId,
         number: u64,
-    ) -> Result<(Option<Bytes>, Result<Head, StoreError>), Fault> {
+    ) -> Result<(Option<Bytes>, Result<Found, StoreError>), Fault> {
         let Some(row) = self.index.heads.get(number)? else { return Ok((None, Err(missing_head(id)))) };
         let head_row = match rows::decode_head(number, id, row.value()) {
             Ok(head_row) => head_row,
@@ -52,7 +53,7 @@ where
         };
         let app = Some(Bytes::copy_from_slice(head_row.app));
         match derive(&self.rows, id, number, &head_row) {
-            Ok(head) => Ok((app, Ok(head))),
+            Ok(current) => Ok((app, Ok(Found { number, stored: head_row.head, current }))),
             // The last message row carries the running head: without it the head is not known.
             Err(Fault::Refused(error)) => Ok((app, Err(error))),
             Err(fault) => Err(fault),
@@ -64,6 +65,7 @@ where
         id: &SessionId,
         number: u64,
         query: ReadQuery,
+        mut seqs: Option<Seqs>,
         salvaged: &mut Salvaged,
     ) -> Result<(), Fault> {
         let mut room = Room::new(query.max_messages, query.max_bytes);
@@ -73,12 +75,23 @@ where
                 Order::Forward => entries.next(),
                 Order::Backward => entries.next_back(),
             };
-            let Some(entry) = entry else { return Ok(()) };
+            let Some(entry) = entry else {
+                if let Some(Err(error)) = seqs.map(|seqs| seqs.end(id)) {
+                    salvaged.damage.push(Damage { seq: None, error });
+                }
+                return Ok(());
+            };
             let (place, row) = entry?;
             let seq = place.value().1;
             if !room.take(rows::body_bytes(row.value().len())) {
                 salvaged.more = true;
                 return Ok(());
+            }
+            if let Some(Err(error)) =
+                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.value().len())))
+            {
+                salvaged.damage.push(Damage { seq: None, error });
+                seqs = None;
             }
             match rows::decode_message(id, number, seq, row.value()) {
                 Ok(message) => {

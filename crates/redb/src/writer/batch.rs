@@ -1,7 +1,7 @@
 //! One transaction for many requests.
 
 use super::{Change, Done, Request};
-use crate::error::{Fault, Scope, caught};
+use crate::error::{Fault, Scope, caught, is_contradiction};
 use crate::layout::{Draft, Known};
 use durable_session::env::Random;
 use durable_session::planted::bug;
@@ -15,6 +15,8 @@ pub(super) enum Applied {
     Done { answers: Vec<Result<Done, StoreError>>, written: bool },
     /// Nothing was written, because of this request alone: leave it out and try again.
     Without { index: usize, error: StoreError },
+    /// Nothing was written, and nothing must be: the file is damaged, as this request found.
+    Condemned { index: usize, error: StoreError },
     /// Nothing was written and nothing can be for now.
     Failed { error: StoreError },
     /// It broke off in the commit itself.
@@ -61,6 +63,7 @@ pub(super) fn apply(
             let error = fault.unchanged("writing");
             match (scope, abort(txn)) {
                 (Scope::Request, Ok(())) => Applied::Without { index: current.get(), error },
+                (Scope::File, Ok(())) => Applied::Condemned { index: current.get(), error },
                 (Scope::Store, _) | (_, Err(_)) => Applied::Failed { error },
             }
         }
@@ -91,7 +94,7 @@ fn apply_each(
                 written |= wrote;
                 answers.push(Ok(done));
             }
-            Err(Fault::Refused(error)) => answers.push(Err(error)),
+            Err(Fault::Refused(error)) if !is_contradiction(&error) => answers.push(Err(error)),
             Err(fault) => return Err(fault),
         }
     }

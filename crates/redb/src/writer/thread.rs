@@ -80,6 +80,9 @@ impl Writer {
         self.retry_if_failed();
         Counters::add(&self.engine.counters.changes, requests.len() as u64);
         while !requests.is_empty() {
+            if let Some(error) = &*self.engine.condemned() {
+                return refuse(requests, error);
+            }
             match self.apply(&requests) {
                 Applied::Done { answers, written } => {
                     self.count(&answers, written);
@@ -89,6 +92,10 @@ impl Writer {
                     return;
                 }
                 Applied::Without { index, error } => {
+                    requests.remove(index).answer.send(Err(error));
+                }
+                Applied::Condemned { index, error } => {
+                    self.engine.condemn(&error);
                     requests.remove(index).answer.send(Err(error));
                 }
                 Applied::Failed { error } => return self.fail(requests, &error),
@@ -153,9 +160,7 @@ impl Writer {
     fn fail(&mut self, requests: Vec<Request>, error: &StoreError) {
         let engine = Arc::clone(&self.engine);
         let mut slot = engine.exclusive();
-        for request in requests {
-            request.answer.send(Err(error.clone().in_session(&request.id)));
-        }
+        refuse(requests, error);
         if matches!(*slot, Slot::Open(_)) {
             self.recover(&mut slot, &error.to_string());
         }
@@ -175,6 +180,7 @@ impl Writer {
 
     fn recover(&mut self, slot: &mut Slot, reason: &str) {
         tracing::warn!(reason, "storage failed; opening the store again from the disk");
+        self.take_away(slot);
         if let Err(error) = self.open_again(slot) {
             tracing::error!(%error, "the store answers nothing until it can be opened again");
         }
@@ -184,7 +190,11 @@ impl Writer {
     fn reopen(&mut self) -> Result<(), OpenError> {
         if self.source.can_be_had_again() {
             let engine = Arc::clone(&self.engine);
-            self.open_again(&mut engine.exclusive())
+            let mut slot = engine.exclusive();
+            if engine.condemned().is_some() {
+                self.take_away(&mut slot);
+            }
+            self.open_again(&mut slot)
         } else {
             open::again(&mut self.source, self.settings, &self.engine.watch).map(drop)
         }
@@ -199,6 +209,7 @@ impl Writer {
             Ok(db) => {
                 *slot = Slot::Open(Db::Own(db));
                 self.engine.take_suspicion();
+                *self.engine.condemned() = None;
                 Counters::add(&self.engine.counters.reopened, 1);
                 Ok(())
             }
@@ -209,10 +220,22 @@ impl Writer {
         }
     }
 
+    /// Puts a database of our own down without letting redb finish anything. What was acknowledged is on the disk, and what
+    /// redb would write now, it would write through trees that may be damaged.
+    fn take_away(&self, slot: &mut Slot) {
+        match std::mem::replace(slot, Slot::Closed) {
+            Slot::Open(Db::Own(db)) => open::take_away(db, &self.engine.watch),
+            other => *slot = other,
+        }
+    }
+
     fn compact(&mut self) -> Result<bool, StoreError> {
         self.retry_if_failed();
         let engine = Arc::clone(&self.engine);
         let mut slot = engine.exclusive();
+        if let Some(error) = &*engine.condemned() {
+            return Err(error.clone());
+        }
         let compacted = match &mut *slot {
             Slot::Failed(error) => return Err(error.clone()),
             Slot::Closed => return Err(closed()),
@@ -242,11 +265,23 @@ impl Writer {
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &*self.engine.condemned() {
+            let mut slot = self.engine.exclusive();
+            self.take_away(&mut slot);
+            *slot = Slot::Closed;
+            return Err(error.clone());
+        }
         let old = std::mem::replace(&mut *self.engine.exclusive(), Slot::Closed);
         let Slot::Open(Db::Own(db)) = old else { return Ok(()) };
         caught(|| db.close().map_err(Fault::from))
             .unwrap_or_else(|message| Err(Fault::Panic(message)))
             .map_err(|fault| fault.unchanged("closing: all acknowledged changes are stored, but"))
+    }
+}
+
+fn refuse(requests: Vec<Request>, error: &StoreError) {
+    for request in requests {
+        request.answer.send(Err(error.clone().in_session(&request.id)));
     }
 }
 

@@ -10,4 +10,5 @@ mod files;
 mod golden;
 mod host;
 mod queue;
+mod structure;
 mod support;
