@@ -1,10 +1,14 @@
-//! The project's chores: `cargo xtask test | verify | fix | bench | torture`.
+//! The project's chores: `cargo xtask test | verify | fix | bench | torture | package | semver`.
 //!
 //! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
 
 mod bench;
 mod fix;
+mod msrv;
+mod package;
+mod packages;
 mod report;
+mod semver;
 mod setup;
 mod shell;
 mod suite;
@@ -31,7 +35,7 @@ enum Task {
         /// Only this part.
         part: Option<suite::Part>,
     },
-    /// Check formatting, lints, docs, licences, dependencies and the wasm32 build. Changes nothing.
+    /// Check formatting, lints, docs, licences, dependencies, packages and the wasm32 build. Changes nothing.
     Verify,
     /// Format, and apply the lints' own corrections.
     Fix,
@@ -50,6 +54,14 @@ enum Task {
         /// What the program understands: `--quick`, `--minutes N`, `--seed S`, `--only NAME`, `--case K`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Pack every published crate and build it from its packed files; they are in `target/package/crates/`.
+    Package,
+    /// Compare the public API with a release's or any other revision's.
+    Semver {
+        /// A tag, branch or commit; the last release's tag if none is given.
+        #[arg(long, value_name = "REV")]
+        baseline: Option<String>,
     },
 }
 
@@ -72,5 +84,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Fix => fix::run(&shell),
         Task::Bench { quick, only } => bench::run(&shell, quick, only.as_deref()),
         Task::Torture { args } => torture::run(&shell, &args),
+        Task::Package => package::run(&shell, &packages::Packages::of(&shell)?),
+        Task::Semver { baseline } => semver::run(&shell, baseline.as_deref()),
     }
 }

@@ -1,7 +1,9 @@
 //! `cargo xtask verify`: everything that can be said of the code without running it. Changes nothing.
 
+use crate::packages::Packages;
 use crate::setup::{CARGO_DENY, CARGO_MACHETE, Tool, install, wasm_target};
 use crate::shell::{Shell, Step};
+use crate::{msrv, package};
 use anyhow::Result;
 use std::process::Command;
 
@@ -22,7 +24,7 @@ const FORMATTED_ONLY: [&str; 2] = ["benches/peers", "fuzz"];
 
 /// Runs every check, also after one has failed. `true` if all passed.
 pub(crate) fn run(shell: &Shell) -> Result<bool> {
-    let mut checks = Checks { shell, passed: 0, failed: Vec::new() };
+    let mut checks = Checks { shell, passed: 0, failed: Vec::new(), untested: Vec::new() };
     checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
     checks.run("clippy", clippy(shell, "Cargo.toml"))?;
     for folder in OTHER_WORKSPACES.into_iter().chain(FORMATTED_ONLY) {
@@ -49,6 +51,10 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
         command
     })?;
     checks.wasm()?;
+    let packages = Packages::of(shell)?;
+    checks.msrv(&packages)?;
+    let packed = package::run(shell, &packages)?;
+    checks.verdict("package", packed);
     Ok(checks.conclude())
 }
 
@@ -77,16 +83,22 @@ struct Checks<'a> {
     shell: &'a Shell,
     passed: usize,
     failed: Vec<String>,
+    untested: Vec<String>,
 }
 
 impl Checks<'_> {
     fn run(&mut self, name: &str, command: Command) -> Result<()> {
-        if Step::new(self.shell, name, command).run()?.ok {
+        let ok = Step::new(self.shell, name, command).run()?.ok;
+        self.verdict(name, ok);
+        Ok(())
+    }
+
+    fn verdict(&mut self, name: &str, ok: bool) {
+        if ok {
             self.passed += 1;
         } else {
             self.failed.push(name.to_owned());
         }
-        Ok(())
     }
 
     fn tool(
@@ -119,8 +131,30 @@ impl Checks<'_> {
         self.run("wasm32", command)
     }
 
+    /// The lint `incompatible_msrv`, which is part of clippy's check, sees our use of the standard library; this sees what
+    /// dependencies say, and only a build with that very Rust sees all.
+    fn msrv(&mut self, packages: &Packages) -> Result<()> {
+        let stated = msrv::stated(packages)?;
+        let too_new = msrv::too_new(packages, stated);
+        for package in &too_new {
+            let needs = package.rust_version.as_deref().unwrap_or_default();
+            println!("   {} {} needs Rust {needs}, and we promise {stated}", package.name, package.version);
+        }
+        self.verdict("rust-version of dependencies", too_new.is_empty());
+        if let Some(command) = msrv::check(self.shell, packages, stated) {
+            return self.run(&format!("build with Rust {stated}"), command);
+        }
+        self.untested.push(format!(
+            "the build with Rust {stated}; to test it: rustup toolchain install {stated} --profile minimal"
+        ));
+        Ok(())
+    }
+
     fn conclude(self) -> bool {
         println!();
+        for what in &self.untested {
+            println!("NOT TESTED: {what}");
+        }
         for name in &self.failed {
             println!("failed: {name}");
         }

@@ -249,3 +249,8 @@ mod tests {
         assert!(store.sessions().is_empty());
     }
 }
+
+/// The README's example, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

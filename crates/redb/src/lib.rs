@@ -29,3 +29,8 @@ pub use error::OpenError;
 pub use stats::Stats;
 pub use store::RedbStore;
 pub use verify::Verification;
+
+/// The README's example, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

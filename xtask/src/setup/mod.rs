@@ -9,7 +9,7 @@ mod wasm;
 
 pub(crate) use browser::chromium;
 pub(crate) use node::NodeTests;
-pub(crate) use tools::{CARGO_DENY, CARGO_MACHETE, Tool, WORKER_BUILD, install};
+pub(crate) use tools::{CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install};
 pub(crate) use wasm::wasm_target;
 
 /// Something that cannot be had here, and how a person gets it.

@@ -24,6 +24,8 @@ impl Tool {
 pub(crate) const CARGO_DENY: Tool = Tool::pinned("cargo-deny", "0.20.2");
 /// Finds dependencies that nothing uses.
 pub(crate) const CARGO_MACHETE: Tool = Tool::pinned("cargo-machete", "0.9.2");
+/// Tells breaking changes of a public API.
+pub(crate) const CARGO_SEMVER_CHECKS: Tool = Tool::pinned("cargo-semver-checks", "0.51.0");
 /// Builds a Worker from a Rust crate.
 pub(crate) const WORKER_BUILD: Tool = Tool::pinned("worker-build", "0.8.7");
 
