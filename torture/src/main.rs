@@ -46,7 +46,7 @@ struct Cli {
     /// What all random choices come from; a fresh one unless given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this campaign.
+    /// Only this campaign. `interleavings`, which needs a build of its own, only `cargo xtask torture` knows.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// Only this case of it.
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if campaigns.is_empty() {
         let names: Vec<_> = CAMPAIGNS.iter().map(|(name, _)| *name).collect();
-        eprintln!("there is no such campaign; there are {}", names.join(", "));
+        eprintln!("there is no such campaign; there are {}, interleavings", names.join(", "));
         return ExitCode::FAILURE;
     }
     println!("torture seed={seed}");

@@ -2,11 +2,14 @@
 
 use crate::report::Part;
 use crate::shell::{Shell, Step};
+use crate::torture;
 use anyhow::Result;
-use std::process::Command;
 
 /// Packages whose tests need optimised code: `replay` is killed with commits in flight, and benchmarks are only built so.
 const RELEASE: [&str; 2] = ["replay", "benches"];
+
+/// Of each kind, in each scenario of the engine under a concurrency checker; `torture` tries more.
+const SCHEDULES: u64 = 300;
 
 pub(super) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("native");
@@ -25,15 +28,6 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     }
     release.args(["--bins", "--tests", "--benches", "--", "--show-output"]);
     part.cargo_test(&Step::new(shell, "native tests, release", release).run()?);
-    part.cargo_test(&Step::new(shell, "interleavings", interleavings(shell)).run()?);
+    part.cargo_test(&Step::new(shell, "interleavings", torture::interleavings(shell, SCHEDULES)).run()?);
     Ok(part)
-}
-
-/// The engine under a concurrency checker, which needs a build of its own; fewer schedules than `torture` tries.
-fn interleavings(shell: &Shell) -> Command {
-    let mut command = shell.cargo(["test", "--package", "durable-session", "--test", "interleavings"]);
-    command.arg("--target-dir").arg(shell.target().join("shuttle")).args(["--", "--show-output"]);
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    command.env("RUSTFLAGS", format!("{flags} --cfg shuttle")).env("INTERLEAVINGS", "300");
-    command
 }

@@ -1,0 +1,128 @@
+//! The campaign on the session engine under a concurrency checker: `crates/core/tests/interleavings.rs`, built with
+//! `--cfg shuttle`.
+
+use crate::shell::{Shell, Step};
+use anyhow::Result;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+pub(super) const NAME: &str = "interleavings";
+
+/// Schedules of each kind per scenario, in one round.
+const QUICK: u64 = 300;
+const ROUND: u64 = 2_000;
+
+/// The bug that only this campaign has to find.
+const PLANTED: &str = "slot-check-then-act";
+
+/// What the command line of the campaigns says that matters here; their own program refuses what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) only: Option<String>,
+    pub(super) planted: bool,
+    pub(super) help: bool,
+    seed: Option<u64>,
+    minutes: Option<f64>,
+}
+
+impl Asked {
+    pub(super) fn from(args: &[String]) -> Self {
+        let mut asked = Self::default();
+        let mut args = args.iter().flat_map(|arg| arg.split('='));
+        while let Some(arg) = args.next() {
+            match arg {
+                "--only" => asked.only = args.next().map(str::to_owned),
+                "--seed" => asked.seed = args.next().and_then(|seed| seed.parse().ok()),
+                "--minutes" => asked.minutes = args.next().and_then(|minutes| minutes.parse().ok()),
+                "--planted" => asked.planted = true,
+                "--help" | "-h" => asked.help = true,
+                _ => {}
+            }
+        }
+        asked
+    }
+}
+
+/// The scenarios, `schedules` of each kind.
+pub(crate) fn command(shell: &Shell, schedules: u64) -> Command {
+    build(shell, "shuttle", "--cfg shuttle", schedules)
+}
+
+fn build(shell: &Shell, folder: &str, flags: &str, schedules: u64) -> Command {
+    let mut command = shell.cargo(["test", "--package", "durable-session", "--test", "interleavings"]);
+    command.arg("--target-dir").arg(shell.target().join(folder)).args(["--", "--show-output"]);
+    let given = std::env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{given} {flags}")).env("INTERLEAVINGS", schedules.to_string());
+    command
+}
+
+/// Rounds of schedules, each from a seed of its own, until the time is over. `true` if every promise held, or with
+/// planted bugs if this campaign's was found.
+pub(super) fn run(shell: &Shell, asked: &Asked) -> Result<bool> {
+    let seed = asked.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    if asked.planted {
+        return planted(shell, seed);
+    }
+    println!("torture seed={seed}");
+    let time = asked.minutes.map(|minutes| Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0));
+    let began = Instant::now();
+    let (mut cases, mut distinct) = (0, 0);
+    for round in 0.. {
+        let seed = seed.wrapping_add(round);
+        let mut command = command(shell, if time.is_some() { ROUND } else { QUICK });
+        command.env("SHUTTLE_RANDOM_SEED", seed.to_string());
+        let finished = Step::new(shell, NAME, command).run()?;
+        if !finished.ok {
+            println!("FAILED {NAME}; play it again with --only {NAME} --seed {seed}");
+            return Ok(false);
+        }
+        for (schedules, different) in finished.lines.iter().filter_map(|line| counts(line)) {
+            cases += schedules;
+            distinct += different;
+        }
+        if time.is_none_or(|time| began.elapsed() >= time) {
+            break;
+        }
+    }
+    println!("{NAME} cases={cases} lost=0 ghosts=0 distinct_per_round={distinct}");
+    Ok(cases > 0)
+}
+
+fn planted(shell: &Shell, seed: u64) -> Result<bool> {
+    let mut command = build(shell, "planted-shuttle", "--cfg shuttle --cfg planted", ROUND);
+    command.env("SHUTTLE_RANDOM_SEED", seed.to_string()).env("DURABLE_SESSION_PLANTED", PLANTED);
+    let output = command.output()?;
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = output.lines().find(|line| line.starts_with("test ") && line.ends_with("FAILED"));
+    match told {
+        Some(told) => println!("planted {PLANTED}: found, seed={seed}: {NAME}: {told}"),
+        None => println!("planted {PLANTED}: MISSED by {NAME}, seed={seed}"),
+    }
+    Ok(told.is_some())
+}
+
+/// The counts in `interleavings SCENARIO: schedules=S distinct=D`.
+fn counts(line: &str) -> Option<(u64, u64)> {
+    let (_, counts) = line.trim().strip_prefix("interleavings ")?.split_once(": schedules=")?;
+    let (schedules, distinct) = counts.split_once(" distinct=")?;
+    Some((schedules.parse().ok()?, distinct.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_scenarios_print_is_counted() {
+        assert_eq!(counts("interleavings two hubs: schedules=600 distinct=412"), Some((600, 412)));
+        assert_eq!(counts("interleavings are fun"), None);
+    }
+
+    #[test]
+    fn what_is_asked_is_understood_as_the_campaigns_understand_it() {
+        let asked = Asked::from(&["--only=interleavings", "--seed", "7", "--minutes=0.5"].map(str::to_owned));
+        assert_eq!(asked.only.as_deref(), Some("interleavings"));
+        assert_eq!((asked.seed, asked.minutes, asked.planted), (Some(7), Some(0.5), false));
+    }
+}
