@@ -1,0 +1,226 @@
+//! Calls that meet each other: what gathers, what waits, what is made again (C3–C5), and what a draft says of itself.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod common;
+
+use common::{Fault, ManualClock, Puppet, id, texts};
+use durable_session::store::{Order, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds};
+use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Message, Window};
+use futures_util::future::join_all;
+use std::thread;
+use tokio::task::yield_now;
+
+async fn settle() {
+    for _ in 0..50 {
+        yield_now().await;
+    }
+}
+
+fn spawn_add(
+    chat: &ChatSession,
+    message: Message,
+) -> tokio::task::JoinHandle<Result<durable_session::Added, Error>> {
+    let chat = chat.clone();
+    tokio::spawn(async move { chat.add_message(message).await })
+}
+
+/// How many operations each commit had that was sent after `first`, which is in flight while all of `messages` are added.
+async fn gathered(messages: impl Iterator<Item = Vec<Message>>) -> Vec<usize> {
+    let store = Puppet::new();
+    let chat = store.sessions().session(id("s"));
+    chat.add_message(Message::user("created")).await.unwrap();
+    store.hold_commits();
+    let first = spawn_add(&chat, Message::user("first"));
+    settle().await;
+    let calls = tokio::spawn(join_all(messages.map(|messages| {
+        let chat = chat.clone();
+        async move { chat.add_messages(messages).await.unwrap() }
+    })));
+    settle().await;
+    store.release();
+    first.await.unwrap().unwrap();
+    calls.await.unwrap();
+    store.commits()[2..].iter().map(|commit| commit.ops.len()).collect()
+}
+
+#[tokio::test]
+async fn c3_a_commit_gathers_no_more_than_its_bounds() {
+    let tiny = |n| vec![Message::user("x"); n];
+    assert_eq!(gathered((0..1500).map(|_| tiny(1))).await, [1024, 476]);
+    assert_eq!(gathered([600, 424, 1, 600].into_iter().map(tiny)).await, [1024, 601]);
+    let large = || vec![Message::user("x".repeat(300 * 1024))];
+    assert_eq!(gathered((0..5).map(|_| large())).await, [3, 2], "one MiB");
+    assert_eq!(gathered([vec![Message::user("x".repeat(1000))], large()].into_iter()).await, [2]);
+}
+
+#[tokio::test]
+async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
+    let store = Puppet::new();
+    let window = Window { messages: 1, bytes: 10_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    for n in 0..4 {
+        chat.add_message(Message::user(format!("{n}"))).await.unwrap();
+    }
+    chat.remove(2).await.unwrap();
+    store.hold_commits();
+    let flying = spawn_add(&chat, Message::user("in flight"));
+    settle().await;
+    let other = spawn_add(&chat, Message::user("other"));
+    settle().await;
+    // Older than the window: only the store can tell that it is not there.
+    let refused = tokio::spawn({
+        let chat = chat.clone();
+        async move { chat.replace(2, Message::user("x")).await }
+    });
+    settle().await;
+    store.release();
+    flying.await.unwrap().unwrap();
+    assert!(matches!(refused.await.unwrap(), Err(Error::NoSuchMessage { seq: 2, .. })));
+    assert_eq!(other.await.unwrap().unwrap().seq, 6);
+    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["0", "2", "3", "in flight", "other"]);
+}
+
+#[tokio::test]
+async fn c4_what_a_call_only_waited_for_may_fail() {
+    let store = Puppet::new();
+    let window = Window { messages: 1, bytes: 10_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    for n in 0..4 {
+        chat.add_message(Message::user(format!("{n}"))).await.unwrap();
+    }
+    store.hold_commits();
+    store.fail_commits(&[Fault::Before]);
+    let doomed = spawn_add(&chat, Message::user("doomed"));
+    settle().await;
+    // This needs more than the window, which can be loaded once nothing is pending.
+    let pops = tokio::spawn({
+        let chat = chat.clone();
+        async move { chat.turn(|draft| Ok([draft.pop()?, draft.pop()?].map(|popped| popped.unwrap().seq))).await }
+    });
+    settle().await;
+    store.release();
+    assert_eq!(doomed.await.unwrap().unwrap_err().store_kind(), Some(StoreErrorKind::Unavailable));
+    assert_eq!(pops.await.unwrap().unwrap(), [4, 3]);
+    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["0", "1"]);
+}
+
+#[tokio::test]
+async fn c5_a_closure_during_which_others_wrote_is_run_again() {
+    let store = Puppet::new();
+    let chat: ChatSession = store.sessions().session(id("s"));
+    let count = |app: &mut JsonObject| {
+        let n = app.get::<u64>("n").unwrap().unwrap_or(0);
+        app.set("n", &(n + 1)).unwrap();
+    };
+    chat.update(count).await.unwrap();
+    let mut runs = 0;
+    chat.update(|app| {
+        runs += 1;
+        if runs == 1 {
+            let chat = chat.clone();
+            let other = thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(chat.update(count)).unwrap();
+            });
+            other.join().unwrap();
+        }
+        count(app);
+    })
+    .await
+    .unwrap();
+    assert_eq!(runs, 2);
+    assert_eq!(chat.get_state().await.unwrap().app.get::<u64>("n").unwrap(), Some(3));
+}
+
+#[tokio::test]
+async fn c5_a_draft_says_what_its_changes_lead_to() {
+    let store = Puppet::new();
+    let chat: ChatSession = store.sessions().session(id("s"));
+    chat.turn(|draft| {
+        assert!(!draft.exists());
+        assert_eq!((draft.version(), draft.message_count(), draft.next_seq()), (None, 0, 1));
+        for n in 1..=6 {
+            draft.add_message(Message::user(format!("{n}")))?;
+        }
+        assert_eq!((draft.message_count(), draft.next_seq()), (6, 7));
+        draft.app_mut()?.set("k", &1).unwrap();
+        assert_eq!(draft.app_json()?.get::<u64>("k").unwrap(), Some(1));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let version = chat.snapshot().await.unwrap().version();
+    assert!(version.is_some());
+    let tail = chat
+        .turn(|draft| {
+            assert!(draft.exists());
+            assert_eq!(draft.version(), version);
+            assert_eq!(draft.app()?.get::<u64>("k").unwrap(), Some(1));
+            draft.replace(3, &Message::user("three"))?;
+            draft.remove(4)?;
+            draft.rewind_to(5)?;
+            draft.forget_before(2)?;
+            assert_eq!((draft.message_count(), draft.next_seq()), (3, 7));
+            Ok(draft.tail().map(|(_, message)| message.text().unwrap().into_owned()).collect::<Vec<_>>())
+        })
+        .await
+        .unwrap();
+    assert_eq!(tail, ["2", "three", "5"]);
+    assert_eq!(texts(&chat.get_state().await.unwrap().messages), tail);
+    chat.turn(|draft| {
+        draft.reset()?;
+        assert_eq!(draft.message_count(), 0);
+        assert_eq!(draft.app()?.get::<u64>("k").unwrap(), None);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let state = chat.get_state().await.unwrap();
+    assert!(state.messages.is_empty() && state.app.get::<u64>("k").unwrap().is_none());
+}
+
+/// The greeting and the app state that the first change writes count against what the store takes.
+#[tokio::test]
+async fn s7_the_first_change_of_a_session_has_room_for_the_greeting() {
+    let store = Puppet::new();
+    let greeting = Message::assistant("g".repeat(200));
+    let with = |limits: StoreLimits| -> ChatSession {
+        store.set_limits(limits);
+        let sessions: ChatSessions =
+            store.builder(ManualClock::at(1)).greeting(greeting.clone()).greeting(greeting.clone()).build();
+        sessions.session(id("s"))
+    };
+    let messages = |n| vec![Message::user("x".repeat(50)); n];
+    let greetings = with(store.inner.limits()).get_state().await.unwrap().messages.len();
+    let ops = StoreLimits { max_commit_ops: greetings + 3, ..store.inner.limits() };
+    assert!(matches!(with(ops).add_messages(messages(3)).await, Err(Error::TooLarge { .. })));
+    let bytes = StoreLimits { max_commit_bytes: 230 * greetings as u64 + 100, ..store.inner.limits() };
+    assert!(matches!(with(bytes).add_messages(messages(3)).await, Err(Error::TooLarge { .. })));
+    assert!(store.commits().is_empty());
+    assert_eq!(with(ops).add_messages(messages(2)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn c10_a_touch_is_written_at_once_and_salvage_asks_the_store() {
+    let store = Puppet::new();
+    let clock = ManualClock::at(1_000);
+    let sessions: ChatSessions = store.builder(clock.clone()).build();
+    let chat = sessions.session(id("s"));
+    let everything = ReadQuery {
+        first: 1,
+        last: u64::MAX,
+        order: Order::Forward,
+        max_messages: usize::MAX,
+        max_bytes: u64::MAX,
+    };
+    assert!(chat.salvage(everything).await.unwrap().is_none());
+    chat.add_message(Message::user("x")).await.unwrap();
+    clock.advance(5);
+    chat.touch().await.unwrap();
+    let stored =
+        store.inner.load(&id("s"), TailBounds { max_messages: 1, max_bytes: 1 }).await.unwrap().unwrap();
+    assert_eq!((store.touches(), stored.head.last_accessed_at), (1, 1_005));
+    assert_eq!(chat.salvage(everything).await.unwrap().unwrap().rows.len(), 1);
+}
