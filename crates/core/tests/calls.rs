@@ -5,9 +5,10 @@ mod common;
 
 use common::{Fault, ManualClock, Puppet, id, texts};
 use durable_session::store::{Order, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds};
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Message, Window};
+use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message, Window};
 use futures_util::future::join_all;
 use std::thread;
+use std::time::Duration;
 use tokio::task::yield_now;
 
 async fn settle() {
@@ -199,7 +200,52 @@ async fn s7_the_first_change_of_a_session_has_room_for_the_greeting() {
     let bytes = StoreLimits { max_commit_bytes: 230 * greetings as u64 + 100, ..store.inner.limits() };
     assert!(matches!(with(bytes).add_messages(messages(3)).await, Err(Error::TooLarge { .. })));
     assert!(store.commits().is_empty());
-    assert_eq!(with(ops).add_messages(messages(2)).await.unwrap().len(), 2);
+    // To the byte: the greeting, an empty app state and the message.
+    let fits = greetings as u64 * greeting.as_json().len() as u64 + 2 + messages(1)[0].as_json().len() as u64;
+    let bytes = |max_commit_bytes| StoreLimits { max_commit_bytes, ..store.inner.limits() };
+    assert!(matches!(with(bytes(fits - 1)).add_messages(messages(1)).await, Err(Error::TooLarge { .. })));
+    assert_eq!(with(bytes(fits)).add_messages(messages(1)).await.unwrap().len(), 1);
+    let other = with(ops);
+    other.delete().await.unwrap();
+    assert_eq!(other.add_messages(messages(2)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn stats_count_what_happened() {
+    let store = Puppet::new();
+    let clock = ManualClock::at(1_000);
+    let memory = Memory { bytes: 1 << 20, idle: Duration::from_secs(1) };
+    let sessions: ChatSessions = store.builder(clock.clone()).memory(memory).build();
+    let chat = sessions.session(id("s"));
+    chat.add_message(Message::user("created")).await.unwrap();
+    store.hold_commits();
+    let first = spawn_add(&chat, Message::user("first"));
+    settle().await;
+    let calls: Vec<_> = (0..3).map(|n| spawn_add(&chat, Message::user(format!("{n}")))).collect();
+    settle().await;
+    assert!(sessions.stats().queue_depth > 0);
+    store.release();
+    first.await.unwrap().unwrap();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    let stats = sessions.stats();
+    assert_eq!((stats.commits, stats.calls, stats.largest_batch, stats.loads), (3, 5, 3, 1));
+    assert_eq!((stats.conflicts, stats.failures, stats.evictions, stats.touches), (0, 0, 0, 0));
+    assert_eq!((stats.live_sessions, stats.slots, stats.queue_depth), (1, 1, 0));
+
+    store.fail_commits(&[Fault::Before]);
+    chat.add_message(Message::user("lost")).await.unwrap_err();
+    assert_eq!(sessions.stats().failures, 1);
+    chat.touch().await.unwrap();
+    assert_eq!(sessions.stats().touches, 1);
+    chat.add_message(Message::user("known")).await.unwrap();
+    store.sessions().session(id("s")).add_message(Message::user("elsewhere")).await.unwrap();
+    chat.add_message(Message::user("after it")).await.unwrap();
+    assert_eq!(sessions.stats().conflicts, 1);
+    clock.advance(10_000);
+    sessions.session(id("t")).snapshot().await.unwrap();
+    assert_eq!((sessions.stats().evictions, sessions.stats().live_sessions), (1, 0));
 }
 
 #[tokio::test]
