@@ -147,9 +147,10 @@ impl RedbStoreBuilder {
     /// Opens the store in the file at `path`; creates it if there is no file.
     ///
     /// A new file appears under its name only when it is complete. An existing file is never taken for a new store, not
-    /// even when it is empty. This blocks on the disk, after a crash for as long as reading the whole file takes (unless
-    /// it was written with [`RedbDurability::QuickRecovery`]): from async code, call it before serving, or on a thread
-    /// for blocking work (`tokio::task::spawn_blocking`).
+    /// even when it is empty. This blocks on the disk for as long as reading the whole file takes, unless it is not to be
+    /// checked ([`verify_on_open`](Self::verify_on_open)) and, after a crash, was written with
+    /// [`RedbDurability::QuickRecovery`]: from async code, call it before serving, or on a thread for blocking work
+    /// (`tokio::task::spawn_blocking`).
     ///
     /// # Errors
     /// [`OpenError`] says what is wrong with the file; nothing in it has been changed.
