@@ -4,7 +4,7 @@
 //! `lone` and `together` add messages of 400 bytes, alone or in 64 calls at once from one thread; `tasks` has 64 tasks of
 //! tokio's do so each on its own; `by-hand` and `by-hand-64` are the same in redb by hand; `tail` loads the last 50
 //! messages of a session that is not in memory, `scan` reads them by hand; `window` and `whole` make the JSON of 1,000
-//! messages, from memory and from the store.
+//! messages, from memory and from the store; `hand-off` gives another thread nothing to do and waits for it.
 //!
 //! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/profile lone 2000` counts instructions.
 
@@ -15,7 +15,7 @@ use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use futures_util::future::try_join_all;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -61,21 +61,16 @@ fn main() -> Result<()> {
             }),
             64,
         ),
-        "tail" => {
-            let cold = (0..rounds).map(|_| cold(&store, 50)).collect::<Result<Vec<_>>>()?;
-            (measured(rounds, |n| Ok(block_on(cold[n].snapshot())?)), 1)
-        }
+        "tail" => (on_cold(&store, rounds, 50, |cold| Ok(block_on(cold.snapshot())?)), 1),
         "scan" => (measured(rounds, |_| by_hand.scan(0, 50)), 1),
         "window" => {
             let inside = cold(&store, 1_000)?;
             block_on(inside.snapshot())?;
             (measured(rounds, |_| Ok(block_on(inside.get_state_json())?)), 1)
         }
-        "whole" => {
-            let cold = (0..rounds).map(|_| cold(&store, 1)).collect::<Result<Vec<_>>>()?;
-            (measured(rounds, |n| Ok(block_on(cold[n].get_state_json())?)), 1)
-        }
+        "whole" => (on_cold(&store, rounds, 1, |cold| Ok(block_on(cold.get_state_json())?)), 1),
         "scan-1000" => (measured(rounds, |_| by_hand.scan_with_checksums(0, 1_000)), 1),
+        "hand-off" => (hand_off(rounds), 1),
         other => bail!("there is no {other}"),
     };
     let after = store.stats();
@@ -110,6 +105,39 @@ fn measured<T>(rounds: usize, mut work: impl FnMut(usize) -> Result<T>) -> Resul
         drop(made);
     }
     Ok(median(&mut samples))
+}
+
+/// The median of so many rounds on a handle that has nothing in memory yet, µs.
+#[inline(never)]
+fn on_cold<T>(
+    store: &RedbStore,
+    rounds: usize,
+    window: usize,
+    mut work: impl FnMut(&ChatSession) -> Result<T>,
+) -> Result<f64> {
+    let mut samples = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let cold = cold(store, window)?;
+        let began = Instant::now();
+        let made = black_box(work(&cold)?);
+        samples.push(began.elapsed().as_secs_f64() * 1e6);
+        drop(made);
+    }
+    Ok(median(&mut samples))
+}
+
+/// What two changes of thread cost, with nothing done between them.
+fn hand_off(rounds: usize) -> Result<f64> {
+    let (ask, asked) = mpsc::channel::<usize>();
+    let (answer, answered) = mpsc::channel();
+    let other = std::thread::spawn(move || asked.iter().try_for_each(|n| answer.send(n)));
+    let each = measured(rounds, |n| {
+        ask.send(n)?;
+        Ok(answered.recv()?)
+    });
+    drop(ask);
+    let _ = other.join();
+    each
 }
 
 /// The mean of so many rounds of 64 tasks that do not wait for each other, µs.

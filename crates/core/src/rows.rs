@@ -19,7 +19,7 @@
 use crate::SessionId;
 use crate::planted::bug;
 use crate::store::{Head, Incarnation, StoreError, StoreErrorKind, Version};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// The format version that this code writes. It reads all versions up to this one.
 pub const FORMAT: u8 = 1;
@@ -229,6 +229,18 @@ fn place(number: u64, seq: u64) -> [u8; 16] {
 }
 
 fn checksum(content: &[u8], place: &[u8]) -> u64 {
+    // Most rows are short. Hashing in one go what was copied together takes half the time of hashing it in parts.
+    let mut together = [0; 1024];
+    let bytes = content.len() + place.len();
+    if let Some(together) = together.get_mut(..bytes) {
+        together[..content.len()].copy_from_slice(content);
+        together[content.len()..].copy_from_slice(place);
+        return xxh3_64(together);
+    }
+    checksum_in_parts(content, place)
+}
+
+fn checksum_in_parts(content: &[u8], place: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     hasher.update(content);
     hasher.update(place);
@@ -308,6 +320,17 @@ mod tests {
         assert!(decode_head(1, &other, &head_row).is_err());
         assert!(decode_head(2, &id(), &head_row).is_err());
         assert!(decode_number(&other, &number_row).is_err());
+    }
+
+    #[test]
+    fn a_checksum_in_one_go_is_the_one_in_parts() {
+        let content: Vec<u8> = (0..1100_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+        for bytes in 0..content.len() {
+            let content = &content[..bytes];
+            for place in [&place(3, 9)[..], b"s", &[b'i'; 256]] {
+                assert_eq!(checksum(content, place), checksum_in_parts(content, place), "{bytes}");
+            }
+        }
     }
 
     #[test]

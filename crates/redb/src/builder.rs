@@ -8,7 +8,7 @@ use crate::layout::meta::Create;
 use crate::open::{self, Settings, Source, Storage};
 use crate::readers::Readers;
 use crate::store::{Handle, RedbStore};
-use crate::writer::{self, Bounds, Deadlines, Pace, Queue, Writer};
+use crate::writer::{self, Bounds, Deadlines, Lookout, Queue, Writer};
 use durable_session::env::{Random, SystemRandom};
 use redb::{Database, StorageBackend};
 use std::fmt;
@@ -220,7 +220,7 @@ impl RedbStoreBuilder {
             quick_repair: self.durability == RedbDurability::QuickRecovery,
             last_attempt: None,
             known: Known::default(),
-            pace: Pace::new(),
+            lookout: Lookout::new(),
         })
         .map_err(threads)?;
         Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))

@@ -1,9 +1,8 @@
 //! The embedded store of [`durable_session`]: chat sessions in one file, by [redb](https://www.redb.org).
 //!
 //! - **Durable**: success means synced to the disk ([`RedbDurability`] chooses how).
-//! - **Group commit**: while one transaction is being synced, later changes gather and form the next. After
-//!   a transaction for several callers, the next one waits for them to come back, for as long as that pays and 100 µs at
-//!   most; a lone caller never waits for others.
+//! - **Group commit**: while one transaction is being synced, later changes gather and form the next. There is no timer
+//!   and no added wait.
 //! - **No runtime needed**: the store has threads of its own and works under any executor.
 //! - **Truthful**: a row that cannot be read is an error naming it; a failed sync is an unknown outcome; no panic of
 //!   redb on a damaged file reaches the caller (unless the program is built with `panic = "abort"`).
@@ -12,6 +11,7 @@
 
 mod backend;
 mod backup;
+mod bodies;
 mod builder;
 mod engine;
 mod error;

@@ -2,10 +2,11 @@
 
 use crate::engine::Engine;
 use crate::error::closed;
-use crate::writer::Queue;
+use crate::writer::{Lookout, Queue};
 use durable_session::store::StoreError;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -20,12 +21,18 @@ pub(crate) struct Readers {
 struct Shared {
     state: Mutex<State>,
     filled: Condvar,
+    /// As many as `jobs`, to be watched without the lock.
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     ended: bool,
+    /// How many threads sleep.
+    asleep: usize,
+    /// One thread watches for jobs before it sleeps; more would only keep others from their cores.
+    watching: bool,
 }
 
 impl Readers {
@@ -53,8 +60,7 @@ impl Readers {
                 let _ = answer.send(read(engine));
             }
         });
-        self.shared.lock().jobs.push_back(job);
-        self.shared.filled.notify_one();
+        self.shared.put(job);
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 }
@@ -70,22 +76,53 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waking a thread costs a system call, and is not needed for what one that watches will take.
+    fn put(&self, job: Job) {
+        let mut state = self.lock();
+        state.jobs.push_back(job);
+        self.waiting.store(state.jobs.len(), Ordering::Release);
+        let wake = state.asleep > 0 && state.jobs.len() > usize::from(state.watching);
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    /// The next job; `None` once there will be none.
+    fn next(&self, lookout: &mut Lookout) -> Option<Job> {
+        let mut state = self.lock();
+        let mut watched = false;
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                self.waiting.store(state.jobs.len(), Ordering::Release);
+                return Some(job);
+            }
+            if state.ended {
+                return None;
+            }
+            if !watched && !state.watching && lookout.is_due() {
+                watched = true;
+                state.watching = true;
+                drop(state);
+                lookout.until(|| self.waiting.load(Ordering::Acquire) > 0);
+                state = self.lock();
+                state.watching = false;
+            } else {
+                state.asleep += 1;
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.asleep -= 1;
+            }
+        }
+    }
 }
 
 fn run(shared: &Shared, engine: &Engine, queue: &Queue) {
-    let mut state = shared.lock();
-    loop {
-        if let Some(job) = state.jobs.pop_front() {
-            drop(state);
-            job(engine);
-            if engine.is_suspect() {
-                queue.recover();
-            }
-            state = shared.lock();
-        } else if state.ended {
-            return;
-        } else {
-            state = shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+    let mut lookout = Lookout::new();
+    while let Some(job) = shared.next(&mut lookout) {
+        job(engine);
+        if engine.is_suspect() {
+            queue.recover();
         }
     }
 }

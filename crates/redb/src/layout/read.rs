@@ -2,6 +2,7 @@
 
 use super::seqs::Seqs;
 use super::{Blob, Place, Tables};
+use crate::bodies::Bodies;
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -50,7 +51,8 @@ where
         let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
         let entries = self.rows.range((found.number, 0)..=(found.number, u64::MAX))?.rev();
         let seqs = Seqs::new(id, &found, Order::Backward, 1, u64::MAX)?;
-        let (mut tail, _) = collect(id, found.number, seqs, entries, &mut room)?;
+        let mut bodies = Bodies::new(found.current.bytes.min(bounds.max_bytes));
+        let (mut tail, _) = collect(id, found.number, seqs, entries, &mut room, &mut bodies)?;
         tail.reverse();
         Ok(Some(Loaded { head: found.current, app, tail }))
     }
@@ -62,9 +64,12 @@ where
             None => (Vec::new(), false),
             Some(entries) => {
                 let seqs = Seqs::new(id, &found, query.order, query.first, query.last)?;
+                let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
                 match query.order {
-                    Order::Forward => collect(id, found.number, seqs, entries, &mut room)?,
-                    Order::Backward => collect(id, found.number, seqs, entries.rev(), &mut room)?,
+                    Order::Forward => collect(id, found.number, seqs, entries, &mut room, &mut bodies)?,
+                    Order::Backward => {
+                        collect(id, found.number, seqs, entries.rev(), &mut room, &mut bodies)?
+                    }
                 }
             }
         };
@@ -91,6 +96,7 @@ fn collect<'a>(
     mut seqs: Seqs,
     entries: impl Iterator<Item = Entry<'a>>,
     room: &mut Room,
+    bodies: &mut Bodies,
 ) -> Result<(Vec<Row>, bool), Fault> {
     let mut found = Vec::new();
     for entry in entries {
@@ -102,7 +108,7 @@ fn collect<'a>(
         }
         let message = rows::decode_message(id, number, seq, row.value())?;
         seqs.pass(id, seq, message.body.len() as u64)?;
-        found.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
+        found.push(Row { seq, body: bodies.copy(message.body) });
     }
     seqs.end(id)?;
     Ok((found, false))

@@ -3,13 +3,13 @@
 mod answer;
 mod batch;
 mod deadline;
-mod pace;
+mod lookout;
 mod queue;
 mod thread;
 
 use answer::{Answer, answer};
 pub(crate) use deadline::Deadlines;
-pub(crate) use pace::Pace;
+pub(crate) use lookout::Lookout;
 pub(crate) use queue::{Bounds, Control, Queue};
 pub(crate) use thread::{Writer, start};
 

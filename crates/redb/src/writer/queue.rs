@@ -1,7 +1,7 @@
 //! The queue between callers and the writer thread.
 
 use super::answer::Due;
-use super::pace::Pace;
+use super::lookout::Lookout;
 use super::{Deadlines, Request};
 use crate::OpenError;
 use crate::error::closed;
@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How much may wait, and how much one transaction takes.
@@ -67,8 +67,8 @@ struct State {
     items: VecDeque<Item>,
     recover: bool,
     closing: bool,
-    /// How many items wake the sleeping writer; 0 while it is awake.
-    wakes_at: usize,
+    /// The writer sleeps, and nobody has woken it yet.
+    asleep: bool,
 }
 
 impl Queue {
@@ -135,18 +135,15 @@ impl Queue {
             state.closing = true;
             self.room.close();
         }
-        let urgent = matches!(item, Item::Control(_));
         state.items.push_back(item);
         self.watched.store(state.items.len(), Ordering::Release);
-        self.wake(state, urgent);
+        self.wake(state);
         Ok(())
     }
 
-    /// Waking a thread costs a system call: only if it sleeps, and has enough to do.
-    fn wake(&self, mut state: MutexGuard<'_, State>, urgent: bool) {
-        let wakes_at = state.wakes_at;
-        if wakes_at > 0 && (urgent || state.items.len() >= wakes_at) {
-            state.wakes_at = 0;
+    /// Waking a thread costs a system call, and there is no need to while it is awake.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.asleep) {
             drop(state);
             self.filled.notify_one();
         }
@@ -156,7 +153,7 @@ impl Queue {
     pub(crate) fn recover(&self) {
         let mut state = self.state();
         state.recover = true;
-        self.wake(state, true);
+        self.wake(state);
     }
 
     /// No handle is left: the writer ends once it has done what is here.
@@ -164,7 +161,7 @@ impl Queue {
         let mut state = self.state();
         state.closing = true;
         self.room.close();
-        self.wake(state, true);
+        self.wake(state);
     }
 
     /// How many requests wait.
@@ -181,14 +178,11 @@ impl Queue {
     }
 
     /// Blocks until there is something to do, then takes all that one transaction may hold.
-    pub(crate) fn next(&self, pace: &mut Pace) -> Work {
+    pub(crate) fn next(&self, lookout: &mut Lookout) -> Work {
         let mut state = self.state();
         loop {
             if std::mem::take(&mut state.recover) {
                 return Work::Recover;
-            }
-            if let Some(Item::Request(..)) = state.items.front() {
-                state = self.gather(state, pace);
             }
             match state.items.pop_front() {
                 Some(Item::Control(control)) => {
@@ -197,7 +191,7 @@ impl Queue {
                 }
                 Some(Item::Request(request, permit)) => return self.batch(state, request, permit),
                 None if state.closing => return Work::End,
-                None => state = self.sleep(state, pace),
+                None => state = self.sleep(state, lookout),
             }
         }
     }
@@ -228,55 +222,20 @@ impl Queue {
         Work::Batch(batch)
     }
 
-    /// Waits a moment for callers that are likely to come back, so that they share the next transaction.
-    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, pace: &mut Pace) -> MutexGuard<'a, State> {
-        let before = state.items.len();
-        let Some((expected, longest)) = pace.gather(before, self.bounds.batch_requests) else { return state };
-        let until = Instant::now() + longest;
-        state.wakes_at = expected;
-        while state.wakes_at > 0 {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.filled.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.wakes_at = 0;
-        pace.gathered(before, state.items.len(), expected);
-        state
-    }
-
     /// Waits until something is there, or was asked for.
-    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, pace: &mut Pace) -> MutexGuard<'a, State> {
-        if let Some(longest) = pace.watch() {
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, lookout: &mut Lookout) -> MutexGuard<'a, State> {
+        if lookout.is_due() {
             drop(state);
-            let came = self.watch(longest);
-            pace.watched(came);
+            lookout.until(|| self.watched.load(Ordering::Acquire) > 0);
             state = self.state();
             if !state.items.is_empty() || state.recover || state.closing {
                 return state;
             }
         }
-        state.wakes_at = 1;
-        while state.wakes_at > 0 {
+        state.asleep = true;
+        while state.asleep {
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state
-    }
-
-    fn watch(&self, longest: Duration) -> bool {
-        let began = Instant::now();
-        loop {
-            for _ in 0..32 {
-                if self.watched.load(Ordering::Acquire) > 0 {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if began.elapsed() >= longest {
-                return false;
-            }
-        }
     }
 }

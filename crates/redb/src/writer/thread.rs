@@ -2,7 +2,7 @@
 
 use super::batch::{self, Applied};
 use super::queue::{Control, Queue, Work};
-use super::{Done, Pace, Request};
+use super::{Done, Lookout, Request};
 use crate::OpenError;
 use crate::engine::{Counters, Db, Engine, Slot};
 use crate::error::{Fault, caught, closed};
@@ -29,7 +29,7 @@ pub(crate) struct Writer {
     pub(crate) last_attempt: Option<Instant>,
     /// Empty whenever it might not be true.
     pub(crate) known: Known,
-    pub(crate) pace: Pace,
+    pub(crate) lookout: Lookout,
 }
 
 /// Starts the writer thread.
@@ -41,7 +41,7 @@ pub(crate) fn start(writer: Writer) -> io::Result<()> {
 impl Writer {
     fn run(mut self) {
         loop {
-            match self.queue.next(&mut self.pace) {
+            match self.queue.next(&mut self.lookout) {
                 Work::Batch(requests) => self.write(requests),
                 Work::Control(Control::Compact(answer)) => {
                     let _ = answer.send(self.compact());
@@ -76,7 +76,6 @@ impl Writer {
     }
 
     fn write(&mut self, mut requests: Vec<Request>) {
-        let began = Instant::now();
         self.retry_if_failed();
         Counters::add(&self.engine.counters.changes, requests.len() as u64);
         while !requests.is_empty() {
@@ -86,7 +85,6 @@ impl Writer {
             match self.apply(&requests) {
                 Applied::Done { answers, written } => {
                     self.count(&answers, written);
-                    self.pace.finished(requests.len(), self.queue.depth(), began.elapsed());
                     // A caller may have gone; its change stays.
                     self.queue.due.send(requests.into_iter().map(|request| request.answer).zip(answers));
                     return;
