@@ -2,7 +2,7 @@
 
 use crate::campaign::{Plan, Tally};
 use crate::model::{self, Session, State};
-use crate::seeded::Seeded;
+use crate::seeded::{Seeded, log_bytes};
 use anyhow::{Context, Result, bail, ensure};
 use durable_session::SessionId;
 use durable_session::store::{
@@ -26,8 +26,10 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         let bits = rng.u64(..);
         let memory = MemoryStore::with(Seeded::new(bits), LIMITS);
         let (disk, shared) = (Disk::default(), std::sync::Arc::new(Seeded::new(bits)));
-        let open = || {
-            let builder = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20);
+        let mut sizes = rng.fork();
+        let mut open = || {
+            let logs = log_bytes(sizes.u64(..));
+            let builder = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20).log_bytes(logs);
             builder.random(std::sync::Arc::clone(&shared)).open_backend(disk.backend())
         };
         let mut redb = open()?;

@@ -2,10 +2,12 @@
 
 use crate::engine::Engine;
 use crate::error::{Fault, OpenError, caught};
-use crate::layout::{self, Index, Snapshot};
+use crate::layout::{self, Index, Snapshot, Tail};
 use crate::open::{NewFile, Settings};
+use durable_session::SessionId;
 use durable_session::store::StoreError;
 use redb::{Database, Key, ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,21 +33,29 @@ pub(crate) fn backup(
     if path.exists() {
         return Err(OpenError::Exists { path: path.to_owned() }.into());
     }
-    let new =
-        NewFile::create(path, Settings { cache_bytes: 4 * CHUNK_BYTES, verify: false }, &Arc::default())?;
-    engine.read_detached("copying the store", |snapshot, meta| {
+    let new = NewFile::create(
+        path,
+        Settings { cache_bytes: 4 * CHUNK_BYTES, verify: false, log_bytes: 0 },
+        &Arc::default(),
+    )?;
+    engine.read_detached("copying the store", |snapshot, meta, logged| {
         let Some(db) = new.db() else { return Ok(()) };
         let Snapshot { index: Index { ids, heads }, rows } = snapshot;
-        let total = ids.len()? + heads.len()? + rows.len()?;
+        let messages: usize = logged.values().map(|tail| tail.rows().len()).sum();
+        let total = ids.len()? + heads.len()? + rows.len()? + messages as u64;
         let mut copy = Copy { db, done: 0, total, progress: &mut progress };
         copy.next_number(layout::meta::next_number(meta)?)?;
         copy.table(ids, layout::IDS)?;
         copy.table(heads, layout::HEADS)?;
-        copy.table(rows, layout::ROWS)
+        copy.table(rows, layout::ROWS)?;
+        copy.logged(heads, logged)
     })?;
     // On the disk as a whole before it gets its name.
     Ok(new.close_and_publish()?)
 }
+
+type Meta = ReadOnlyTable<&'static str, &'static [u8]>;
+type Tails = HashMap<SessionId, Tail>;
 
 struct Copy<'a, P> {
     db: &'a Database,
@@ -85,11 +95,31 @@ impl<P: FnMut(Progress)> Copy<'_, P> {
             }
             drop(table);
             txn.commit()?;
-            // The host's code: a panic in it must not look like one of redb.
-            let now = Progress { done: self.done, total: self.total };
-            let _ = caught(|| (self.progress)(now));
+            self.report();
         }
         Ok(())
+    }
+
+    /// What the logs hold goes among the rows: the copy needs no log.
+    fn logged(&mut self, heads: &ReadOnlyTable<u64, &'static [u8]>, logged: &Tails) -> Result<(), Fault> {
+        let txn = self.db.begin_write()?;
+        let mut table = txn.open_table(layout::ROWS)?;
+        for (id, tail) in logged {
+            for (place, row) in tail.counting(id, heads)? {
+                table.insert(place, row)?;
+            }
+            self.done += tail.rows().len() as u64;
+        }
+        drop(table);
+        txn.commit()?;
+        self.report();
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        // The host's code: a panic in it must not look like one of redb.
+        let now = Progress { done: self.done, total: self.total };
+        let _ = caught(|| (self.progress)(now));
     }
 }
 
@@ -98,12 +128,12 @@ impl Engine {
     fn read_detached<T>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&Snapshot, &ReadOnlyTable<&'static str, &'static [u8]>) -> Result<T, Fault>,
+        work: impl FnOnce(&Snapshot, &Meta, &Tails) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         let read = || {
-            let txn = self.begin_read()?;
+            let (txn, logged) = self.begin_read(|logged| logged.tails(true))?;
             let (snapshot, meta) = (Snapshot::open(&txn)?, txn.open_table(layout::META)?);
-            work(&snapshot, &meta)
+            work(&snapshot, &meta, &logged)
         };
         self.told(caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))), doing)
     }

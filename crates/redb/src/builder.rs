@@ -3,9 +3,9 @@
 use crate::backend::Watch;
 use crate::engine::{Db, Engine};
 use crate::error::OpenError;
-use crate::layout::Known;
 use crate::layout::meta::Create;
-use crate::open::{self, Settings, Source, Storage};
+use crate::layout::{Known, Logged, Position};
+use crate::open::{self, Opened, Settings, Source, Storage};
 use crate::readers::Readers;
 use crate::store::{Handle, RedbStore};
 use crate::writer::{self, Bounds, Deadlines, Lookout, Queue, Writer};
@@ -55,7 +55,7 @@ impl Default for RedbStoreBuilder {
     fn default() -> Self {
         Self {
             durability: RedbDurability::default(),
-            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true },
+            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true, log_bytes: 32 * MIB },
             verify: None,
             bounds: Bounds {
                 queue_requests: 4096,
@@ -110,6 +110,17 @@ impl RedbStoreBuilder {
         Settings { verify, ..self.settings }
     }
 
+    /// How many bytes make one of the two logs full; 32 MiB unless set, 0 for no logs.
+    ///
+    /// Appends of many sessions are written to a log first and folded into the sessions' rows later, many of one session
+    /// at a time, which writes a fraction of the pages. What is in the logs is as durable as the rows, and is kept in
+    /// memory, too: up to about twice these bytes and some 100 bytes for each message. Opening the store reads the logs.
+    /// No effect over a host's database, which has none.
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.settings.log_bytes = bytes;
+        self
+    }
+
     /// How much may wait to be written: requests (4096 unless set) and bytes of bodies and app states (256 MiB unless
     /// set). When either is reached, callers wait; a single larger request waits until it can go alone.
     pub fn queue_bounds(mut self, requests: usize, bytes: u64) -> Self {
@@ -157,8 +168,8 @@ impl RedbStoreBuilder {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
         let path = path.as_ref();
         let watch = Arc::default();
-        let db = open::file(path, self.settings(), &watch)?;
-        self.start(Db::Own(db), watch, Source::File(path.to_owned()))
+        let opened = open::file(path, self.settings(), &watch)?;
+        self.start_own(opened, watch, Source::File(path.to_owned()))
     }
 
     /// Opens the store on storage that `storage` gives, creating it if that is empty. Blocks as the storage does.
@@ -174,8 +185,8 @@ impl RedbStoreBuilder {
     ) -> Result<RedbStore, OpenError> {
         let watch = Arc::default();
         let mut storage: Storage = Box::new(move || Ok(Box::new(storage()?)));
-        let db = open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty)?;
-        self.start(Db::Own(db), watch, Source::Storage(storage))
+        let opened = open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty)?;
+        self.start_own(opened, watch, Source::Storage(storage))
     }
 
     /// Opens the store on any storage, creating it if the storage is empty. Blocks as the storage does.
@@ -187,8 +198,8 @@ impl RedbStoreBuilder {
     /// As [`open`](Self::open).
     pub fn open_backend(&self, backend: impl StorageBackend) -> Result<RedbStore, OpenError> {
         let watch = Arc::default();
-        let db = open::backend(Box::new(backend), self.settings(), &watch)?;
-        self.start(Db::Own(db), watch, Source::Backend)
+        let opened = open::backend(Box::new(backend), self.settings(), &watch)?;
+        self.start_own(opened, watch, Source::Backend)
     }
 
     /// Opens the store inside a database that the host has open, beside the host's own tables; adds the store's tables
@@ -202,12 +213,25 @@ impl RedbStoreBuilder {
     /// As [`open`](Self::open).
     pub fn open_database(&self, database: Arc<Database>) -> Result<RedbStore, OpenError> {
         open::host(&database)?;
-        self.start(Db::Host(database), Arc::default(), Source::Host)
+        let (logged, position) = (Logged::default(), Position::none());
+        self.start(Db::Host(database), logged, position, Arc::default(), Source::Host)
     }
 
-    fn start(&self, db: Db, watch: Arc<Watch>, source: Source) -> Result<RedbStore, OpenError> {
+    fn start_own(&self, opened: Opened, watch: Arc<Watch>, source: Source) -> Result<RedbStore, OpenError> {
+        let Opened { db, logged, position } = opened;
+        self.start(Db::Own(db), logged, position, watch, source)
+    }
+
+    fn start(
+        &self,
+        db: Db,
+        logged: Logged,
+        position: Position,
+        watch: Arc<Watch>,
+        source: Source,
+    ) -> Result<RedbStore, OpenError> {
         let threads = |e| OpenError::io("starting the store's threads", e);
-        let engine = Arc::new(Engine::new(db, watch));
+        let engine = Arc::new(Engine::new(db, logged, watch));
         let queue = Arc::new(Queue::new(self.bounds));
         let readers = Readers::start(self.readers, &engine, &queue).map_err(threads)?;
         let deadlines = Deadlines::start().map_err(threads)?;
@@ -221,6 +245,8 @@ impl RedbStoreBuilder {
             last_attempt: None,
             known: Known::default(),
             lookout: Lookout::new(),
+            position,
+            stuck: false,
         })
         .map_err(threads)?;
         Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))

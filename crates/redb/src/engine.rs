@@ -2,7 +2,7 @@
 
 use crate::backend::Watch;
 use crate::error::{Fault, Scope, caught, closed};
-use crate::layout::Snapshot;
+use crate::layout::{Logged, Snapshot};
 use durable_session::store::{StoreError, StoreErrorKind};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::ops::Deref;
@@ -37,6 +37,8 @@ pub(crate) enum Slot {
 /// What all handles and threads of one store share.
 pub(crate) struct Engine {
     slot: RwLock<Slot>,
+    /// What the logs hold. Changed by the writer alone, after each durable transaction.
+    logged: RwLock<Logged>,
     /// A reader met failed storage, so that the writer should open the database again.
     suspect: AtomicBool,
     /// Set once the file was found damaged beyond single rows: why nothing is written to it any more.
@@ -63,9 +65,10 @@ impl Counters {
 }
 
 impl Engine {
-    pub(crate) fn new(db: Db, watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(db: Db, logged: Logged, watch: Arc<Watch>) -> Self {
         Self {
             slot: RwLock::new(Slot::Open(db)),
+            logged: RwLock::new(logged),
             suspect: AtomicBool::new(false),
             condemned: Mutex::default(),
             watch,
@@ -83,8 +86,22 @@ impl Engine {
         self.slot.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on one consistent view of what is durable.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Snapshot) -> Result<T, Fault>) -> Result<T, StoreError> {
+    /// What the logs hold.
+    pub(crate) fn logged(&self) -> RwLockReadGuard<'_, Logged> {
+        self.logged.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the writer alone.
+    pub(crate) fn logged_mut(&self) -> RwLockWriteGuard<'_, Logged> {
+        self.logged.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` on one consistent view of what is durable: of the tables, and of what `take` takes from the logs.
+    pub(crate) fn read<L, T>(
+        &self,
+        take: impl FnOnce(&Logged) -> L,
+        work: impl FnOnce(&Snapshot, &L) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
         Counters::add(&self.counters.reads, 1);
         let slot = self.shared();
         if matches!(*slot, Slot::Failed(_)) {
@@ -92,9 +109,9 @@ impl Engine {
         }
         let db = slot.db()?;
         let read = || {
-            let txn = db.begin_read()?;
+            let (txn, taken) = self.begin(db, take)?;
             let snapshot = Snapshot::open(&txn)?;
-            work(&snapshot)
+            work(&snapshot, &taken)
         };
         self.told(caught(read).unwrap_or_else(|message| Err(Fault::Panic(message))), "reading")
     }
@@ -131,9 +148,23 @@ impl Engine {
         self.condemned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A read transaction that holds up neither closing nor reopening: they end it.
-    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, Fault> {
-        Ok(self.shared().db()?.begin_read()?)
+    /// A read transaction that holds up neither closing nor reopening (they end it), and what `take` takes from the logs.
+    pub(crate) fn begin_read<L>(
+        &self,
+        take: impl FnOnce(&Logged) -> L,
+    ) -> Result<(ReadTransaction, L), Fault> {
+        self.begin(self.shared().db()?, take)
+    }
+
+    /// Under one lock: what the writer takes out of the logs is then among the rows, or still here.
+    fn begin<L>(
+        &self,
+        db: &Database,
+        take: impl FnOnce(&Logged) -> L,
+    ) -> Result<(ReadTransaction, L), Fault> {
+        let logged = self.logged();
+        let txn = db.begin_read()?;
+        Ok((txn, take(&logged)))
     }
 
     /// Whether a reader met failed storage since this was last asked.

@@ -186,6 +186,15 @@ impl Fault {
         }
     }
 
+    /// What opening a store says of it.
+    pub(crate) fn on_opening(self) -> OpenError {
+        match self {
+            Self::Redb(error) => OpenError::redb(error),
+            Self::Refused(error) => OpenError::damaged(error.to_string()),
+            Self::Panic(message) => OpenError::damaged(format!("redb panicked on it ({message})")),
+        }
+    }
+
     /// As an answer to a caller whose change, if it was one, certainly did not happen.
     pub(crate) fn unchanged(self, doing: &'static str) -> StoreError {
         match self {

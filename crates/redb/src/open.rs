@@ -3,6 +3,7 @@
 use crate::backend::{Watch, Watched};
 use crate::error::{OpenError, caught};
 use crate::layout::meta::{self, Create};
+use crate::layout::{self, Logged, Position};
 use durable_session::env::{Random, SystemRandom};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend, StorageError};
@@ -39,10 +40,19 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: usize,
     /// Check every page's checksum before trusting the file.
     pub(crate) verify: bool,
+    /// How many bytes make a log full; 0: nothing is logged.
+    pub(crate) log_bytes: u64,
+}
+
+/// A store that was just opened.
+pub(crate) struct Opened {
+    pub(crate) db: Database,
+    pub(crate) logged: Logged,
+    pub(crate) position: Position,
 }
 
 /// Opens the store in the file at `path`, or creates it if nothing is there.
-pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Opened, OpenError> {
     match fs::metadata(path) {
         Ok(_) => existing_file(path, settings, watch),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -56,7 +66,7 @@ pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Resul
     }
 }
 
-fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Opened, OpenError> {
     let failed = |e| OpenError::io(format!("opening {}", path.display()), e);
     let found = fs::metadata(path).map_err(failed)?;
     if found.is_dir() {
@@ -78,13 +88,16 @@ pub(crate) fn backend(
     backend: Box<dyn StorageBackend>,
     settings: Settings,
     watch: &Arc<Watch>,
-) -> Result<Database, OpenError> {
+) -> Result<Opened, OpenError> {
     backend_with(backend, settings, watch, Create::IfEmpty)
 }
 
-/// Makes a store of, or finds it in, a database of the host.
+/// Makes a store of, or finds it in, a database of the host. Others may write to it, so nothing stays in its logs.
 pub(crate) fn host(db: &Database) -> Result<(), OpenError> {
-    guarded(|| meta::prepare(db, Create::Always))
+    guarded(|| {
+        meta::prepare(db, Create::Always)?;
+        layout::empty_logs(db)
+    })
 }
 
 /// Opens the storage that `storage` gives.
@@ -93,7 +106,7 @@ pub(crate) fn storage(
     settings: Settings,
     watch: &Arc<Watch>,
     create: Create,
-) -> Result<Database, OpenError> {
+) -> Result<Opened, OpenError> {
     let given = caught(storage)
         .unwrap_or_else(|message| Err(io::Error::other(message)))
         .map_err(|e| OpenError::io("getting the storage from the host", e))?;
@@ -105,7 +118,7 @@ pub(crate) fn again(
     source: &mut Source,
     settings: Settings,
     watch: &Arc<Watch>,
-) -> Result<Database, OpenError> {
+) -> Result<Opened, OpenError> {
     let settings = Settings { verify: true, ..settings };
     match source {
         Source::File(path) => {
@@ -123,7 +136,7 @@ fn backend_with(
     settings: Settings,
     watch: &Arc<Watch>,
     create: Create,
-) -> Result<Database, OpenError> {
+) -> Result<Opened, OpenError> {
     let backend = Watched::new(backend, Arc::clone(watch));
     guarded(|| {
         let db = Database::builder()
@@ -131,8 +144,10 @@ fn backend_with(
             .set_check_integrity_on_open(settings.verify)
             .create_with_backend(backend)
             .map_err(OpenError::redb)?;
-        match meta::prepare(&db, create) {
-            Ok(()) => Ok(db),
+        let prepared =
+            meta::prepare(&db, create).and_then(|()| layout::log::recover(&db, settings.log_bytes));
+        match prepared {
+            Ok((logged, position)) => Ok(Opened { db, logged, position }),
             Err(error @ OpenError::Damaged { .. }) => {
                 take_away(db, watch);
                 Err(error)
@@ -163,7 +178,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenErro
 
 /// A store that is being written under a temporary name: nobody ever finds a half-made file at `path`.
 pub(crate) struct NewFile {
-    db: Option<Database>,
+    opened: Option<Opened>,
     temporary: PathBuf,
     path: PathBuf,
 }
@@ -184,25 +199,25 @@ impl NewFile {
         let temporary = path.with_file_name(format!(".{}.{suffix}.new", name.to_string_lossy()));
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(&temporary).map_err(failed)?;
-        let mut new = Self { db: None, temporary, path: path.to_owned() };
+        let mut new = Self { opened: None, temporary, path: path.to_owned() };
         let backend = FileBackend::new(file).map_err(OpenError::redb)?;
-        new.db = Some(backend_with(Box::new(backend), settings, watch, Create::IfEmpty)?);
+        new.opened = Some(backend_with(Box::new(backend), settings, watch, Create::IfEmpty)?);
         Ok(new)
     }
 
     pub(crate) fn db(&self) -> Option<&Database> {
-        self.db.as_ref()
+        self.opened.as_ref().map(|opened| &opened.db)
     }
 
     /// Gives the file its name, durably, and hands out the open database.
-    pub(crate) fn publish(mut self) -> Result<Database, OpenError> {
+    pub(crate) fn publish(mut self) -> Result<Opened, OpenError> {
         self.name_it()?;
-        self.db.take().ok_or_else(|| OpenError::damaged("the new store was closed before it was named"))
+        self.opened.take().ok_or_else(|| OpenError::damaged("the new store was closed before it was named"))
     }
 
     /// Closes the file, then gives it its name.
     pub(crate) fn close_and_publish(mut self) -> Result<(), OpenError> {
-        if let Some(db) = self.db.take() {
+        if let Some(Opened { db, .. }) = self.opened.take() {
             guarded(|| db.close().map_err(OpenError::redb))?;
         }
         self.name_it()
@@ -226,7 +241,7 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        let db = self.db.take();
+        let db = self.opened.take();
         // Once published, the temporary name is gone and this does nothing.
         let _ = fs::remove_file(&self.temporary);
         let _ = caught(|| drop(db));

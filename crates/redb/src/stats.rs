@@ -21,10 +21,12 @@ pub struct Stats {
     pub reopened: u64,
     /// Changes that wait for the writer now.
     pub queue_depth: usize,
+    /// Messages that are in a log and not yet among the rows.
+    pub logged: usize,
 }
 
 impl Stats {
-    pub(crate) fn of(counters: &Counters, queue_depth: usize) -> Self {
+    pub(crate) fn of(counters: &Counters, queue_depth: usize, logged: usize) -> Self {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Self {
             commits: get(&counters.commits),
@@ -34,6 +36,7 @@ impl Stats {
             reads: get(&counters.reads),
             reopened: get(&counters.reopened),
             queue_depth,
+            logged,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::backup::{self, Progress};
 use crate::builder::RedbStoreBuilder;
 use crate::engine::Engine;
 use crate::error::{OpenError, closed};
+use crate::layout::{Logged, Tail};
 use crate::readers::Readers;
 use crate::stats::Stats;
 use crate::verify::{self, Verification};
@@ -12,8 +13,8 @@ use async_trait::async_trait;
 use durable_session::SessionId;
 use durable_session::planted::bug;
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Page, ReadQuery,
-    Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
+    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Order, Page,
+    ReadQuery, Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -183,7 +184,8 @@ impl RedbStore {
 
     /// What the store has done since it was opened, and how much waits.
     pub fn stats(&self) -> Stats {
-        Stats::of(&self.0.engine.counters, self.0.queue.depth())
+        let Handle { engine, queue, .. } = &*self.0;
+        Stats::of(&engine.counters, queue.depth(), engine.logged().len())
     }
 
     async fn read_with<T: Send + 'static>(
@@ -206,23 +208,48 @@ fn named(id: &SessionId) -> impl Fn(StoreError) -> StoreError + '_ {
     move |error| if error.session().is_none() { error.in_session(id) } else { error }
 }
 
+/// The logged messages that an answer may need: one more than it holds tells that there are more.
+fn wanted(logged: &Logged, id: &SessionId, seqs: (u64, u64), max_messages: usize, order: Order) -> Tail {
+    let max = max_messages.max(1).saturating_add(1);
+    logged.tail(id, seqs.0..=seqs.1, max, order == Order::Forward)
+}
+
 #[async_trait]
 impl SessionStore for RedbStore {
     async fn load(&self, id: &SessionId, tail: TailBounds) -> Result<Option<Loaded>, StoreError> {
         let key = id.clone();
-        self.read_with(move |engine| engine.read(|tables| tables.load(&key, tail))).await.map_err(named(id))
+        self.read_with(move |engine| {
+            engine.read(
+                |logged| wanted(logged, &key, (1, u64::MAX), tail.max_messages, Order::Backward),
+                |tables, logged| tables.load(&key, tail, logged),
+            )
+        })
+        .await
+        .map_err(named(id))
     }
 
     async fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, StoreError> {
         let key = id.clone();
-        self.read_with(move |engine| engine.read(|tables| tables.read(&key, query))).await.map_err(named(id))
+        self.read_with(move |engine| {
+            engine.read(
+                |logged| wanted(logged, &key, (query.first, query.last), query.max_messages, query.order),
+                |tables, logged| tables.read(&key, query, logged),
+            )
+        })
+        .await
+        .map_err(named(id))
     }
 
     async fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, StoreError> {
         let key = id.clone();
-        self.read_with(move |engine| engine.read(|tables| tables.salvage(&key, query)))
-            .await
-            .map_err(named(id))
+        self.read_with(move |engine| {
+            engine.read(
+                |logged| wanted(logged, &key, (query.first, query.last), query.max_messages, query.order),
+                |tables, logged| tables.salvage(&key, query, logged),
+            )
+        })
+        .await
+        .map_err(named(id))
     }
 
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
@@ -260,6 +287,9 @@ impl SessionStore for RedbStore {
 impl SessionList for RedbStore {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
         let query = query.clone();
-        self.read_with(move |engine| engine.read(|tables| tables.list(&query))).await
+        self.read_with(move |engine| {
+            engine.read(|logged| logged.tails(false), |tables, logged| tables.list(&query, logged))
+        })
+        .await
     }
 }

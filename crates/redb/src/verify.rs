@@ -3,12 +3,14 @@
 use crate::backup::Progress;
 use crate::engine::Engine;
 use crate::error::{Fault, caught, contradiction, is_contradiction};
-use crate::layout::Snapshot;
+use crate::layout::read::{Stored, entries};
 use crate::layout::seqs::{follows, out_of_order};
+use crate::layout::{Snapshot, Tail};
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Order, StoreError, StoreErrorKind};
 use redb::{ReadableTable, ReadableTableMetadata};
+use std::collections::HashMap;
 
 /// How many rows between two reports of progress.
 const REPORT_EVERY: u64 = 10_000;
@@ -32,11 +34,18 @@ pub(crate) fn verify(
     mut progress: impl FnMut(Progress),
 ) -> Result<Verification, StoreError> {
     let walk = || {
-        let txn = engine.begin_read()?;
+        let (txn, logged) = engine.begin_read(|logged| logged.tails(true))?;
         let snapshot = Snapshot::open(&txn)?;
-        let total = snapshot.rows.len()?;
-        let mut walk =
-            Walk { found: Verification::default(), done: 0, heads: 0, total, progress: &mut progress };
+        let total = snapshot.rows.len()? + logged.values().map(|tail| tail.rows().len() as u64).sum::<u64>();
+        let mut walk = Walk {
+            found: Verification::default(),
+            done: 0,
+            heads: 0,
+            rows: 0,
+            total,
+            logged: &logged,
+            progress: &mut progress,
+        };
         walk.sessions(&snapshot)?;
         walk.strays(&snapshot)?;
         Ok(walk.found)
@@ -51,11 +60,14 @@ pub(crate) fn verify(
 
 struct Walk<'a, P> {
     found: Verification,
-    /// Message rows seen.
+    /// Messages seen.
     done: u64,
     /// Head rows seen.
     heads: u64,
+    /// Message rows seen, in the rows table.
+    rows: u64,
     total: u64,
+    logged: &'a HashMap<SessionId, Tail>,
     progress: &'a mut P,
 }
 
@@ -81,19 +93,30 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
         let (mut count, mut bytes, mut last, mut place_before) = (0, 0, None, 0);
         let mut sound = true;
         let head_row = snapshot.index.heads.get(number)?;
-        for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))? {
-            let (place, row) = entry?;
+        let next_seq = match &head_row {
+            // With a head row that cannot be read, all that is logged counts.
+            Some(row) => rows::decode_head(number, id, row.value()).map_or(0, |row| row.head.next_seq),
+            None => 0,
+        };
+        let tail = self.logged.get(id).and_then(|tail| tail.since(number, next_seq));
+        if let Some(tail) = tail {
+            // Folded a moment ago: among the rows, too, and counted as logged.
+            let folded = (number, tail.first())..=(number, u64::MAX);
+            self.rows += ReadableTable::range(&snapshot.rows, folded)?.count() as u64;
+        }
+        for entry in entries(&snapshot.rows, tail, number, 0..=u64::MAX)? {
+            let (seq, row) = entry?;
             self.done += 1;
+            self.rows += u64::from(matches!(row, Stored::Row(_)));
             self.report(REPORT_EVERY);
             count += 1;
-            bytes += rows::body_bytes(row.value().len());
-            let seq = place.value().1;
+            bytes += rows::body_bytes(row.bytes().len());
             if count > 1 && !follows(Order::Forward, place_before, seq) {
                 sound = false;
                 self.damaged(out_of_order(id, seq));
             }
             place_before = seq;
-            match rows::decode_message(id, number, seq, row.value()) {
+            match rows::decode_message(id, number, seq, row.bytes()) {
                 Ok(message) => {
                     self.found.messages += 1;
                     self.found.bytes += message.body.len() as u64;
@@ -108,7 +131,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
         let corrupt = |what| contradiction(what).in_session(id);
         // A load reads from the other end, where a damaged key can hide other rows.
         let mut backward = 0;
-        for entry in ReadableTable::range(&snapshot.rows, (number, 0)..=(number, u64::MAX))?.rev() {
+        for entry in entries(&snapshot.rows, tail, number, 0..=u64::MAX)?.rev() {
             entry?;
             backward += 1;
         }
@@ -139,7 +162,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
 
     /// Rows that belong to no session.
     fn strays(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
-        if self.heads < snapshot.index.heads.len()? || self.done < snapshot.rows.len()? {
+        if self.heads < snapshot.index.heads.len()? || self.rows < snapshot.rows.len()? {
             self.damaged(contradiction(
                 "there are rows that belong to no session: an id or its number row is damaged or lost",
             ));

@@ -1,4 +1,5 @@
-//! The redb store keeps the contract: on a disk that forgets what was not synced, at both levels of durability.
+//! The redb store keeps the contract: on a disk that forgets what was not synced, at both levels of durability, and with logs
+//! so small that messages are folded into the rows all the time.
 #![allow(clippy::unwrap_used)] // Clippy knows tests, but not their helpers.
 
 use async_trait::async_trait;
@@ -6,7 +7,7 @@ use durable_session::SessionId;
 use durable_session::store::{SessionList, SessionStore};
 use durable_session_conformance::{BoxError, Capability, Factory, Instance};
 use durable_session_redb::{RedbDurability, RedbStore};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 use std::sync::Arc;
 use torture_disk::Disk;
 
@@ -14,12 +15,24 @@ const IDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("durable-ses
 const HEADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("durable-session.heads");
 const ROWS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("durable-session.rows");
 
-struct Redb(RedbDurability);
+const LOGS: [TableDefinition<'_, u64, &[u8]>; 2] =
+    [TableDefinition::new("durable-session.log-a"), TableDefinition::new("durable-session.log-b")];
+
+#[derive(Clone, Copy)]
+enum Redb {
+    Immediate,
+    QuickRecovery,
+    SmallLogs,
+}
 
 #[async_trait(?Send)]
 impl Factory for Redb {
     fn name(&self) -> &'static str {
-        if self.0 == RedbDurability::Immediate { "redb" } else { "redb with quick recovery" }
+        match self {
+            Self::Immediate => "redb",
+            Self::QuickRecovery => "redb with quick recovery",
+            Self::SmallLogs => "redb with small logs",
+        }
     }
 
     fn capabilities(&self) -> &'static [Capability] {
@@ -29,18 +42,23 @@ impl Factory for Redb {
 
     async fn create(&self) -> Result<Box<dyn Instance>, BoxError> {
         let disk = Disk::default();
-        Ok(Box::new(OnDisk { store: open(&disk, self.0)?, disk, durability: self.0 }))
+        Ok(Box::new(OnDisk { store: open(&disk, *self)?, disk, kind: *self }))
     }
 }
 
-fn open(disk: &Disk, durability: RedbDurability) -> Result<RedbStore, BoxError> {
-    Ok(RedbStore::builder().durability(durability).open_backend(disk.backend())?)
+fn open(disk: &Disk, kind: Redb) -> Result<RedbStore, BoxError> {
+    let builder = match kind {
+        Redb::Immediate => RedbStore::builder(),
+        Redb::QuickRecovery => RedbStore::builder().durability(RedbDurability::QuickRecovery),
+        Redb::SmallLogs => RedbStore::builder().log_bytes(300),
+    };
+    Ok(builder.open_backend(disk.backend())?)
 }
 
 struct OnDisk {
     store: RedbStore,
     disk: Disk,
-    durability: RedbDurability,
+    kind: Redb,
 }
 
 impl OnDisk {
@@ -58,7 +76,7 @@ impl OnDisk {
         damage(&txn, number.into())?;
         txn.commit()?;
         db.close()?;
-        self.store = open(&self.disk, self.durability)?;
+        self.store = open(&self.disk, self.kind)?;
         Ok(())
     }
 }
@@ -68,6 +86,31 @@ fn flipped(row: &[u8]) -> Vec<u8> {
     let middle = row.len() / 2;
     row[middle] ^= 1;
     row
+}
+
+/// Flips a bit of a message's row in a log, if it is there.
+fn damage_logged(log: &mut redb::Table<'_, u64, &[u8]>, number: u64, seq: u64) -> Result<(), BoxError> {
+    let mut damaged = Vec::new();
+    for stored in log.iter()? {
+        let (position, stored) = stored?;
+        let mut entry = stored.value().to_vec();
+        let mut at = 1;
+        while at < entry.len() - 8 {
+            let word = |from: usize| entry[at + from..at + from + 8].try_into().map(u64::from_le_bytes);
+            let id_bytes = usize::from(u16::from_le_bytes(entry[at + 16..at + 18].try_into()?));
+            let row_bytes = usize::try_from(u32::from_le_bytes(entry[at + 18..at + 22].try_into()?))?;
+            let row = at + 30 + id_bytes;
+            if (word(0)?, word(8)?) == (number, seq) {
+                entry[row + row_bytes / 2] ^= 1;
+            }
+            at = row + row_bytes;
+        }
+        damaged.push((position.value(), entry));
+    }
+    for (position, entry) in damaged {
+        log.insert(position, &entry[..])?;
+    }
+    Ok(())
 }
 
 #[async_trait(?Send)]
@@ -82,22 +125,25 @@ impl Instance for OnDisk {
 
     async fn reopen(&mut self) -> Result<(), BoxError> {
         self.store.close().await?;
-        self.store = open(&self.disk, self.durability)?;
+        self.store = open(&self.disk, self.kind)?;
         Ok(())
     }
 
     async fn crash_and_reopen(&mut self) -> Result<(), BoxError> {
         self.disk = self.disk.after_power_loss();
-        self.store = open(&self.disk, self.durability)?;
+        self.store = open(&self.disk, self.kind)?;
         Ok(())
     }
 
     async fn corrupt_message(&mut self, id: &SessionId, seq: u64) -> Result<(), BoxError> {
         self.corrupt(id, |txn, number| {
-            let mut rows = txn.open_table(ROWS)?;
-            let mut row = rows.get_mut((number, seq))?.ok_or("no such message")?;
-            let damaged = flipped(row.value());
-            row.insert(&damaged[..])?;
+            for log in LOGS {
+                damage_logged(&mut txn.open_table(log)?, number, seq)?;
+            }
+            if let Some(mut row) = txn.open_table(ROWS)?.get_mut((number, seq))? {
+                let damaged = flipped(row.value());
+                row.insert(&damaged[..])?;
+            }
             Ok(())
         })
         .await
@@ -116,9 +162,13 @@ impl Instance for OnDisk {
 }
 
 mod immediate {
-    durable_session_conformance::conformance_tests!(super::Redb(super::RedbDurability::Immediate));
+    durable_session_conformance::conformance_tests!(super::Redb::Immediate);
 }
 
 mod quick_recovery {
-    durable_session_conformance::conformance_tests!(super::Redb(super::RedbDurability::QuickRecovery));
+    durable_session_conformance::conformance_tests!(super::Redb::QuickRecovery);
+}
+
+mod small_logs {
+    durable_session_conformance::conformance_tests!(super::Redb::SmallLogs);
 }

@@ -1,7 +1,7 @@
 //! A store that is closed, of some age, and what is in it.
 
 use crate::model::{self, State};
-use crate::seeded::Seeded;
+use crate::seeded::{Seeded, log_bytes};
 use anyhow::{Context, Result, bail};
 use durable_session::SessionId;
 use durable_session::store::{CommitOutcome, SessionStore};
@@ -53,7 +53,8 @@ impl Sample {
 
 fn open(disk: &Disk, rng: &mut Rng) -> Result<RedbStore> {
     let random = Seeded::new(rng.u64(..));
-    Ok(RedbStore::builder().random(random).reader_threads(1).open_backend(disk.backend())?)
+    let logs = log_bytes(rng.u64(..));
+    Ok(RedbStore::builder().random(random).reader_threads(1).log_bytes(logs).open_backend(disk.backend())?)
 }
 
 fn change(store: &RedbStore, sessions: &mut [(SessionId, State)], rng: &mut Rng) -> Result<()> {

@@ -5,6 +5,7 @@ mod checker;
 mod client;
 
 use crate::campaign::{Plan, Tally};
+use crate::seeded::log_bytes;
 use anyhow::{Result, anyhow, ensure};
 use checker::{Answer, Call, Event, linearizable};
 use client::Client;
@@ -30,7 +31,8 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         let (what, store): (_, Arc<dyn SessionStore>) = if case % 2 == 0 {
             ("memory", Arc::new(MemoryStore::new()))
         } else {
-            let store = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20);
+            let logs = log_bytes(rng.u64(..));
+            let store = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20).log_bytes(logs);
             ("redb", Arc::new(store.open_backend(Disk::default().backend())?))
         };
         tally.add(what, 1);

@@ -103,6 +103,8 @@ fn attempt(disk: &Disk, level: RedbDurability) -> Result<RedbStore, OpenError> {
         .durability(level)
         .reader_threads(1)
         .cache_bytes(0)
+        // Appends to logs that are folded all the time, or to the rows.
+        .log_bytes(if level == RedbDurability::Immediate { 1_000 } else { 0 })
         .open_storage(move || Ok(storage.backend_without_cache()))
 }
 

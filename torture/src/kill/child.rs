@@ -20,7 +20,8 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         .collect::<Result<_, _>>()?;
     let quick = std::env::var("TORTURE_QUICK_RECOVERY").is_ok_and(|quick| quick == "true");
     let level = if quick { RedbDurability::QuickRecovery } else { RedbDurability::Immediate };
-    let store = RedbStore::builder().durability(level).cache_bytes(16 << 20).open(file)?;
+    let store =
+        RedbStore::builder().durability(level).cache_bytes(16 << 20).log_bytes(32 * 1024).open(file)?;
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {

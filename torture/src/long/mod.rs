@@ -80,7 +80,8 @@ fn play(
     tally: &mut Tally,
 ) -> Result<(usize, u64)> {
     hands.0.fetch_add(ROUND, Ordering::Relaxed);
-    let store = RedbStore::builder().cache_bytes(16 << 20).open(file).context("opening again")?;
+    let store =
+        RedbStore::builder().cache_bytes(16 << 20).log_bytes(MIB).open(file).context("opening again")?;
     let expiry = Expiry::after(
         Duration::from_millis(ROUNDS_TO_LIVE * ROUND - MINUTE),
         Duration::from_millis(5 * MINUTE),

@@ -3,7 +3,7 @@
 
 use super::history::{History, Step};
 use crate::model::{self, State};
-use crate::seeded::Seeded;
+use crate::seeded::{Seeded, log_bytes};
 use anyhow::{Result, bail};
 use durable_session::SessionId;
 use durable_session::store::{CommitOutcome, DeleteIf, DeleteOutcome, SessionStore, StoreError};
@@ -32,6 +32,7 @@ pub(super) fn open(disk: &Disk, level: RedbDurability, seed: u64) -> Result<Redb
         .durability(level)
         .reader_threads(1)
         .cache_bytes(1 << 20)
+        .log_bytes(log_bytes(seed))
         .random(Seeded::new(seed))
         .open_backend(disk.backend())?)
 }

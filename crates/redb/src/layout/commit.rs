@@ -50,6 +50,11 @@ impl Draft<'_> {
             }
             _ => return Ok(CommitOutcome::Conflict { current }),
         };
+        let appends_only = commit.ops.iter().all(|op| matches!(op, Op::Append(_))) && !commit.ops.is_empty();
+        let logs = plan.number.is_some() && appends_only && self.log.takes(commit.bytes());
+        if let Some(number) = plan.number.filter(|_| !logs) {
+            self.settle(id, number)?;
+        }
         // Only rows carry a version: with no message to carry it, the head row does.
         plan.rewrites |= commit.ops.is_empty();
         for op in &commit.ops {
@@ -60,7 +65,7 @@ impl Draft<'_> {
         if plan.rewrites {
             plan.head.base = plan.head.version;
         }
-        let number = self.write(id, &plan)?;
+        let number = self.write(id, &plan, logs)?;
         self.known.put(id, Entry { number, head: plan.head });
         Ok(CommitOutcome::Committed(plan.head))
     }
@@ -69,12 +74,13 @@ impl Draft<'_> {
         if let Some(entry) = self.known.get(id) {
             return Ok(Some(entry));
         }
-        let found = self.index.open(self.txn)?.find(&self.rows, id)?;
-        Ok(found.map(|found| Entry { number: found.number, head: found.current }))
+        let (index, rows) = (self.index.open(self.txn)?, self.rows.open(self.txn)?);
+        let found = index.find(rows, |number| self.log.newest(id, number), id, |_| ())?;
+        Ok(found.map(|(found, ())| Entry { number: found.number, head: found.current }))
     }
 
     /// Works out one operation; answers the seq that a replace did not find.
-    fn plan_op(&self, plan: &mut Plan, op: &Op) -> Result<Option<u64>, Fault> {
+    fn plan_op(&mut self, plan: &mut Plan, op: &Op) -> Result<Option<u64>, Fault> {
         match op {
             Op::Append(body) => plan.append(body),
             Op::Replace { seq, body } => {
@@ -91,7 +97,7 @@ impl Draft<'_> {
     }
 
     /// The length of the body that is at `seq` at this point of the commit. Stored rows are not decoded for it.
-    fn body_bytes(&self, plan: &Plan, seq: u64) -> Result<Option<u64>, Fault> {
+    fn body_bytes(&mut self, plan: &Plan, seq: u64) -> Result<Option<u64>, Fault> {
         if let Some(written) = plan.written.get(&seq) {
             return Ok(Some(written.body.len() as u64));
         }
@@ -99,18 +105,18 @@ impl Draft<'_> {
         if seq >= plan.fresh || plan.is_removed(seq) {
             return Ok(None);
         }
-        let row = self.rows.get((number, seq))?;
+        let row = self.rows.open(self.txn)?.get((number, seq))?;
         Ok(row.map(|row| rows::body_bytes(row.value().len())))
     }
 
-    fn plan_removal(&self, plan: &mut Plan, first: u64, last: u64) -> Result<(), Fault> {
+    fn plan_removal(&mut self, plan: &mut Plan, first: u64, last: u64) -> Result<(), Fault> {
         plan.rewrites = true;
         if first > last {
             return Ok(());
         }
         let (mut messages, mut bytes) = (0, 0);
         if let Some(number) = plan.number {
-            for entry in self.rows.range((number, first)..=(number, last))? {
+            for entry in self.rows.open(self.txn)?.range((number, first)..=(number, last))? {
                 let (place, row) = entry?;
                 let seq = place.value().1;
                 if !plan.is_removed(seq) && !plan.written.contains_key(&seq) {
@@ -132,9 +138,9 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Writes what was worked out, under the number that it answers. Only the storage can fail now, and then the whole
+    /// Writes what was worked out, under the number that it answers, messages to a log if it `logs`. Only the storage can fail now, and then the whole
     /// transaction does.
-    fn write(&mut self, id: &SessionId, plan: &Plan) -> Result<u64, Fault> {
+    fn write(&mut self, id: &SessionId, plan: &Plan, logs: bool) -> Result<u64, Fault> {
         let number = if let Some(number) = plan.number {
             number
         } else {
@@ -160,7 +166,11 @@ impl Draft<'_> {
         for (&seq, written) in &plan.written {
             let head = Head { messages: written.messages, bytes: written.bytes, ..plan.head };
             let row = rows::encode_message(number, &head, seq, &written.body);
-            self.rows.insert((number, seq), &row[..])?;
+            if logs {
+                self.log.append(id, number, seq, row);
+            } else {
+                self.rows.open(self.txn)?.insert((number, seq), &row[..])?;
+            }
         }
         Ok(number)
     }

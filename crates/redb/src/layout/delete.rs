@@ -12,7 +12,9 @@ impl Draft<'_> {
     pub(crate) fn touch(&mut self, id: &SessionId, at: u64) -> Result<bool, Fault> {
         self.known.forget(id);
         let index = self.index.open(self.txn)?;
-        let Some((found, app)) = index.find_with(&self.rows, id, |row| row.app.to_vec())? else {
+        let rows = self.rows.open(self.txn)?;
+        let newest = |number| self.log.newest(id, number);
+        let Some((found, app)) = index.find(rows, newest, id, |row| row.app.to_vec())? else {
             return Ok(false);
         };
         if at <= found.current.last_accessed_at {
@@ -37,7 +39,10 @@ impl Draft<'_> {
                 Err(fault) => return Err(fault),
             },
             DeleteIf::Version(_) | DeleteIf::IdleSince(_) => {
-                let Some(found) = index.find(&self.rows, id)? else { return Ok(DeleteOutcome::Absent) };
+                let (rows, newest) = (self.rows.open(self.txn)?, |number| self.log.newest(id, number));
+                let Some((found, ())) = index.find(rows, newest, id, |_| ())? else {
+                    return Ok(DeleteOutcome::Absent);
+                };
                 let current = found.current;
                 let holds = match condition {
                     DeleteIf::Version(version) => version == current.version,
@@ -55,11 +60,12 @@ impl Draft<'_> {
             index.heads.remove(number)?;
             self.remove_rows(number, 0, u64::MAX)?;
         }
+        self.log.settle(id, number.unwrap_or_default());
         Ok(DeleteOutcome::Deleted)
     }
 
     /// Removes a range of rows without decoding them.
     pub(super) fn remove_rows(&mut self, number: u64, first: u64, last: u64) -> Result<(), Fault> {
-        Ok(self.rows.retain_in((number, first)..=(number, last), |_, _| false)?)
+        Ok(self.rows.open(self.txn)?.retain_in((number, first)..=(number, last), |_, _| false)?)
     }
 }

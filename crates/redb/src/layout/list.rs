@@ -1,11 +1,12 @@
 //! Listing.
 
-use super::{Blob, Place, Tables, derive, missing_head};
+use super::{Blob, Place, Tables, Tail, derive, missing_head};
 use crate::error::Fault;
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Head, ListPage, ListQuery, ListedSession, StoreError};
 use redb::ReadableTable;
+use std::collections::HashMap;
 use std::ops::Bound;
 
 /// How many sessions one page looks at, at most, when the query filters: a page is bounded work.
@@ -17,7 +18,12 @@ where
     H: ReadableTable<u64, Blob>,
     R: ReadableTable<Place, Blob>,
 {
-    pub(crate) fn list(&self, query: &ListQuery) -> Result<ListPage, Fault> {
+    /// `tails`: the newest logged message of each session.
+    pub(crate) fn list(
+        &self,
+        query: &ListQuery,
+        tails: &HashMap<SessionId, Tail>,
+    ) -> Result<ListPage, Fault> {
         let limit = query.limit.max(1);
         let prefix = query.prefix.as_bytes();
         let start = match &query.after {
@@ -41,7 +47,7 @@ where
                 tracing::error!("a session is not listed: its id is damaged");
                 continue;
             };
-            let head = self.listed_head(&id, number_row.value())?;
+            let head = self.listed_head(&id, number_row.value(), tails.get(&id))?;
             last = Some(id.clone());
             let wanted = match (&head, query.idle_since) {
                 (Ok(head), Some(since)) => head.last_accessed_at <= since,
@@ -54,11 +60,17 @@ where
         Ok(page)
     }
 
-    fn listed_head(&self, id: &SessionId, number_row: &[u8]) -> Result<Result<Head, StoreError>, Fault> {
+    fn listed_head(
+        &self,
+        id: &SessionId,
+        number_row: &[u8],
+        tail: Option<&Tail>,
+    ) -> Result<Result<Head, StoreError>, Fault> {
         let head = || -> Result<Head, Fault> {
             let number = rows::decode_number(id, number_row)?;
             let row = self.index.heads.get(number)?.ok_or_else(|| missing_head(id))?;
-            derive(&self.rows, id, number, &rows::decode_head(number, id, row.value())?)
+            let newest = tail.and_then(|tail| tail.newest(number));
+            derive(&self.rows, newest, id, number, &rows::decode_head(number, id, row.value())?)
         };
         match head() {
             Ok(head) => Ok(Ok(head)),

@@ -18,6 +18,10 @@ const NEXT_NUMBER: &str = "next-session-number";
 pub(crate) fn prepare(db: &Database, create: Create) -> Result<(), OpenError> {
     match stored_layout(db)? {
         Some(VERSION) => check_tables(db),
+        Some(found) if found < VERSION && found > 0 => {
+            check_tables(db)?;
+            upgrade(db)
+        }
         Some(found) => Err(OpenError::NewerFormat { found, supported: VERSION }),
         None => match create {
             Create::Always => initialize(db),
@@ -66,6 +70,15 @@ fn is_empty(db: &Database) -> Result<bool, OpenError> {
 fn initialize(db: &Database) -> Result<(), OpenError> {
     let txn = db.begin_write().map_err(OpenError::redb)?;
     create_tables(&txn, 1).map_err(OpenError::redb)?;
+    txn.commit().map_err(OpenError::redb)
+}
+
+/// All that an earlier layout has, this one has, too.
+fn upgrade(db: &Database) -> Result<(), OpenError> {
+    let txn = db.begin_write().map_err(OpenError::redb)?;
+    let mut meta = txn.open_table(META).map_err(OpenError::redb)?;
+    meta.insert(LAYOUT, &encode(LAYOUT, VERSION)[..]).map_err(OpenError::redb)?;
+    drop(meta);
     txn.commit().map_err(OpenError::redb)
 }
 

@@ -1,4 +1,4 @@
-//! The layout on disk, version 1: the one place that knows tables, keys and rows.
+//! The layout on disk, version 2: the one place that knows tables, keys and rows.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -6,22 +6,31 @@
 //! | `durable-session.ids` | session id (bytes) | number row |
 //! | `durable-session.heads` | session number | head row |
 //! | `durable-session.rows` | (session number, seq) | message row |
+//! | `durable-session.log-a`, `-b` | position | appended messages that are not yet among the rows, see [`log`] |
 //!
 //! The rows are those of [`durable_session::rows`]. A session number belongs to one life of one session and is never
 //! used again. An append writes message rows only; the head is derived from the head row and the last message row.
+//!
+//! Version 1 had no logs; opening such a file makes it version 2.
 //!
 //! Ids are keyed as bytes, not as `str`: redb panics on a `str` key that damage has made invalid UTF-8.
 
 mod commit;
 mod delete;
+mod fold;
 mod known;
 mod list;
+pub(crate) mod log;
+mod logged;
 pub(crate) mod meta;
-mod read;
+pub(crate) mod read;
 mod salvage;
 pub(crate) mod seqs;
 
+pub(crate) use fold::{LogDraft, Slice, empty_logs};
 pub(crate) use known::Known;
+pub(crate) use log::Position;
+pub(crate) use logged::{Effects, Logged, Tail};
 
 use crate::error::{Fault, contradiction};
 use durable_session::SessionId;
@@ -32,7 +41,7 @@ use redb::{
 };
 
 /// The layout that this code writes, as stored in the file.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 type Blob = &'static [u8];
 type Place = (u64, u64);
@@ -61,16 +70,19 @@ pub(crate) type Snapshot =
 /// The tables of a write transaction.
 pub(crate) struct Draft<'txn> {
     index: LazyIndex<'txn>,
-    rows: Table<'txn, Place, Blob>,
+    rows: LazyRows<'txn>,
     txn: &'txn WriteTransaction,
     known: &'txn mut Known,
+    log: LogDraft<'txn>,
 }
 
 type OpenIndex<'txn> = Index<Table<'txn, Blob, Blob>, Table<'txn, u64, Blob>>;
+type OpenRows<'txn> = Table<'txn, Place, Blob>;
 
-/// Every table that is opened for writing adds to the cost of the commit, and an append to a known session needs only
-/// the rows.
+/// Every table that is opened for writing adds to the cost of the commit, and an append to a known session needs none
+/// of these.
 struct LazyIndex<'txn>(Option<OpenIndex<'txn>>);
+struct LazyRows<'txn>(Option<OpenRows<'txn>>);
 
 impl Snapshot {
     pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, TableError> {
@@ -81,8 +93,8 @@ impl Snapshot {
 
 impl<'txn> Draft<'txn> {
     /// `known` must be thrown away unless the transaction is committed.
-    pub(crate) fn open(txn: &'txn WriteTransaction, known: &'txn mut Known) -> Result<Self, TableError> {
-        Ok(Self { index: LazyIndex(None), rows: txn.open_table(ROWS)?, txn, known })
+    pub(crate) fn open(txn: &'txn WriteTransaction, known: &'txn mut Known, log: LogDraft<'txn>) -> Self {
+        Self { index: LazyIndex(None), rows: LazyRows(None), txn, known, log }
     }
 }
 
@@ -91,6 +103,15 @@ impl<'txn> LazyIndex<'txn> {
         match &mut self.0 {
             Some(index) => Ok(index),
             none => Ok(none.insert(Index { ids: txn.open_table(IDS)?, heads: txn.open_table(HEADS)? })),
+        }
+    }
+}
+
+impl<'txn> LazyRows<'txn> {
+    fn open(&mut self, txn: &'txn WriteTransaction) -> Result<&mut OpenRows<'txn>, TableError> {
+        match &mut self.0 {
+            Some(rows) => Ok(rows),
+            none => Ok(none.insert(txn.open_table(ROWS)?)),
         }
     }
 }
@@ -115,21 +136,18 @@ where
         }
     }
 
-    fn find(&self, rows: &impl ReadableTable<Place, Blob>, id: &SessionId) -> Result<Option<Found>, Fault> {
-        self.find_with(rows, id, |_| ()).map(|found| found.map(|(found, ())| found))
-    }
-
-    /// Finds the session and lets `take` copy what it needs from the head row.
-    fn find_with<T>(
+    /// Finds the session; `newest` gives its newest logged message, `take` copies what is needed from the head row.
+    fn find<'n, T>(
         &self,
         rows: &impl ReadableTable<Place, Blob>,
+        newest: impl FnOnce(u64) -> Option<(u64, &'n [u8])>,
         id: &SessionId,
         take: impl FnOnce(&HeadRow<'_>) -> T,
     ) -> Result<Option<(Found, T)>, Fault> {
         let Some(number) = self.number(id)? else { return Ok(None) };
         let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
         let head_row = rows::decode_head(number, id, row.value())?;
-        let current = derive(rows, id, number, &head_row)?;
+        let current = derive(rows, newest(number), id, number, &head_row)?;
         Ok(Some((Found { number, stored: head_row.head, current }, take(&head_row))))
     }
 }
@@ -138,10 +156,16 @@ where
 /// carries the head; damage to older ones does not hide it.
 fn derive(
     rows: &impl ReadableTable<Place, Blob>,
+    newest: Option<(u64, &[u8])>,
     id: &SessionId,
     number: u64,
     head_row: &HeadRow<'_>,
 ) -> Result<Head, Fault> {
+    if let Some((seq, row)) = newest.filter(|(seq, _)| *seq >= head_row.head.next_seq) {
+        let last = rows::decode_message(id, number, seq, row)?;
+        seqs::continues(id, &head_row.head, &last)?;
+        return Ok(head_row.current(Some(&last)));
+    }
     let appended = (number, head_row.head.next_seq)..=(number, u64::MAX);
     match rows.range(appended)?.next_back() {
         Some(entry) => {

@@ -1,16 +1,52 @@
 //! Loads and reads: rows in order, within bounds.
 
 use super::seqs::Seqs;
-use super::{Blob, Place, Tables};
+use super::{Blob, Found, Place, Tables, Tail};
 use crate::bodies::Bodies;
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
-use durable_session::rows;
+use durable_session::rows::{self, HeadRow};
 use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, TailBounds};
 use redb::{AccessGuard, ReadableTable};
+use std::ops::RangeInclusive;
 
-type Entry<'a> = Result<(AccessGuard<'a, Place>, AccessGuard<'a, Blob>), redb::StorageError>;
+/// The row of a message, wherever it is.
+pub(crate) enum Stored<'a> {
+    Row(AccessGuard<'a, Blob>),
+    Logged(&'a [u8]),
+}
+
+impl Stored<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Row(row) => row.value(),
+            Self::Logged(row) => row,
+        }
+    }
+}
+
+/// A message's seq and its row.
+type Entry<'a> = Result<(u64, Stored<'a>), redb::StorageError>;
+
+/// The messages of a session: those among the rows, then those in a log.
+pub(crate) fn entries<'a, R: ReadableTable<Place, Blob>>(
+    rows: &'a R,
+    tail: Option<&'a Tail>,
+    number: u64,
+    seqs: RangeInclusive<u64>,
+) -> Result<impl DoubleEndedIterator<Item = Entry<'a>>, Fault> {
+    let (first, last) = seqs.into_inner();
+    let stored = match tail {
+        // What was folded a moment ago may still be there, too.
+        Some(tail) if tail.first <= last => rows.range((number, first)..(number, tail.first.max(first)))?,
+        _ => rows.range((number, first)..=(number, last))?,
+    };
+    let stored = stored.map(|entry| entry.map(|(place, row)| (place.value().1, Stored::Row(row))));
+    let logged = tail.map_or(&[][..], |tail| &tail.rows).iter();
+    let logged = logged.filter(move |row| (first..=last).contains(&row.seq));
+    Ok(stored.chain(logged.map(|logged| Ok((logged.seq, Stored::Logged(&logged.row))))))
+}
 
 /// What still fits into an answer. At least one message always does.
 pub(super) struct Room {
@@ -42,14 +78,18 @@ where
     H: ReadableTable<u64, Blob>,
     R: ReadableTable<Place, Blob>,
 {
-    pub(crate) fn load(&self, id: &SessionId, bounds: TailBounds) -> Result<Option<Loaded>, Fault> {
-        let Some((found, app)) =
-            self.index.find_with(&self.rows, id, |row| Bytes::copy_from_slice(row.app))?
-        else {
+    pub(crate) fn load(
+        &self,
+        id: &SessionId,
+        bounds: TailBounds,
+        tail: &Tail,
+    ) -> Result<Option<Loaded>, Fault> {
+        let take = |row: &HeadRow<'_>| Bytes::copy_from_slice(row.app);
+        let Some((found, app)) = self.index.find(&self.rows, |n| tail.newest(n), id, take)? else {
             return Ok(None);
         };
         let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
-        let entries = self.rows.range((found.number, 0)..=(found.number, u64::MAX))?.rev();
+        let entries = self.entries(&found, tail, 0..=u64::MAX)?.rev();
         let seqs = Seqs::new(id, &found, Order::Backward, 1, u64::MAX)?;
         let mut bodies = Bodies::new(found.current.bytes.min(bounds.max_bytes));
         let (mut tail, _) = collect(id, found.number, seqs, entries, &mut room, &mut bodies)?;
@@ -57,35 +97,32 @@ where
         Ok(Some(Loaded { head: found.current, app, tail }))
     }
 
-    pub(crate) fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, Fault> {
-        let Some(found) = self.index.find(&self.rows, id)? else { return Ok(None) };
+    pub(crate) fn read(&self, id: &SessionId, query: ReadQuery, tail: &Tail) -> Result<Option<Page>, Fault> {
+        let Some((found, ())) = self.index.find(&self.rows, |n| tail.newest(n), id, |_| ())? else {
+            return Ok(None);
+        };
         let mut room = Room::new(query.max_messages, query.max_bytes);
-        let (rows, more) = match self.entries(found.number, query)? {
-            None => (Vec::new(), false),
-            Some(entries) => {
-                let seqs = Seqs::new(id, &found, query.order, query.first, query.last)?;
-                let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
-                match query.order {
-                    Order::Forward => collect(id, found.number, seqs, entries, &mut room, &mut bodies)?,
-                    Order::Backward => {
-                        collect(id, found.number, seqs, entries.rev(), &mut room, &mut bodies)?
-                    }
-                }
+        let (rows, more) = if query.first > query.last {
+            (Vec::new(), false)
+        } else {
+            let entries = self.entries(&found, tail, query.first..=query.last)?;
+            let seqs = Seqs::new(id, &found, query.order, query.first, query.last)?;
+            let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
+            match query.order {
+                Order::Forward => collect(id, found.number, seqs, entries, &mut room, &mut bodies)?,
+                Order::Backward => collect(id, found.number, seqs, entries.rev(), &mut room, &mut bodies)?,
             }
         };
         Ok(Some(Page { head: found.current, rows, more }))
     }
 
-    /// The stored rows of a query's range; `None` for an empty range.
-    pub(super) fn entries(
-        &self,
-        number: u64,
-        query: ReadQuery,
-    ) -> Result<Option<redb::Range<'_, Place, Blob>>, Fault> {
-        if query.first > query.last {
-            return Ok(None);
-        }
-        Ok(Some(self.rows.range((number, query.first)..=(number, query.last))?))
+    fn entries<'a>(
+        &'a self,
+        found: &Found,
+        tail: &'a Tail,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<impl DoubleEndedIterator<Item = Entry<'a>>, Fault> {
+        entries(&self.rows, tail.since(found.number, found.stored.next_seq), found.number, seqs)
     }
 }
 
@@ -100,13 +137,12 @@ fn collect<'a>(
 ) -> Result<(Vec<Row>, bool), Fault> {
     let mut found = Vec::new();
     for entry in entries {
-        let (place, row) = entry?;
-        let seq = place.value().1;
+        let (seq, row) = entry?;
         // By its length first: a row that the page would not hold is not decoded.
-        if !room.take(rows::body_bytes(row.value().len())) {
+        if !room.take(rows::body_bytes(row.bytes().len())) {
             return Ok((found, true));
         }
-        let message = rows::decode_message(id, number, seq, row.value())?;
+        let message = rows::decode_message(id, number, seq, row.bytes())?;
         seqs.pass(id, seq, message.body.len() as u64)?;
         found.push(Row { seq, body: bodies.copy(message.body) });
     }

@@ -1,13 +1,13 @@
 //! Reading past damage.
 
-use super::read::Room;
+use super::read::{Room, entries};
 use super::seqs::{Seqs, follows, out_of_order};
-use super::{Blob, Found, Index, Place, Tables, derive, missing_head};
+use super::{Blob, Found, Index, Place, Tables, Tail, derive, missing_head};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows;
-use durable_session::store::{Damage, Order, ReadQuery, Row, Salvaged, StoreError};
+use durable_session::store::{Damage, Order, ReadQuery, Row, Salvaged};
 use redb::ReadableTable;
 
 impl<I, H, R> Tables<I, H, R>
@@ -16,7 +16,12 @@ where
     H: ReadableTable<u64, Blob>,
     R: ReadableTable<Place, Blob>,
 {
-    pub(crate) fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, Fault> {
+    pub(crate) fn salvage(
+        &self,
+        id: &SessionId,
+        query: ReadQuery,
+        tail: &Tail,
+    ) -> Result<Option<Salvaged>, Fault> {
         let mut salvaged =
             Salvaged { head: None, app: None, rows: Vec::new(), damage: Vec::new(), more: false };
         let number = match self.index.number(id) {
@@ -29,35 +34,33 @@ where
             Err(fault) => return Err(fault),
         };
         let Some(number) = number else { return Ok(Some(salvaged)) };
-        let (app, found) = self.salvage_head(id, number)?;
-        salvaged.app = app;
-        let seqs = found.and_then(|found| {
-            salvaged.head = Some(found.current);
-            Seqs::new(id, &found, query.order, query.first, query.last)
-        });
-        let seqs = seqs.map_err(|error| salvaged.damage.push(Damage { seq: None, error })).ok();
-        self.salvage_rows(id, number, query, seqs, &mut salvaged)?;
-        Ok(Some(salvaged))
-    }
-
-    /// The app state, and the head or why it cannot be known.
-    fn salvage_head(
-        &self,
-        id: &SessionId,
-        number: u64,
-    ) -> Result<(Option<Bytes>, Result<Found, StoreError>), Fault> {
-        let Some(row) = self.index.heads.get(number)? else { return Ok((None, Err(missing_head(id)))) };
-        let head_row = match rows::decode_head(number, id, row.value()) {
-            Ok(head_row) => head_row,
-            Err(error) => return Ok((None, Err(error))),
-        };
-        let app = Some(Bytes::copy_from_slice(head_row.app));
-        match derive(&self.rows, id, number, &head_row) {
-            Ok(current) => Ok((app, Ok(Found { number, stored: head_row.head, current }))),
-            // The last message row carries the running head: without it the head is not known.
-            Err(Fault::Refused(error)) => Ok((app, Err(error))),
-            Err(fault) => Err(fault),
+        // With a head row that cannot be read, all that is logged counts.
+        let (mut next_seq, mut seqs) = (0, None);
+        match self.index.heads.get(number)? {
+            None => salvaged.damage.push(Damage { seq: None, error: missing_head(id) }),
+            Some(row) => match rows::decode_head(number, id, row.value()) {
+                Err(error) => salvaged.damage.push(Damage { seq: None, error }),
+                Ok(head_row) => {
+                    salvaged.app = Some(Bytes::copy_from_slice(head_row.app));
+                    next_seq = head_row.head.next_seq;
+                    match derive(&self.rows, tail.newest(number), id, number, &head_row) {
+                        Ok(current) => {
+                            salvaged.head = Some(current);
+                            let found = Found { number, stored: head_row.head, current };
+                            match Seqs::new(id, &found, query.order, query.first, query.last) {
+                                Ok(expected) => seqs = Some(expected),
+                                Err(error) => salvaged.damage.push(Damage { seq: None, error }),
+                            }
+                        }
+                        // The last message row carries the running head: without it the head is not known.
+                        Err(Fault::Refused(error)) => salvaged.damage.push(Damage { seq: None, error }),
+                        Err(fault) => return Err(fault),
+                    }
+                }
+            },
         }
+        self.salvage_rows(id, number, query, tail.since(number, next_seq), seqs, &mut salvaged)?;
+        Ok(Some(salvaged))
     }
 
     fn salvage_rows(
@@ -65,11 +68,15 @@ where
         id: &SessionId,
         number: u64,
         query: ReadQuery,
+        tail: Option<&Tail>,
         mut seqs: Option<Seqs>,
         salvaged: &mut Salvaged,
     ) -> Result<(), Fault> {
+        if query.first > query.last {
+            return Ok(());
+        }
         let mut room = Room::new(query.max_messages, query.max_bytes);
-        let Some(mut entries) = self.entries(number, query)? else { return Ok(()) };
+        let mut entries = entries(&self.rows, tail, number, query.first..=query.last)?;
         loop {
             let entry = match query.order {
                 Order::Forward => entries.next(),
@@ -81,19 +88,18 @@ where
                 }
                 return Ok(());
             };
-            let (place, row) = entry?;
-            let seq = place.value().1;
-            if !room.take(rows::body_bytes(row.value().len())) {
+            let (seq, row) = entry?;
+            if !room.take(rows::body_bytes(row.bytes().len())) {
                 salvaged.more = true;
                 return Ok(());
             }
             if let Some(Err(error)) =
-                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.value().len())))
+                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.bytes().len())))
             {
                 salvaged.damage.push(Damage { seq: None, error });
                 seqs = None;
             }
-            match rows::decode_message(id, number, seq, row.value()) {
+            match rows::decode_message(id, number, seq, row.bytes()) {
                 Ok(message) => {
                     let last = salvaged.rows.last().map(|row| row.seq);
                     salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) });

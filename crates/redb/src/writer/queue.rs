@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How much may wait, and how much one transaction takes.
@@ -38,6 +38,8 @@ pub(crate) enum Work {
     Control(Control),
     /// A reader met failed storage.
     Recover,
+    /// Nothing waits, and has not for a while.
+    Idle,
     /// No handle is left and nothing waits.
     End,
 }
@@ -177,8 +179,10 @@ impl Queue {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Blocks until there is something to do, then takes all that one transaction may hold.
-    pub(crate) fn next(&self, lookout: &mut Lookout) -> Work {
+    /// Blocks until there is something to do, then takes all that one transaction may hold; or until nothing was there to
+    /// do for as long as `idle`.
+    pub(crate) fn next(&self, lookout: &mut Lookout, idle: Option<Duration>) -> Work {
+        let until = idle.map(|idle| Instant::now() + idle);
         let mut state = self.state();
         loop {
             if std::mem::take(&mut state.recover) {
@@ -191,7 +195,10 @@ impl Queue {
                 }
                 Some(Item::Request(request, permit)) => return self.batch(state, request, permit),
                 None if state.closing => return Work::End,
-                None => state = self.sleep(state, lookout),
+                None => match self.sleep(state, lookout, until) {
+                    Some(woken) => state = woken,
+                    None => return Work::Idle,
+                },
             }
         }
     }
@@ -222,20 +229,35 @@ impl Queue {
         Work::Batch(batch)
     }
 
-    /// Waits until something is there, or was asked for.
-    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, lookout: &mut Lookout) -> MutexGuard<'a, State> {
+    /// Waits until something is there, or was asked for; `None` if nothing was by then.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        lookout: &mut Lookout,
+        until: Option<Instant>,
+    ) -> Option<MutexGuard<'a, State>> {
         if lookout.is_due() {
             drop(state);
             lookout.until(|| self.watched.load(Ordering::Acquire) > 0);
             state = self.state();
             if !state.items.is_empty() || state.recover || state.closing {
-                return state;
+                return Some(state);
             }
         }
         state.asleep = true;
         while state.asleep {
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match until {
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        state.asleep = false;
+                        return None;
+                    }
+                    self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        state
+        Some(state)
     }
 }

@@ -1,13 +1,13 @@
 //! The writer thread.
 
-use super::batch::{self, Applied};
+use super::batch::{self, Applied, Context, Written};
 use super::queue::{Control, Queue, Work};
 use super::{Done, Lookout, Request};
 use crate::OpenError;
 use crate::engine::{Counters, Db, Engine, Slot};
 use crate::error::{Fault, caught, closed};
-use crate::layout::Known;
-use crate::open::{self, Settings, Source};
+use crate::layout::{Known, Position, Slice};
+use crate::open::{self, Opened, Settings, Source};
 use durable_session::env::Random;
 use durable_session::planted::bug;
 use durable_session::store::{CommitOutcome, StoreError, StoreErrorKind};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How long storage that failed is left alone before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long nothing must wait before the writer folds for itself.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// The one owner of all write transactions.
 pub(crate) struct Writer {
@@ -30,6 +33,9 @@ pub(crate) struct Writer {
     /// Empty whenever it might not be true.
     pub(crate) known: Known,
     pub(crate) lookout: Lookout,
+    pub(crate) position: Position,
+    /// The frozen log cannot be folded, until the store is opened again.
+    pub(crate) stuck: bool,
 }
 
 /// Starts the writer thread.
@@ -41,8 +47,10 @@ pub(crate) fn start(writer: Writer) -> io::Result<()> {
 impl Writer {
     fn run(mut self) {
         loop {
-            match self.queue.next(&mut self.lookout) {
-                Work::Batch(requests) => self.write(requests),
+            let idle = self.may_fold().then_some(IDLE);
+            match self.queue.next(&mut self.lookout, idle) {
+                Work::Batch(requests) => self.write(requests, Slice::Share),
+                Work::Idle => self.write(Vec::new(), Slice::Idle),
                 Work::Control(Control::Compact(answer)) => {
                     let _ = answer.send(self.compact());
                 }
@@ -75,16 +83,19 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, mut requests: Vec<Request>) {
+    fn write(&mut self, mut requests: Vec<Request>, slice: Slice) {
         self.retry_if_failed();
         Counters::add(&self.engine.counters.changes, requests.len() as u64);
-        while !requests.is_empty() {
+        while !requests.is_empty() || slice == Slice::Idle {
             if let Some(error) = &*self.engine.condemned() {
                 return refuse(requests, error);
             }
-            match self.apply(&requests) {
+            match self.apply(&requests, if self.stuck { Slice::None } else { slice }) {
                 Applied::Done { answers, written } => {
-                    self.count(&answers, written);
+                    self.count(&answers, written.is_some());
+                    if let Some(written) = written {
+                        self.take_in(written);
+                    }
                     // A caller may have gone; its change stays.
                     self.queue.due.send(requests.into_iter().map(|request| request.answer).zip(answers));
                     return;
@@ -94,7 +105,16 @@ impl Writer {
                 }
                 Applied::Condemned { index, error } => {
                     self.engine.condemn(&error);
-                    requests.remove(index).answer.send(Err(error));
+                    if let Some(index) = index {
+                        requests.remove(index).answer.send(Err(error));
+                    }
+                }
+                Applied::NotFolded { error } => {
+                    tracing::error!(%error, "logged messages cannot be put among the rows; verify the store");
+                    self.stuck = true;
+                    if requests.is_empty() {
+                        return;
+                    }
                 }
                 Applied::Failed { error } => return self.fail(requests, &error),
                 Applied::Broken { fault } => {
@@ -105,7 +125,22 @@ impl Writer {
         }
     }
 
-    fn apply(&mut self, requests: &[Request]) -> Applied {
+    fn may_fold(&self) -> bool {
+        self.position.is_frozen()
+            && !self.stuck
+            && self.engine.condemned().is_none()
+            && matches!(*self.engine.shared(), Slot::Open(_))
+    }
+
+    /// Shows readers what is durable now.
+    fn take_in(&mut self, Written { effects, position }: Written) {
+        self.position = position;
+        let mut logged = self.engine.logged_mut();
+        logged.apply(effects);
+        self.position.switch(&mut logged);
+    }
+
+    fn apply(&mut self, requests: &[Request], slice: Slice) -> Applied {
         let slot = self.engine.shared();
         match slot.db() {
             Err(error) => Applied::Failed { error },
@@ -117,7 +152,15 @@ impl Writer {
                 };
                 // Put back only if all that it was told has been committed.
                 let mut known = std::mem::take(&mut self.known);
-                let applied = batch::apply(db, requests, &*self.random, &mut known, begin, self.quick_repair);
+                let context = Context {
+                    random: &*self.random,
+                    known: &mut known,
+                    logged: &self.engine.logged(),
+                    position: self.position,
+                    slice,
+                    quick_repair: self.quick_repair,
+                };
+                let applied = batch::apply(db, requests, context, begin);
                 // What a host shares, others may write to.
                 if matches!((&applied, &*slot), (Applied::Done { .. }, Slot::Open(Db::Own(_)))) {
                     self.known = known;
@@ -204,8 +247,10 @@ impl Writer {
         self.known = Known::default();
         put_down(slot, Slot::Closed);
         match open::again(&mut self.source, self.settings, &self.engine.watch) {
-            Ok(db) => {
+            Ok(Opened { db, logged, position }) => {
                 *slot = Slot::Open(Db::Own(db));
+                *self.engine.logged_mut() = logged;
+                (self.position, self.stuck) = (position, false);
                 self.engine.take_suspicion();
                 *self.engine.condemned() = None;
                 Counters::add(&self.engine.counters.reopened, 1);

@@ -68,7 +68,7 @@ fn a_store_of_a_newer_layout_is_refused_with_both_versions() {
     db.close().unwrap();
 
     let error = RedbStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 7, supported: 1 }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 7, supported: 2 }), "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod golden;
 mod host;
+mod logs;
 mod queue;
 mod structure;
 mod support;

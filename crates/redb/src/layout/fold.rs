@@ -1,0 +1,174 @@
+//! From the logs into the rows.
+
+use super::log::{self, LOGS, Part, Position};
+use super::logged::{Effects, Logged, LoggedRow};
+use super::{Draft, Known, Place};
+use crate::error::{Fault, OpenError};
+use bytes::Bytes;
+use durable_session::SessionId;
+use redb::Database;
+use std::collections::{BTreeMap, HashSet};
+
+/// A commit of more bytes gains nothing from a log: its rows fill pages of their own.
+const MOST_LOGGED: u64 = 256 * 1024;
+
+/// What a transaction does to the logs, while it is being made.
+#[derive(Debug)]
+pub(crate) struct LogDraft<'txn> {
+    logged: &'txn Logged,
+    /// Whether appends are logged.
+    takes: bool,
+    /// Messages to be logged.
+    appended: BTreeMap<Place, (SessionId, Bytes)>,
+    settled: HashSet<SessionId>,
+}
+
+impl<'txn> LogDraft<'txn> {
+    /// `slice` is what the transaction will fold.
+    pub(crate) fn new(logged: &'txn Logged, position: &Position, slice: Slice) -> Self {
+        let takes = position.takes(slice != Slice::None);
+        Self { logged, takes, appended: BTreeMap::new(), settled: HashSet::new() }
+    }
+
+    pub(super) fn takes(&self, bytes: u64) -> bool {
+        self.takes && bytes <= MOST_LOGGED
+    }
+
+    /// The newest logged message of a session.
+    pub(super) fn newest(&self, id: &SessionId, number: u64) -> Option<(u64, &[u8])> {
+        let appended = self.appended.range((number, 0)..=(number, u64::MAX)).next_back();
+        if let Some((&(_, seq), (_, row))) = appended {
+            return Some((seq, row));
+        }
+        let logged = self.logged.last(id, number).filter(|_| !self.settled.contains(id))?;
+        Some((logged.seq, &logged.row))
+    }
+
+    pub(super) fn append(&mut self, id: &SessionId, number: u64, seq: u64, row: Vec<u8>) {
+        self.appended.insert((number, seq), (id.clone(), row.into()));
+    }
+
+    /// Takes the logged messages of a session out of the logs.
+    pub(super) fn settle(&mut self, id: &SessionId, number: u64) -> Vec<LoggedRow> {
+        let mut rows = Vec::new();
+        if self.settled.insert(id.clone()) {
+            rows.extend(self.logged.rows(id, number).cloned());
+        }
+        let of_session = self.appended.extract_if((number, 0)..=(number, u64::MAX), |_, _| true);
+        rows.extend(of_session.map(|((_, seq), (_, row))| LoggedRow { seq, row }));
+        rows
+    }
+}
+
+impl Draft<'_> {
+    /// Puts the logged messages of a session among the rows, so that what comes next finds them there.
+    pub(super) fn settle(&mut self, id: &SessionId, number: u64) -> Result<(), Fault> {
+        let logged = self.log.settle(id, number);
+        if logged.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows.open(self.txn)?;
+        for LoggedRow { seq, row } in logged {
+            rows.insert((number, seq), &row[..])?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was logged, and folds a part of the frozen log. Nothing can be drafted after this.
+    pub(crate) fn finish(mut self, position: &mut Position, slice: Slice) -> Result<Effects, Fault> {
+        let appended = std::mem::take(&mut self.log.appended);
+        let part = |((number, seq), (id, row))| Part { id, number, seq, row };
+        let mut effects = Effects {
+            settled: self.log.settled.iter().cloned().collect(),
+            folded: Vec::new(),
+            appended: appended.into_iter().map(part).collect(),
+        };
+        let mut logged = 0;
+        if !effects.appended.is_empty() {
+            let mut log = self.txn.open_table(LOGS[position.active])?;
+            for parts in log::entries(&mut effects.appended) {
+                let entry = log::encode(position.next, parts);
+                log.insert(position.next, &entry[..])?;
+                logged += entry.len() as u64;
+                position.next += 1;
+            }
+            position.bytes += logged;
+        }
+        if let Some(room) = slice.room(position, logged) {
+            self.fold(position, room, &mut effects)?;
+        }
+        Ok(effects)
+    }
+
+    fn fold(&mut self, position: &mut Position, room: u64, effects: &mut Effects) -> Result<(), Fault> {
+        let mut bytes = 0;
+        let LogDraft { logged, settled, .. } = &self.log;
+        for (id, number, rows) in logged.frozen().filter(|(id, ..)| !settled.contains(*id)) {
+            let mut count = 0;
+            for logged in rows {
+                if bytes >= room {
+                    effects.folded.push((id.clone(), count));
+                    return Ok(());
+                }
+                self.rows.open(self.txn)?.insert((number, logged.seq), &logged.row[..])?;
+                bytes += logged.row.len() as u64;
+                count += 1;
+            }
+            effects.folded.push((id.clone(), count));
+        }
+        self.txn.delete_table(LOGS[1 - position.active])?;
+        position.frozen = false;
+        Ok(())
+    }
+}
+
+/// How much of the frozen log one transaction folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slice {
+    /// Nothing.
+    None,
+    /// In proportion to what the transaction logs, so that the frozen log is gone before the active one is full.
+    Share,
+    /// As much as is good in one go, since nothing waits.
+    Idle,
+    /// All.
+    Whole,
+}
+
+impl Slice {
+    /// More of the frozen log than is logged meanwhile.
+    const SHARE: u64 = 3;
+    const LEAST: u64 = 256 * 1024;
+    const MOST: u64 = 2 * 1024 * 1024;
+
+    fn room(self, position: &Position, logged: u64) -> Option<u64> {
+        let share = logged.saturating_mul(Self::SHARE);
+        match self {
+            _ if !position.frozen => None,
+            Self::None => None,
+            Self::Share if position.is_full() => Some(share.max(Self::MOST)),
+            Self::Share => Some(share.clamp(Self::LEAST, Self::MOST)),
+            Self::Idle => Some(Self::MOST),
+            Self::Whole => Some(u64::MAX),
+        }
+    }
+}
+
+/// Puts all that the logs hold among the rows.
+pub(crate) fn empty_logs(db: &Database) -> Result<(), OpenError> {
+    let (mut logged, mut position) = log::recover(db, 0)?;
+    // The first round empties the older log, the second the other.
+    for _ in 0..2 {
+        position.freeze(&mut logged);
+        if !position.frozen {
+            continue;
+        }
+        let txn = db.begin_write().map_err(OpenError::redb)?;
+        let mut known = Known::default();
+        let draft = Draft::open(&txn, &mut known, LogDraft::new(&logged, &position, Slice::Whole));
+        let effects = draft.finish(&mut position, Slice::Whole).map_err(Fault::on_opening)?;
+        txn.commit().map_err(OpenError::redb)?;
+        logged.apply(effects);
+    }
+    Ok(())
+}
