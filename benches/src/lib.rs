@@ -5,7 +5,7 @@ mod plot;
 mod report;
 
 pub use by_hand::ByHand;
-pub use plot::{Line, Plot};
+pub use plot::{Line, Plot, SeriesLabelPosition};
 pub use report::{Bound, Options, Report, median};
 
 use durable_session::store::SessionStore;

@@ -1,8 +1,14 @@
-//! Line charts on logarithmic axes.
+//! Line charts: a logarithmic axis to the right, a linear one from zero upwards.
 
 use anyhow::{Context, Result, anyhow};
+use plotters::coord::combinators::{BindKeyPoints, LogCoord};
 use plotters::prelude::*;
 use std::path::Path;
+
+pub use plotters::chart::SeriesLabelPosition;
+
+/// Told apart by those who see no red or no green, too.
+const COLORS: [RGBColor; 3] = [RGBColor(0, 90, 181), RGBColor(220, 110, 0), RGBColor(90, 90, 90)];
 
 /// A chart, its caption saying what to see.
 #[derive(Debug)]
@@ -17,6 +23,8 @@ pub struct Plot<'a> {
     pub y: &'a str,
     /// The lines.
     pub lines: &'a [Line],
+    /// The corner where no line is.
+    pub legend: SeriesLabelPosition,
 }
 
 /// A named line.
@@ -28,6 +36,13 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+impl Line {
+    /// How high it ends.
+    fn end(&self) -> f64 {
+        self.points.last().map_or(0.0, |point| point.1)
+    }
+}
+
 impl Plot<'_> {
     pub(crate) fn draw(&self, folder: &Path) -> Result<()> {
         let path = folder.join(format!("{}.svg", self.file));
@@ -37,12 +52,13 @@ impl Plot<'_> {
     fn draw_svg(&self, path: &Path) -> Result<()> {
         let failed = |e: DrawingAreaErrorKind<_>| anyhow!("{e}");
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let span = |of: fn(&(f64, f64)) -> f64| {
-            let (low, high) = points()
-                .map(of)
-                .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-            low / 1.5..high * 1.5
-        };
+        let mut places: Vec<f64> = points().map(|point| point.0).collect();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        let (first, last) = places.first().zip(places.last()).context("there is nothing to draw")?;
+        let horizontal: LogCoord<f64> = (first / 1.3..last * 1.3).log_scale().into();
+        // From zero: a logarithm would make much of little, and show few round numbers where the lines are flat.
+        let vertical = 0.0..points().map(|point| point.1).fold(0.0, f64::max) * 1.2;
         let area = SVGBackend::new(path, (860, 480)).into_drawing_area();
         area.fill(&WHITE).map_err(failed)?;
         let mut chart = ChartBuilder::on(&area)
@@ -50,21 +66,32 @@ impl Plot<'_> {
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(84)
-            .build_cartesian_2d(span(|p| p.0).log_scale(), span(|p| p.1).log_scale())
+            .build_cartesian_2d(horizontal.with_key_points(places), vertical)
             .map_err(failed)?;
-        let number = |value: &f64| if *value >= 10.0 { format!("{value:.0}") } else { format!("{value:.1}") };
         chart
             .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.12))
             .x_desc(self.x)
             .y_desc(self.y)
             .axis_desc_style(("sans-serif", 15))
             .label_style(("sans-serif", 13))
-            .x_label_formatter(&number)
-            .y_label_formatter(&number)
+            .y_labels(6)
+            .x_label_formatter(&|value| number(*value))
+            .y_label_formatter(&|value| number(*value))
             .draw()
             .map_err(failed)?;
         for (n, line) in self.lines.iter().enumerate() {
-            let color = Palette99::pick(n).to_rgba();
+            let color = COLORS[n % COLORS.len()];
+            // Above the highest line and below the others, so that numbers do not meet.
+            let below = self.lines.iter().any(|other| other.end() > line.end());
+            let offset = (-8, if below { 10 } else { -20 });
+            let values = line.points.iter().map(|&(x, y)| {
+                let text = Text::new(number(y), offset, ("sans-serif", 13).into_font().color(&color));
+                EmptyElement::at((x, y)) + text
+            });
+            chart.draw_series(values).map_err(failed)?;
             chart
                 .draw_series(
                     LineSeries::new(line.points.iter().copied(), color.stroke_width(2)).point_size(4),
@@ -75,12 +102,39 @@ impl Plot<'_> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK)
-            .label_font(("sans-serif", 13))
+            .position(self.legend.clone())
+            .background_style(WHITE)
+            .border_style(BLACK.mix(0.3))
+            .label_font(("sans-serif", 14))
             .draw()
             .map_err(failed)?;
         area.present().map_err(failed)
+    }
+}
+
+/// A number as a reader wants it: few digits, thousands apart.
+fn number(value: f64) -> String {
+    if value < 10.0 && value.fract() != 0.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_few_digits_and_their_thousands_apart() {
+        let texts: Vec<String> = [0.0, 1.0, 2.54, 25.4, 256.0, 1_000.0, 123_456.7].map(number).into();
+        assert_eq!(texts, ["0", "1", "2.5", "25", "256", "1,000", "123,457"]);
     }
 }

@@ -1,12 +1,18 @@
 //! `cargo xtask bench`.
 
+use crate::setup::python;
 use crate::shell::Shell;
 use crate::workers;
 use anyhow::{Context, Result};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Other engines doing the same, in a workspace of their own.
 const PEERS: &str = "peers";
+/// The same from Python.
+const PYTHON: &str = "python";
+/// Minutes of appends over many sessions, ours and SQLite's by turns.
+const SUSTAINED: &str = "sustained";
 /// Distributions rather than single figures.
 const CRITERION: &str = "criterion";
 /// What runs in workerd.
@@ -17,12 +23,15 @@ const WORKERS: &str = "workers";
 pub(crate) fn run(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
     match only {
         Some(PEERS) => peers(shell, quick),
+        Some(PYTHON) => python_peers(shell, quick),
+        Some(SUSTAINED) => sustained(shell, quick),
         Some(CRITERION) => criterion(shell, quick),
         Some(WORKERS) => workers::bench(shell),
         // A quick look, or one at something else, need not wait for the others.
         _ if quick || only.is_some() => figures(shell, quick, only),
         _ => Ok(figures(shell, quick, only)?
             && peers(shell, quick)?
+            && python_peers(shell, quick)?
             && criterion(shell, quick)?
             && workers::bench(shell)?),
     }
@@ -49,18 +58,54 @@ fn figures(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
 }
 
 fn peers(shell: &Shell, quick: bool) -> Result<bool> {
-    let target = shell.target().join("peers");
-    let mut build = shell.cargo(["build", "--quiet", "--release", "--locked"]);
-    build.args(["--manifest-path", "benches/peers/Cargo.toml"]).env("CARGO_TARGET_DIR", &target);
-    if !ran(build)? {
-        return Ok(false);
-    }
-    let mut command = shell.command(target.join("release/peers"));
+    let Some(mut command) = peers_program(shell, "peers.json")? else { return Ok(false) };
     if quick {
         command.arg("--quick");
     }
     command.arg("/dev/shm").arg(shell.target());
     ran(command)
+}
+
+fn sustained(shell: &Shell, quick: bool) -> Result<bool> {
+    let Some(mut command) = peers_program(shell, "sustained.json")? else { return Ok(false) };
+    command.args(["--sustained", if quick { "1" } else { "10" }]).arg(shell.target());
+    ran(command)
+}
+
+/// The program, built, told where its figures go; nothing if it could not be built.
+fn peers_program(shell: &Shell, figures: &str) -> Result<Option<Command>> {
+    let target = shell.target().join("peers");
+    let mut build = shell.cargo(["build", "--quiet", "--release", "--locked"]);
+    build.args(["--manifest-path", "benches/peers/Cargo.toml"]).env("CARGO_TARGET_DIR", &target);
+    if !ran(build)? {
+        return Ok(None);
+    }
+    let mut command = shell.command(target.join("release/peers"));
+    command.arg("--json").arg(json(shell, figures)?);
+    Ok(Some(command))
+}
+
+fn python_peers(shell: &Shell, quick: bool) -> Result<bool> {
+    let program = match python(shell, "benches/peers/python/requirements.txt")? {
+        Ok(program) => program,
+        Err(missing) => {
+            println!("SKIPPED: {}. To run it: {}", missing.what, missing.remedy);
+            return Ok(true);
+        }
+    };
+    let mut command = shell.command(program);
+    command.arg("benches/peers/python/peers.py").arg("--json").arg(json(shell, "python.json")?);
+    if quick {
+        command.arg("--quick");
+    }
+    command.arg("/dev/shm").arg(shell.target());
+    ran(command)
+}
+
+fn json(shell: &Shell, name: &str) -> Result<PathBuf> {
+    let folder = shell.target().join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    Ok(folder.join(name))
 }
 
 fn criterion(shell: &Shell, quick: bool) -> Result<bool> {

@@ -17,17 +17,14 @@ const WASM_CRATES: [&str; 5] = [
 ];
 
 /// Workspaces of their own, which `--workspace` does not reach.
-pub(crate) const OTHER_WORKSPACES: [&str; 1] = ["examples/custom-store"];
-
-/// Others of which only the format is checked: they need a nightly compiler, or engines that take long to build.
-const FORMATTED_ONLY: [&str; 2] = ["benches/peers", "fuzz"];
+pub(crate) const OTHER_WORKSPACES: [&str; 3] = ["examples/custom-store", "benches/peers", "fuzz"];
 
 /// Runs every check, also after one has failed. `true` if all passed.
 pub(crate) fn run(shell: &Shell) -> Result<bool> {
     let mut checks = Checks { shell, passed: 0, failed: Vec::new(), untested: Vec::new() };
     checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
     checks.run("clippy", clippy(shell, "Cargo.toml"))?;
-    for folder in OTHER_WORKSPACES.into_iter().chain(FORMATTED_ONLY) {
+    for folder in OTHER_WORKSPACES {
         // Without `--all`, which would take in the path dependencies, too.
         let manifest = format!("{folder}/Cargo.toml");
         checks
@@ -36,7 +33,7 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
     for folder in OTHER_WORKSPACES {
         let manifest = format!("{folder}/Cargo.toml");
         let mut lint = clippy(shell, &manifest);
-        lint.env("CARGO_TARGET_DIR", shell.target().join("custom-store"));
+        lint.env("CARGO_TARGET_DIR", shell.target().join(target_folder(folder)));
         checks.run(&format!("clippy {folder}"), lint)?;
     }
     checks.run("rustdoc", rustdoc(shell))?;
@@ -56,6 +53,11 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
     let packed = package::run(shell, &packages)?;
     checks.verdict("package", packed);
     Ok(checks.conclude())
+}
+
+/// Where that workspace is built, so that each keeps what it has built.
+fn target_folder(workspace: &str) -> &str {
+    workspace.rsplit('/').next().unwrap_or(workspace)
 }
 
 fn clippy(shell: &Shell, manifest: &str) -> Command {

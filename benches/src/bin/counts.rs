@@ -1,7 +1,7 @@
 //! Figures that do not depend on the clock: what is written, synced, allocated and kept.
 
 use anyhow::Result;
-use benches::{Bound, ByHand, Line, Options, Plot, Report, id, message};
+use benches::{Bound, ByHand, Line, Options, Plot, Report, SeriesLabelPosition, id, message};
 use clap::Parser;
 use durable_session::{ChatSession, ChatSessions};
 use durable_session_memory::MemoryStore;
@@ -83,6 +83,7 @@ fn disk(report: &mut Report) -> Result<()> {
         x: "callers at once",
         y: "bytes written per append",
         lines: &[Line { name: format!("durable-session, {sessions} sessions"), points: bytes_written }],
+        legend: SeriesLabelPosition::UpperRight,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What it costs to add a message durably, through the whole stack, against redb by hand.
 
 use anyhow::Result;
-use benches::{Bound, ByHand, Line, Plot, Report, id, median, message};
+use benches::{Bound, ByHand, Line, Plot, Report, SeriesLabelPosition, id, median, message};
 use durable_session::{ChatSession, ChatSessions};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
@@ -148,6 +148,7 @@ pub(crate) fn together(report: &mut Report) -> Result<()> {
             Line { name: "durable-session, independent calls".into(), points: ours },
             Line { name: "redb by hand, all in one transaction".into(), points: hand },
         ],
+        legend: SeriesLabelPosition::UpperLeft,
     })
 }
 
@@ -191,5 +192,6 @@ pub(crate) fn history(report: &mut Report) -> Result<()> {
         x: "messages in the session",
         y: "µs per append",
         lines: &[Line { name: "durable-session".into(), points }],
+        legend: SeriesLabelPosition::LowerRight,
     })
 }

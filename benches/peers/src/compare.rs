@@ -1,0 +1,71 @@
+//! Appends and loads, by turns.
+
+use crate::peer::{Adk, LONG, Ours, Peer, RedbByHand, SESSIONS, SqliteByHand, Tower};
+use crate::rows::Rows;
+use anyhow::{Result, ensure};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// How many append at once.
+const CALLERS: u32 = 64;
+/// How long the rounds in one folder may take: a slow disk gets fewer of them.
+const BUDGET: Duration = Duration::from_mins(1);
+/// Every so many rounds there is also one of what takes long.
+const SELDOM: usize = 8;
+
+const LONE: &str = "lone";
+const TOGETHER: &str = "64-at-once";
+const AT_LENGTH: &str = "lone-at-2000-messages";
+const LOAD: &str = "load-2000-messages";
+
+pub(crate) fn run(runtime: &Runtime, place: &Path, rounds: usize, rows: &mut Rows) -> Result<()> {
+    let folder = TempDir::new_in(place)?;
+    let at = |name: &str| folder.path().join(name);
+    let mut peers: Vec<Box<dyn Peer>> = vec![
+        Box::new(Ours::create(runtime, &at("ours.redb"))?),
+        Box::new(RedbByHand::create(&at("redb.redb"))?),
+        Box::new(SqliteByHand::create(&at("sqlite.db"))?),
+        Box::new(runtime.block_on(Tower::create(&at("tower.db")))?),
+        Box::new(runtime.block_on(Adk::create(&at("adk.db")))?),
+    ];
+    rows.begin(place);
+    let all = Instant::now();
+    for round in 0..rounds {
+        if all.elapsed() > BUDGET {
+            println!("{}: {round} rounds, for want of time", place.display());
+            break;
+        }
+        let n = 1 + round * 7919 % (SESSIONS - 1);
+        let some: Vec<usize> =
+            (0..CALLERS as usize).map(|caller| 1 + (n + caller) % (SESSIONS - 1)).collect();
+        // A sync may leave work behind for the next one: each takes its turn at being first, and the order is turned
+        // round when all have been.
+        peers.rotate_left(1);
+        if round % peers.len() == 0 {
+            peers.reverse();
+        }
+        for peer in &mut peers {
+            rows.time(peer.as_ref().name(), LONE, 1, || peer.append(runtime, n))?;
+        }
+        for peer in &mut peers {
+            rows.time(peer.as_ref().name(), AT_LENGTH, 1, || peer.append(runtime, 0))?;
+        }
+        if round % SELDOM != 0 {
+            continue;
+        }
+        for peer in &mut peers {
+            rows.time(peer.as_ref().name(), TOGETHER, CALLERS, || peer.together(runtime, &some))?;
+        }
+        for peer in &mut peers {
+            let loaded = rows.time(peer.as_ref().name(), LOAD, 1, || peer.load(runtime))?;
+            ensure!(loaded >= LONG, "{} has lost messages: {loaded}", peer.name());
+        }
+    }
+    for peer in &peers {
+        rows.says(peer.name(), peer.durability());
+    }
+    rows.print(place);
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What is compared: each keeps the same messages of the same sessions.
+
+mod adk;
+mod ours;
+mod redb_by_hand;
+mod sqlite_by_hand;
+mod tower;
+
+use anyhow::{Result, ensure};
+use durable_session::Message;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Runtime;
+
+pub(crate) use adk::Adk;
+pub(crate) use ours::Ours;
+pub(crate) use redb_by_hand::RedbByHand;
+pub(crate) use sqlite_by_hand::SqliteByHand;
+pub(crate) use tower::Tower;
+
+/// How many sessions each has, numbered from 0, with ten messages each.
+pub(crate) const SESSIONS: usize = 1_000;
+/// The messages of session 0, the long one.
+pub(crate) const LONG: usize = 2_000;
+
+/// One way to keep sessions.
+pub(crate) trait Peer {
+    fn name(&self) -> &'static str;
+
+    /// What a successful append survives, as it says of itself at run time.
+    fn durability(&self) -> &str;
+
+    /// Appends to one session.
+    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()>;
+
+    /// Appends to each of these sessions, each append a call of its own, all at once if it can.
+    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()>;
+
+    /// Loads all messages of the long session, as if for the first time; answers how many.
+    fn load(&mut self, runtime: &Runtime) -> Result<usize>;
+}
+
+/// Role and text: 400 bytes of JSON.
+pub(crate) fn message() -> Message {
+    Message::user(text())
+}
+
+/// No two are equal: SQLite neither writes nor syncs a row that is replaced by its equal.
+fn text() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let length = 400 - Message::user("").bytes();
+    format!("{:m>length$}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// SQLite for those who come with a pool: one connection, because SQLite has one writer and more would only wait for each
+/// other. With it, what it says of its durability.
+async fn sqlite_pool(path: &Path) -> Result<(SqlitePool, String)> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(&pool).await?;
+    let level: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&pool).await?;
+    let durability = checked(&mode, level)?;
+    Ok((pool, durability))
+}
+
+fn checked(mode: &str, level: i64) -> Result<String> {
+    ensure!((mode, level) == ("wal", 2), "it does not sync: journal_mode={mode} synchronous={level}");
+    Ok(format!("synced (journal_mode={mode} synchronous={level})"))
+}

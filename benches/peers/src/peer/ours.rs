@@ -1,0 +1,69 @@
+//! durable-session over its redb store.
+
+use super::{LONG, Peer, SESSIONS, message};
+use anyhow::{Result, ensure};
+use durable_session::store::{Durability, SessionStore};
+use durable_session::{ChatSession, ChatSessions, SessionId};
+use durable_session_redb::RedbStore;
+use futures_util::future::try_join_all;
+use std::path::Path;
+use tokio::runtime::Runtime;
+
+pub(crate) struct Ours {
+    store: RedbStore,
+    sessions: Vec<ChatSession>,
+}
+
+impl Ours {
+    pub(crate) fn create(runtime: &Runtime, path: &Path) -> Result<Self> {
+        let ours = Self::empty(path, SESSIONS)?;
+        runtime.block_on(try_join_all(ours.sessions.iter().map(|s| s.add_messages(vec![message(); 10]))))?;
+        for _ in 0..LONG / 1_000 {
+            runtime.block_on(ours.sessions[0].add_messages(vec![message(); 1_000]))?;
+        }
+        Ok(ours)
+    }
+
+    /// So many sessions with no messages yet.
+    pub(crate) fn empty(path: &Path, sessions: usize) -> Result<Self> {
+        let store = RedbStore::open(path)?;
+        ensure!(store.durability() == Durability::Synced, "the redb store does not sync");
+        let hub: ChatSessions = ChatSessions::builder(store.clone()).build();
+        let sessions = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<_>>()?;
+        Ok(Self { store, sessions })
+    }
+
+    pub(crate) fn sessions(&self) -> &[ChatSession] {
+        &self.sessions
+    }
+}
+
+fn id(n: usize) -> Result<SessionId> {
+    Ok(SessionId::new(format!("session-{n}"))?)
+}
+
+impl Peer for Ours {
+    fn name(&self) -> &'static str {
+        "durable-session"
+    }
+
+    fn durability(&self) -> &'static str {
+        "synced (Durability::Synced)"
+    }
+
+    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
+        runtime.block_on(self.sessions[session].add_message(message()))?;
+        Ok(())
+    }
+
+    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
+        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.sessions[n].add_message(message()))))?;
+        Ok(())
+    }
+
+    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
+        // Another hub has nothing in memory yet.
+        let hub: ChatSessions = ChatSessions::builder(self.store.clone()).build();
+        Ok(runtime.block_on(hub.session(id(0)?).get_state())?.messages.len())
+    }
+}

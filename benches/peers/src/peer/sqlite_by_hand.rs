@@ -1,0 +1,74 @@
+//! SQLite as one would use it by hand: a table, a transaction for each append.
+
+use super::{LONG, Peer, SESSIONS, checked, message};
+use anyhow::Result;
+use rusqlite::{Connection, params};
+use std::path::Path;
+use tokio::runtime::Runtime;
+
+pub(crate) struct SqliteByHand {
+    db: Connection,
+    durability: String,
+    seq: i64,
+    body: Vec<u8>,
+}
+
+impl SqliteByHand {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let mut made = Self::empty(path)?;
+        let all: Vec<usize> = (0..SESSIONS).flat_map(|n| [n; 10]).chain([0; LONG]).collect();
+        made.in_one_transaction(&all)?;
+        Ok(made)
+    }
+
+    pub(crate) fn empty(path: &Path) -> Result<Self> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "journal_mode", "wal")?;
+        db.pragma_update(None, "synchronous", "full")?;
+        db.execute_batch(
+            "create table rows (session integer, seq integer, body blob not null, primary key (session, seq)) without rowid",
+        )?;
+        let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        let level: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        let durability = checked(&mode, level)?;
+        Ok(Self { db, durability, seq: 0, body: message().as_json().into() })
+    }
+
+    fn insert(&mut self, session: usize) -> Result<()> {
+        self.seq += 1;
+        let mut insert = self.db.prepare_cached("insert into rows values (?, ?, ?)")?;
+        insert.execute(params![i64::try_from(session)?, self.seq, self.body])?;
+        Ok(())
+    }
+
+    /// What a caller gains who gathers appends by hand.
+    pub(crate) fn in_one_transaction(&mut self, sessions: &[usize]) -> Result<()> {
+        self.db.execute_batch("begin immediate")?;
+        sessions.iter().try_for_each(|&n| self.insert(n))?;
+        Ok(self.db.execute_batch("commit")?)
+    }
+}
+
+impl Peer for SqliteByHand {
+    fn name(&self) -> &'static str {
+        "rusqlite-by-hand"
+    }
+
+    fn durability(&self) -> &str {
+        &self.durability
+    }
+
+    fn append(&mut self, _: &Runtime, session: usize) -> Result<()> {
+        self.insert(session)
+    }
+
+    fn together(&mut self, _: &Runtime, sessions: &[usize]) -> Result<()> {
+        sessions.iter().try_for_each(|&n| self.insert(n))
+    }
+
+    fn load(&mut self, _: &Runtime) -> Result<usize> {
+        let mut select = self.db.prepare_cached("select body from rows where session = 0 order by seq")?;
+        let bodies: Vec<Vec<u8>> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(bodies.len())
+    }
+}

@@ -1,0 +1,74 @@
+//! tower-sessions over SQLite: the whole session is one value, loaded and saved again.
+
+use super::{LONG, Peer, SESSIONS, message, sqlite_pool};
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+use std::path::Path;
+use time::{Duration, OffsetDateTime};
+use tokio::runtime::Runtime;
+use tower_sessions_core::SessionStore;
+use tower_sessions_core::session::{Id, Record};
+use tower_sessions_sqlx_store::SqliteStore;
+
+pub(crate) struct Tower {
+    store: SqliteStore,
+    durability: String,
+    ids: Vec<Id>,
+}
+
+impl Tower {
+    pub(crate) async fn create(path: &Path) -> Result<Self> {
+        let (pool, durability) = sqlite_pool(path).await?;
+        let store = SqliteStore::new(pool);
+        store.migrate().await?;
+        let mut tower = Self { store, durability, ids: Vec::new() };
+        for n in 0..SESSIONS {
+            let id = tower.fresh(if n == 0 { LONG } else { 10 }).await?;
+            tower.ids.push(id);
+        }
+        Ok(tower)
+    }
+
+    async fn fresh(&self, messages: usize) -> Result<Id> {
+        let message = serde_json::from_str(message().as_json())?;
+        let data = [("messages".to_owned(), serde_json::Value::Array(vec![message; messages]))].into();
+        let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
+        let mut record = Record { id: Id::default(), data, expiry_date };
+        self.store.create(&mut record).await?;
+        Ok(record.id)
+    }
+
+    /// The length stays as it is, so that every round costs the same.
+    async fn add(&self, session: usize) -> Result<()> {
+        let mut record = self.store.load(&self.ids[session]).await?.context("a session is gone")?;
+        let messages =
+            record.data.get_mut("messages").and_then(|m| m.as_array_mut()).context("no messages")?;
+        messages.remove(0);
+        messages.push(serde_json::from_str(message().as_json())?);
+        Ok(self.store.save(&record).await?)
+    }
+}
+
+impl Peer for Tower {
+    fn name(&self) -> &'static str {
+        "tower-sessions"
+    }
+
+    fn durability(&self) -> &str {
+        &self.durability
+    }
+
+    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
+        runtime.block_on(self.add(session))
+    }
+
+    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
+        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.add(n))))?;
+        Ok(())
+    }
+
+    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
+        let record = runtime.block_on(self.store.load(&self.ids[0]))?.context("a session is gone")?;
+        Ok(record.data.get("messages").and_then(|m| m.as_array()).context("no messages")?.len())
+    }
+}

@@ -1,0 +1,159 @@
+//! 64 callers over 20,000 sessions for minutes, by turns with SQLite by hand.
+
+use crate::peer::{Ours, SqliteByHand, message};
+use crate::rows::Rows;
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::ops::AddAssign;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const SESSIONS: usize = 20_000;
+const CALLERS: usize = 64;
+/// How long each has its turn. What it left to be written in the other's turn is counted there, so turns are long.
+const TURN: Duration = Duration::from_secs(15);
+
+/// What one turn, or all turns of a side, amounted to.
+#[derive(Debug, Default, Clone, Copy)]
+struct Done {
+    appends: u64,
+    seconds: f64,
+    bytes: u64,
+}
+
+impl AddAssign for Done {
+    fn add_assign(&mut self, other: Self) {
+        self.appends += other.appends;
+        self.seconds += other.seconds;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Done {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+    fn per_second(self) -> f64 {
+        self.appends as f64 / self.seconds
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+    fn bytes_each(self) -> f64 {
+        self.bytes as f64 / self.appends.max(1) as f64
+    }
+}
+
+/// Prints a line for each pair of turns, then the sums.
+pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows) -> Result<()> {
+    let folder = TempDir::new_in(place)?;
+    let (our_file, their_file) = (folder.path().join("ours.redb"), folder.path().join("sqlite.db"));
+    let ours = Ours::empty(&our_file, SESSIONS)?;
+    let mut theirs = SqliteByHand::empty(&their_file)?;
+    println!("64 callers over 20,000 sessions in {}, turns of {} s", place.display(), TURN.as_secs());
+    println!("          ------- durable-session -------   ------ rusqlite, 64 appends a transaction ------");
+    println!("  minute  appends/s  bytes/append  file MB   appends/s  bytes/append  file and log MB   ratio");
+    let began = Instant::now();
+    let (mut our_sum, mut their_sum) = (Done::default(), Done::default());
+    let (our_next, mut their_next) = (AtomicU64::new(0), 0);
+    let until = Duration::from_secs_f64(minutes * 60.0);
+    for turn in 0.. {
+        if began.elapsed() >= until {
+            break;
+        }
+        let (mut our_turn, mut their_turn) = (Done::default(), Done::default());
+        // First by turns, too.
+        for first in [turn % 2 == 0, turn % 2 == 1] {
+            if first {
+                our_turn = measured(|end| many_callers(runtime, &ours, &our_next, end))?;
+            } else {
+                their_turn = measured(|end| gathered(&mut theirs, &mut their_next, end))?;
+            }
+        }
+        our_sum += our_turn;
+        their_sum += their_turn;
+        let (our_size, their_size) =
+            (size(&our_file)?, size(&their_file)? + size(&their_file.with_extension("db-wal"))?);
+        let minute = began.elapsed().as_secs_f64() / 60.0;
+        println!(
+            "{minute:>8.1} {:>10.0} {:>13.0} {:>8} {:>11.0} {:>13.0} {:>16} {:>7.2}",
+            our_turn.per_second(),
+            our_turn.bytes_each(),
+            our_size >> 20,
+            their_turn.per_second(),
+            their_turn.bytes_each(),
+            their_size >> 20,
+            our_turn.per_second() / their_turn.per_second(),
+        );
+        for (peer, done, size) in
+            [("durable-session", our_turn, our_size), ("rusqlite-by-hand", their_turn, their_size)]
+        {
+            rows.add(json!({
+                "place": place, "what": "sustained", "peer": peer, "minute": minute, "appends": done.appends,
+                "appends_per_second": done.per_second(), "bytes_per_append": done.bytes_each(), "file_bytes": size,
+            }));
+        }
+    }
+    for (name, sum) in [("durable-session", our_sum), ("rusqlite-by-hand", their_sum)] {
+        println!(
+            "peers.sustained.{name:<18} {:>8.0} appends/s {:>8.0} bytes written/append, {} appends in {:.0} s",
+            sum.per_second(),
+            sum.bytes_each(),
+            sum.appends,
+            sum.seconds,
+        );
+    }
+    let ratio = our_sum.per_second() / their_sum.per_second();
+    let verdict = if ratio >= 1.5 { "met" } else { "MISSED" };
+    println!("peers.sustained/rusqlite {ratio:.2} ratio >=1.5 {verdict}");
+    Ok(())
+}
+
+/// Lets one side work until a time, and counts the bytes that this process caused to be written meanwhile.
+fn measured(work: impl FnOnce(Instant) -> Result<u64>) -> Result<Done> {
+    let (began, before) = (Instant::now(), written()?);
+    let appends = work(began + TURN)?;
+    Ok(Done { appends, seconds: began.elapsed().as_secs_f64(), bytes: written()? - before })
+}
+
+/// Each caller waits for its append, then makes the next one in a session that is far from the last.
+fn many_callers(runtime: &Runtime, ours: &Ours, next: &AtomicU64, end: Instant) -> Result<u64> {
+    let done = AtomicU64::new(0);
+    let caller = async || -> Result<()> {
+        while Instant::now() < end {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            ours.sessions()[scattered(n)].add_message(message()).await?;
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    runtime.block_on(futures_util::future::try_join_all((0..CALLERS).map(|_| caller())))?;
+    Ok(done.load(Ordering::Relaxed))
+}
+
+fn gathered(theirs: &mut SqliteByHand, next: &mut u64, end: Instant) -> Result<u64> {
+    let mut appends = 0;
+    while Instant::now() < end {
+        let some: Vec<usize> = (0..CALLERS as u64).map(|n| scattered(*next + n)).collect();
+        *next += CALLERS as u64;
+        theirs.in_one_transaction(&some)?;
+        appends += CALLERS as u64;
+    }
+    Ok(appends)
+}
+
+/// All sessions in an order without neighbours.
+fn scattered(n: u64) -> usize {
+    usize::try_from(n * 7919 % SESSIONS as u64).unwrap_or_default()
+}
+
+/// Bytes this process caused to be sent to the storage so far; on tmpfs that stays 0.
+fn written() -> Result<u64> {
+    let io = std::fs::read_to_string("/proc/self/io").context("/proc/self/io, which only Linux has")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.context("no write_bytes in /proc/self/io")?.parse()?)
+}
+
+fn size(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).with_context(|| format!("no {}", path.display()))?.len())
+}
