@@ -1,0 +1,84 @@
+//! What calls come to: the seqs they name, the limits they are held to, and nothing where there is nothing to do.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod common;
+
+use common::{ManualClock, Puppet, id, texts};
+use durable_session::store::Op;
+use durable_session::{ChatSession, ChatSessions, Error, Limits, Message};
+
+fn bounded(store: &Puppet, session_bytes: u64) -> ChatSession {
+    let limits = Limits { session_bytes, ..Limits::default() };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(limits).build();
+    sessions.session(id("s"))
+}
+
+fn bytes(message: &Message) -> u64 {
+    message.as_json().len() as u64
+}
+
+#[tokio::test]
+async fn c7_two_messages_of_one_id_in_one_batch_are_refused_by_the_seq_of_the_first() {
+    let chat = Puppet::new().sessions().session(id("s"));
+    for text in ["a", "b"] {
+        chat.add_message(Message::user(text)).await.unwrap();
+    }
+    let batch = ["x", "y", "y"].map(|id| Message::user("new").with_id(id));
+    let refused = chat.add_messages(batch.to_vec()).await;
+    assert!(matches!(refused, Err(Error::IdReused { seq: 4, .. })), "{refused:?}");
+    assert_eq!(chat.snapshot().await.unwrap().message_count(), 2);
+}
+
+#[tokio::test]
+async fn c9_a_replaced_message_counts_instead_of_the_old_one() {
+    let store = Puppet::new();
+    let (kept, old, new) =
+        (Message::user("kept"), Message::user("old"), Message::user("much longer than that"));
+    let setup = store.sessions().session(id("s"));
+    setup.add_messages(vec![kept.clone(), old]).await.unwrap();
+    let fits = bytes(&kept) + bytes(&new);
+    assert!(matches!(bounded(&store, fits - 1).replace(2, new.clone()).await, Err(Error::TooLarge { .. })));
+    bounded(&store, fits).replace(2, new.clone()).await.unwrap();
+    // Alone, too.
+    setup.remove(1).await.unwrap();
+    assert!(matches!(
+        bounded(&store, bytes(&new)).replace(2, Message::user("even longer than the long one")).await,
+        Err(Error::TooLarge { .. })
+    ));
+    assert_eq!(texts(&setup.get_state().await.unwrap().messages), ["much longer than that"]);
+}
+
+#[tokio::test]
+async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
+    let store = Puppet::new();
+    let list = ["one", "two", "three"].map(Message::user).to_vec();
+    let fits = list.iter().map(bytes).sum();
+    let replace = |chat: ChatSession| {
+        let list = list.clone();
+        async move { chat.turn(|draft| draft.replace_all(&list)).await }
+    };
+    assert!(matches!(replace(bounded(&store, fits - 1)).await, Err(Error::TooLarge { .. })));
+    replace(bounded(&store, fits)).await.unwrap();
+    let first = &store.commits()[0];
+    assert!(!first.ops.iter().any(|op| matches!(op, Op::Remove { .. })), "there was nothing to remove");
+    replace(bounded(&store, fits)).await.unwrap();
+    let chat = bounded(&store, fits);
+    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["one", "two", "three"]);
+    assert_eq!(chat.snapshot().await.unwrap().tail().map(|(seq, _)| seq).collect::<Vec<_>>(), [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_no_change() {
+    let store = Puppet::new();
+    let chat = store.sessions().session(id("s"));
+    let messages = ["a", "b", "c"].map(Message::user).to_vec();
+    chat.add_messages(messages.clone()).await.unwrap();
+    chat.forget_before(2).await.unwrap();
+    let version = chat.snapshot().await.unwrap().version();
+    for seq in 0..=2 {
+        chat.forget_before(seq).await.unwrap();
+    }
+    chat.rewind_to(3).await.unwrap();
+    chat.replace(2, messages[1].clone()).await.unwrap();
+    assert_eq!((chat.snapshot().await.unwrap().version(), store.commits().len()), (version, 2));
+}
