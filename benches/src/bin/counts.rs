@@ -38,53 +38,69 @@ fn filled(hub: &ChatSessions, sessions: usize) -> Result<Vec<ChatSession>> {
     Ok(handles)
 }
 
-/// Syncs and bytes written, over 20,000 sessions of which so many append at once.
+/// Syncs and bytes written, over 20,000 sessions of which so many append at once, with the default logs and without.
 ///
-/// The first of them goes alone, as it finds the writer idle; so the rounds follow each other without a pause.
+/// Long enough that the logs are folded several times, so that folding is counted in. Quick runs have a tenth of the
+/// sessions, of the appends, and of the logs.
 fn disk(report: &mut Report) -> Result<()> {
     if !report.wants("append.counts") {
         return Ok(());
     }
-    let sessions = if report.options().quick { 2_000 } else { 20_000 };
-    let mut bytes_written = Vec::new();
-    for at_once in [1, 4, 16, 64, 256] {
-        let disk = Disk::default();
-        let hub: ChatSessions =
-            ChatSessions::builder(RedbStore::builder().open_backend(disk.backend())?).build();
-        let handles = filled(&hub, sessions)?;
-        let appends = report.rounds(20_000) / at_once;
-        let before = disk.counts();
-        block_on(try_join_all((0..at_once).map(|caller| {
-            let handles = &handles;
-            async move {
-                for n in 0..appends {
-                    let place = (n * at_once + caller) * 7919 % sessions;
-                    handles[place].add_message(message()).await?;
-                }
-                Ok::<(), durable_session::Error>(())
+    let scale = if report.options().quick { 10 } else { 1 };
+    let sessions = 20_000 / scale;
+    let mut lines = Vec::new();
+    for (name, log_bytes) in [("with logs", (32 << 20) / scale as u64), ("without", 0)] {
+        let mut points = Vec::new();
+        for at_once in [1, 4, 16, 64, 256] {
+            let appends = 300_000 / scale;
+            let (syncs, bytes) = written(sessions, log_bytes, at_once, appends)?;
+            points.push((exact(at_once), bytes));
+            if log_bytes > 0 && [1, 64].contains(&at_once) {
+                let many = at_once == 64;
+                let target = if many { Bound::AtMost(1.0 / 32.0) } else { Bound::None };
+                report.add(format!("append.counts.{at_once}.syncs"), syncs, "per append", target);
+                let target = if many { Bound::AtMost(3072.0) } else { Bound::None };
+                report.add(format!("append.counts.{at_once}.bytes-written"), bytes, "per append", target);
             }
-        })))?;
-        let after = disk.counts();
-        let done = exact(appends * at_once);
-        let bytes = exact(after.bytes_written - before.bytes_written) / done;
-        bytes_written.push((exact(at_once), bytes));
-        if at_once == 1 || at_once == 64 {
-            let syncs = exact(after.syncs - before.syncs) / done;
-            let target = if at_once == 64 { Bound::AtMost(1.0 / 32.0) } else { Bound::None };
-            report.add(format!("append.counts.{at_once}.syncs"), syncs, "per append", target);
-            // What is missed here is for a log in front of the rows.
-            let target = if at_once == 64 { Bound::AtMost(3072.0) } else { Bound::None };
-            report.add(format!("append.counts.{at_once}.bytes-written"), bytes, "per append", target);
         }
+        lines.push(Line { name: name.to_owned(), points });
     }
     report.plot(&Plot {
         file: "bytes-written",
-        caption: "The more callers share a transaction, the fewer bytes reach the disk for each (bodies of 400 bytes)",
+        caption: &format!(
+            "The more callers share a transaction, the fewer bytes reach the disk for each; with logs, fewer still \
+             (bodies of 400 bytes, {sessions} sessions, folding included)"
+        ),
         x: "callers at once",
         y: "bytes written per append",
-        lines: &[Line { name: format!("durable-session, {sessions} sessions"), points: bytes_written }],
         legend: SeriesLabelPosition::UpperRight,
+        lines: &lines,
     })
+}
+
+/// Syncs and bytes for each append, in a steady state.
+fn written(sessions: usize, log_bytes: u64, at_once: usize, appends: usize) -> Result<(f64, f64)> {
+    let disk = Disk::default();
+    let store = RedbStore::builder().log_bytes(log_bytes).open_backend(disk.backend())?;
+    let hub: ChatSessions = ChatSessions::builder(store).build();
+    let handles = filled(&hub, sessions)?;
+    let append = |from: usize, to: usize| {
+        let handles = &handles;
+        block_on(try_join_all((0..at_once).map(|caller| async move {
+            for n in (from + caller..to).step_by(at_once) {
+                handles[n * 7919 % sessions].add_message(message()).await?;
+            }
+            Ok::<(), durable_session::Error>(())
+        })))
+    };
+    // Until the first log is full, nothing is folded.
+    let warm = appends / 3;
+    append(0, warm)?;
+    let before = disk.counts();
+    append(warm, warm + appends)?;
+    let after = disk.counts();
+    let done = exact(appends);
+    Ok((exact(after.syncs - before.syncs) / done, exact(after.bytes_written - before.bytes_written) / done))
 }
 
 /// How large the file is.
