@@ -246,7 +246,6 @@ impl RedbStoreBuilder {
             known: Known::default(),
             lookout: Lookout::new(),
             position,
-            stuck: false,
         })
         .map_err(threads)?;
         Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))

@@ -24,10 +24,8 @@ pub(crate) struct LogDraft<'txn> {
 }
 
 impl<'txn> LogDraft<'txn> {
-    /// `slice` is what the transaction will fold.
-    pub(crate) fn new(logged: &'txn Logged, position: &Position, slice: Slice) -> Self {
-        let takes = position.takes(slice != Slice::None);
-        Self { logged, takes, appended: BTreeMap::new(), settled: HashSet::new() }
+    pub(crate) fn new(logged: &'txn Logged, position: &Position) -> Self {
+        Self { logged, takes: position.takes(), appended: BTreeMap::new(), settled: HashSet::new() }
     }
 
     pub(super) fn takes(&self, bytes: u64) -> bool {
@@ -125,8 +123,6 @@ impl Draft<'_> {
 /// How much of the frozen log one transaction folds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slice {
-    /// Nothing.
-    None,
     /// In proportion to what the transaction logs, so that the frozen log is gone before the active one is full.
     Share,
     /// As much as is good in one go, since nothing waits.
@@ -145,7 +141,6 @@ impl Slice {
         let share = logged.saturating_mul(Self::SHARE);
         match self {
             _ if !position.frozen => None,
-            Self::None => None,
             Self::Share if position.is_full() => Some(share.max(Self::MOST)),
             Self::Share => Some(share.clamp(Self::LEAST, Self::MOST)),
             Self::Idle => Some(Self::MOST),
@@ -165,7 +160,7 @@ pub(crate) fn empty_logs(db: &Database) -> Result<(), OpenError> {
         }
         let txn = db.begin_write().map_err(OpenError::redb)?;
         let mut known = Known::default();
-        let draft = Draft::open(&txn, &mut known, LogDraft::new(&logged, &position, Slice::Whole));
+        let draft = Draft::open(&txn, &mut known, LogDraft::new(&logged, &position));
         let effects = draft.finish(&mut position, Slice::Whole).map_err(Fault::on_opening)?;
         txn.commit().map_err(OpenError::redb)?;
         logged.apply(effects);

@@ -20,7 +20,7 @@
 //! that was replaced, removed or deleted comes back from a log.
 
 use super::logged::Logged;
-use super::{Blob, HEADS, Place, ROWS};
+use super::{Blob, Index, Place, Snapshot};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
 use durable_session::{SessionId, rows};
@@ -59,9 +59,9 @@ impl Position {
         Self { active: 0, next: 0, bytes: 0, frozen: false, limit: 0 }
     }
 
-    /// Whether appends may be logged. `folding`: whether the frozen log is being folded.
-    pub(super) fn takes(&self, folding: bool) -> bool {
-        self.limit > 0 && (folding || !self.frozen || !self.is_full())
+    /// Whether appends are logged.
+    pub(super) fn takes(&self) -> bool {
+        self.limit > 0
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -219,11 +219,8 @@ pub(crate) fn recover(db: &Database, limit: u64) -> Result<(Logged, Position), O
     let position =
         Position { active, next, bytes: logs[active].bytes, frozen: logs[frozen].end().is_some(), limit };
     let mut logged = Logged::default();
-    let mut settled = Settled {
-        heads: txn.open_table(HEADS).map_err(OpenError::redb)?,
-        rows: txn.open_table(ROWS).map_err(OpenError::redb)?,
-        known: HashMap::new(),
-    };
+    let Snapshot { index, rows } = Snapshot::open(&txn).map_err(OpenError::redb)?;
+    let mut settled = Settled { index, rows, known: HashMap::new() };
     for log in [frozen, active] {
         for part in &logs[log].parts {
             if settled.counts(part).map_err(Fault::on_opening)? {
@@ -280,14 +277,19 @@ impl Stored {
 }
 
 /// Tells which logged messages still count.
-struct Settled<H, R> {
-    heads: H,
+struct Settled<I, H, R> {
+    index: Index<I, H>,
     rows: R,
     /// The first seq that counts; `None` if the session is gone.
     known: HashMap<u64, Option<u64>>,
 }
 
-impl<H: ReadableTable<u64, Blob>, R: ReadableTable<Place, Blob>> Settled<H, R> {
+impl<I, H, R> Settled<I, H, R>
+where
+    I: ReadableTable<Blob, Blob>,
+    H: ReadableTable<u64, Blob>,
+    R: ReadableTable<Place, Blob>,
+{
     fn counts(&mut self, part: &Part) -> Result<bool, Fault> {
         let number = part.number;
         let first = match self.known.get(&number) {
@@ -299,9 +301,12 @@ impl<H: ReadableTable<u64, Blob>, R: ReadableTable<Place, Blob>> Settled<H, R> {
     }
 
     fn first(&self, number: u64, id: &SessionId) -> Result<Option<u64>, Fault> {
-        let Some(row) = self.heads.get(number)? else { return Ok(None) };
-        // With a head that cannot be read the session is damaged; nothing of it is dropped.
-        let next = rows::decode_head(number, id, row.value()).map_or(0, |row| row.head.next_seq);
+        // With a head row that is lost or cannot be read, the session is damaged: nothing of it is dropped.
+        let next = match self.index.heads.get(number)? {
+            Some(row) => rows::decode_head(number, id, row.value()).map_or(0, |row| row.head.next_seq),
+            None if self.index.number(id).is_ok_and(|found| found == Some(number)) => 0,
+            None => return Ok(None),
+        };
         // The rows are always older than what is logged: up to the last of them, all has been folded.
         let last = self.rows.range((number, 0)..=(number, u64::MAX))?.next_back().transpose()?;
         let folded = last.map_or(0, |(place, _)| place.value().1.saturating_add(1));

@@ -17,8 +17,6 @@ pub(super) enum Applied {
     Without { index: usize, error: StoreError },
     /// Nothing was written, and nothing must be: the file is damaged, as this request found, or what was to be folded.
     Condemned { index: Option<usize>, error: StoreError },
-    /// Nothing was written, because of what was to be folded: try again without.
-    NotFolded { error: StoreError },
     /// Nothing was written and nothing can be for now.
     Failed { error: StoreError },
     /// It broke off in the commit itself.
@@ -48,7 +46,7 @@ pub(super) fn apply(
     context: Context<'_>,
     begin: impl FnOnce(),
 ) -> Applied {
-    let Context { quick_repair, slice, .. } = context;
+    let quick_repair = context.quick_repair;
     let started = caught(|| -> Result<WriteTransaction, Fault> {
         let mut txn = db.begin_write()?;
         txn.set_quick_repair(quick_repair && !bug("acknowledge-before-durable"));
@@ -79,10 +77,7 @@ pub(super) fn apply(
             let scope = fault.scope();
             let error = fault.unchanged("writing");
             match (scope, abort(txn)) {
-                (Scope::Request, Ok(())) if current.get() == requests.len() => match slice {
-                    Slice::None => Applied::Failed { error },
-                    _ => Applied::NotFolded { error },
-                },
+                (Scope::Request, Ok(())) if current.get() == requests.len() => Applied::Failed { error },
                 (Scope::Request, Ok(())) => Applied::Without { index: current.get(), error },
                 (Scope::File, Ok(())) => {
                     let index = Some(current.get()).filter(|&index| index < requests.len());
@@ -108,7 +103,7 @@ fn apply_each(
     current: &Cell<usize>,
 ) -> Result<(Answers, Option<Written>), Fault> {
     let Context { random, known, logged, mut position, slice, .. } = context;
-    let mut draft = Draft::open(txn, known, LogDraft::new(logged, &position, slice));
+    let mut draft = Draft::open(txn, known, LogDraft::new(logged, &position));
     // With no requests, there is something to fold.
     let mut written = requests.is_empty();
     let mut answers = Vec::with_capacity(requests.len());

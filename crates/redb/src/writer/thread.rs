@@ -34,8 +34,6 @@ pub(crate) struct Writer {
     pub(crate) known: Known,
     pub(crate) lookout: Lookout,
     pub(crate) position: Position,
-    /// The frozen log cannot be folded, until the store is opened again.
-    pub(crate) stuck: bool,
 }
 
 /// Starts the writer thread.
@@ -90,7 +88,7 @@ impl Writer {
             if let Some(error) = &*self.engine.condemned() {
                 return refuse(requests, error);
             }
-            match self.apply(&requests, if self.stuck { Slice::None } else { slice }) {
+            match self.apply(&requests, slice) {
                 Applied::Done { answers, written } => {
                     self.count(&answers, written.is_some());
                     if let Some(written) = written {
@@ -109,13 +107,6 @@ impl Writer {
                         requests.remove(index).answer.send(Err(error));
                     }
                 }
-                Applied::NotFolded { error } => {
-                    tracing::error!(%error, "logged messages cannot be put among the rows; verify the store");
-                    self.stuck = true;
-                    if requests.is_empty() {
-                        return;
-                    }
-                }
                 Applied::Failed { error } => return self.fail(requests, &error),
                 Applied::Broken { fault } => {
                     let error = self.broken(fault);
@@ -127,7 +118,6 @@ impl Writer {
 
     fn may_fold(&self) -> bool {
         self.position.is_frozen()
-            && !self.stuck
             && self.engine.condemned().is_none()
             && matches!(*self.engine.shared(), Slot::Open(_))
     }
@@ -250,7 +240,7 @@ impl Writer {
             Ok(Opened { db, logged, position }) => {
                 *slot = Slot::Open(Db::Own(db));
                 *self.engine.logged_mut() = logged;
-                (self.position, self.stuck) = (position, false);
+                self.position = position;
                 self.engine.take_suspicion();
                 *self.engine.condemned() = None;
                 Counters::add(&self.engine.counters.reopened, 1);
