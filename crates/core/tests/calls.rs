@@ -55,6 +55,25 @@ async fn c3_a_commit_gathers_no_more_than_its_bounds() {
 }
 
 #[tokio::test]
+async fn c3_edits_of_known_messages_gather_too() {
+    let store = Puppet::new();
+    let chat = store.sessions().session(id("s"));
+    chat.add_messages(vec![Message::user("x"); 5]).await.unwrap();
+    store.hold_commits();
+    let first = spawn_add(&chat, Message::user("first"));
+    settle().await;
+    let edits = tokio::spawn(join_all((1..=4).map(|seq| {
+        let chat = chat.clone();
+        async move { chat.replace(seq, Message::user("edited")).await.unwrap() }
+    })));
+    settle().await;
+    store.release();
+    first.await.unwrap().unwrap();
+    edits.await.unwrap();
+    assert_eq!(store.commits().len(), 3);
+}
+
+#[tokio::test]
 async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
     let store = Puppet::new();
     let window = Window { messages: 1, bytes: 10_000 };
@@ -233,6 +252,9 @@ async fn stats_count_what_happened() {
     assert_eq!((stats.commits, stats.calls, stats.largest_batch, stats.loads), (3, 5, 3, 1));
     assert_eq!((stats.conflicts, stats.failures, stats.evictions, stats.touches), (0, 0, 0, 0));
     assert_eq!((stats.live_sessions, stats.slots, stats.queue_depth), (1, 1, 0));
+
+    // Five short messages and an empty app state.
+    assert!((700..2_000).contains(&stats.live_bytes), "{}", stats.live_bytes);
 
     store.fail_commits(&[Fault::Before]);
     chat.add_message(Message::user("lost")).await.unwrap_err();

@@ -163,3 +163,34 @@ fn verification_that_walked_one_way_passed_over_hidden_rows() {
     }
     assert!(hidden > 0);
 }
+
+/// The row that leads from an id to its session is damaged: the head row names the session, too.
+#[test]
+fn a_session_whose_number_row_is_damaged_can_be_salvaged_and_deleted() {
+    hush();
+    let disk = Disk::default();
+    let (s, other) = (id("s"), id("other"));
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    block_on(async {
+        create(&store, &other, &["theirs"]).await;
+        create(&store, &s, &["a", "b"]).await;
+        store.close().await.unwrap();
+    });
+    let ids = redb::TableDefinition::<&[u8], &[u8]>::new("durable-session.ids");
+    let db = redb::Database::builder().create_with_backend(disk.backend()).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(ids).unwrap().insert(&b"s"[..], &[1; 17][..]).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    block_on(async {
+        let error = store.load(&s, ALL).await.unwrap_err();
+        assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&s)));
+        let salvaged = store.salvage(&s, EVERYTHING).await.unwrap().unwrap();
+        assert_eq!((bodies(&salvaged.rows).join(" "), salvaged.damage.len()), ("a b".into(), 1));
+        store.delete(&s, DeleteIf::Any).await.unwrap();
+        assert!(store.load(&s, ALL).await.unwrap().is_none());
+        assert!(store.verify(|_| {}).await.unwrap().damage.is_empty(), "nothing is left of it");
+        assert_eq!(bodies(&store.load(&other, ALL).await.unwrap().unwrap().tail), ["theirs"]);
+    });
+}
