@@ -76,7 +76,7 @@ fn a_session_whose_rows_were_hidden_by_damage_was_read_as_shorter() {
                 Ok(None) => {}
                 Err(error) => {
                     assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&s)));
-                    told += usize::from(error.to_string().contains("missing"));
+                    told += usize::from(error.to_string().contains("never removed"));
                 }
             }
         }
