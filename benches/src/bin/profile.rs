@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let mut by_hand = ByHand::create(&folder.path().join("by-hand.redb"), sessions)?;
     let body = message().as_json().as_bytes().to_vec();
     let sessions = match &*what {
-        "lone" | "together" | "tasks" | "by-hand" | "by-hand-64" => sessions,
+        "lone" | "together" | "together-256" | "tasks" | "by-hand" | "by-hand-64" => sessions,
         _ => 1,
     };
     let filling = sessions_of(&store, sessions, 64)?;
@@ -52,6 +52,13 @@ fn main() -> Result<()> {
                 Ok(block_on(try_join_all(calls))?)
             }),
             64,
+        ),
+        "together-256" => (
+            measured(rounds, |n| {
+                let calls = (0..256).map(|m| filling[place(n * 256 + m)].add_message(message()));
+                Ok(block_on(try_join_all(calls))?)
+            }),
+            256,
         ),
         "tasks" => (tasks(&filling, rounds), 64),
         "by-hand" => (measured(rounds, |n| by_hand.append(&[place(n)], &body)), 1),
