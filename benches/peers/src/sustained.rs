@@ -13,8 +13,8 @@ use tokio::runtime::Runtime;
 
 const SESSIONS: usize = 20_000;
 const CALLERS: usize = 64;
-/// How long each has its turn. What it left to be written in the other's turn is counted there, so turns are long.
-const TURN: Duration = Duration::from_secs(15);
+/// How long each has its turn: long, because what a side leaves undone it can do in the other's turn.
+const TURN: Duration = Duration::from_secs(30);
 
 /// What one turn, or all turns of a side, amounted to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -62,6 +62,7 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
             break;
         }
         let (mut our_turn, mut their_turn) = (Done::default(), Done::default());
+        let before = Written::so_far()?;
         // First by turns, too.
         for first in [turn % 2 == 0, turn % 2 == 1] {
             if first {
@@ -70,6 +71,9 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
                 their_turn = measured(|end| gathered(&mut theirs, &mut their_next, end))?;
             }
         }
+        let after = Written::so_far()?;
+        our_turn.bytes = after.by_others - before.by_others;
+        their_turn.bytes = after.by_this_thread - before.by_this_thread;
         our_sum += our_turn;
         their_sum += their_turn;
         let (our_size, their_size) =
@@ -109,11 +113,11 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
     Ok(())
 }
 
-/// Lets one side work until a time, and counts the bytes that this process caused to be written meanwhile.
+/// Lets one side work until a time.
 fn measured(work: impl FnOnce(Instant) -> Result<u64>) -> Result<Done> {
-    let (began, before) = (Instant::now(), written()?);
+    let began = Instant::now();
     let appends = work(began + TURN)?;
-    Ok(Done { appends, seconds: began.elapsed().as_secs_f64(), bytes: written()? - before })
+    Ok(Done { appends, seconds: began.elapsed().as_secs_f64(), bytes: 0 })
 }
 
 /// Each caller waits for its append, then makes the next one in a session that is far from the last.
@@ -147,11 +151,24 @@ fn scattered(n: u64) -> usize {
     usize::try_from(n * 7919 % SESSIONS as u64).unwrap_or_default()
 }
 
-/// Bytes this process caused to be sent to the storage so far; on tmpfs that stays 0.
-fn written() -> Result<u64> {
-    let io = std::fs::read_to_string("/proc/self/io").context("/proc/self/io, which only Linux has")?;
+/// Bytes caused to be sent to the storage, on tmpfs 0. SQLite writes in the thread of its caller, which is this one, and the
+/// redb store in threads of its own: so each has its own count, also of what it does in the other's turn.
+struct Written {
+    by_this_thread: u64,
+    by_others: u64,
+}
+
+impl Written {
+    fn so_far() -> Result<Self> {
+        let by_this_thread = write_bytes("/proc/thread-self/io")?;
+        Ok(Self { by_this_thread, by_others: write_bytes("/proc/self/io")?.saturating_sub(by_this_thread) })
+    }
+}
+
+fn write_bytes(path: &str) -> Result<u64> {
+    let io = std::fs::read_to_string(path).with_context(|| format!("{path}, which only Linux has"))?;
     let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    Ok(line.context("no write_bytes in /proc/self/io")?.parse()?)
+    Ok(line.with_context(|| format!("no write_bytes in {path}"))?.parse()?)
 }
 
 fn size(path: &Path) -> Result<u64> {
