@@ -36,13 +36,6 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-impl Line {
-    /// How high it ends.
-    fn end(&self) -> f64 {
-        self.points.last().map_or(0.0, |point| point.1)
-    }
-}
-
 impl Plot<'_> {
     pub(crate) fn draw(&self, folder: &Path) -> Result<()> {
         let path = folder.join(format!("{}.svg", self.file));
@@ -61,8 +54,11 @@ impl Plot<'_> {
         let vertical = 0.0..points().map(|point| point.1).fold(0.0, f64::max) * 1.2;
         let area = SVGBackend::new(path, (860, 480)).into_drawing_area();
         area.fill(&WHITE).map_err(failed)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(self.caption, ("sans-serif", 17))
+        let mut below = area.margin(10, 0, 0, 0);
+        for line in wrapped(self.caption) {
+            below = below.titled(&line, ("sans-serif", 17)).map_err(failed)?;
+        }
+        let mut chart = ChartBuilder::on(&below)
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(84)
@@ -84,10 +80,10 @@ impl Plot<'_> {
             .map_err(failed)?;
         for (n, line) in self.lines.iter().enumerate() {
             let color = COLORS[n % COLORS.len()];
-            // Above the highest line and below the others, so that numbers do not meet.
-            let below = self.lines.iter().any(|other| other.end() > line.end());
-            let offset = (-8, if below { 10 } else { -20 });
             let values = line.points.iter().map(|&(x, y)| {
+                // Above the highest line and below the others, so that numbers do not meet.
+                let below = points().any(|other| other.0.total_cmp(&x).is_eq() && other.1 > y);
+                let offset = (-8, if below { 10 } else { -20 });
                 let text = Text::new(number(y), offset, ("sans-serif", 13).into_font().color(&color));
                 EmptyElement::at((x, y)) + text
             });
@@ -112,6 +108,23 @@ impl Plot<'_> {
     }
 }
 
+/// A caption in lines that fit.
+fn wrapped(caption: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in caption.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 90 => {
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A number as a reader wants it: few digits, thousands apart.
 fn number(value: f64) -> String {
     if value < 10.0 && value.fract() != 0.0 {
@@ -131,6 +144,15 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_caption_has_several_lines() {
+        assert_eq!(wrapped("short one"), ["short one"]);
+        let long = "word ".repeat(40);
+        let lines = wrapped(&long);
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= 90));
+        assert_eq!(lines.join(" "), long.trim());
+    }
 
     #[test]
     fn numbers_have_few_digits_and_their_thousands_apart() {
