@@ -26,8 +26,9 @@ fn main() -> Result<()> {
     report.finish()
 }
 
-fn exact(n: impl TryInto<u32>) -> f64 {
-    n.try_into().map_or(f64::NAN, f64::from)
+#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+fn exact(n: impl TryInto<u64>) -> f64 {
+    n.try_into().map_or(f64::NAN, |n| n as f64)
 }
 
 fn filled(hub: &ChatSessions, sessions: usize) -> Result<Vec<ChatSession>> {
