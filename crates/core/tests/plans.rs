@@ -5,7 +5,7 @@ mod common;
 
 use common::{ManualClock, Puppet, id, texts};
 use durable_session::store::Op;
-use durable_session::{ChatSession, ChatSessions, Error, Limits, Message};
+use durable_session::{ChatSession, ChatSessions, Error, Limits, Message, MessageQuery};
 
 fn bounded(store: &Puppet, session_bytes: u64) -> ChatSession {
     let limits = Limits { session_bytes, ..Limits::default() };
@@ -81,4 +81,18 @@ async fn what_changes_nothing_is_no_change() {
     chat.rewind_to(3).await.unwrap();
     chat.replace(2, messages[1].clone()).await.unwrap();
     assert_eq!((chat.snapshot().await.unwrap().version(), store.commits().len()), (version, 2));
+}
+
+#[tokio::test]
+async fn a_query_keeps_to_both_of_its_bounds() {
+    let chat = Puppet::new().sessions().session(id("s"));
+    chat.add_messages(vec![Message::user("x"); 6]).await.unwrap();
+    let seqs = |query| {
+        let chat = chat.clone();
+        async move { chat.messages(query).await.unwrap().messages.iter().map(|m| m.seq).collect::<Vec<_>>() }
+    };
+    assert_eq!(seqs(MessageQuery::last(2).and_before(5)).await, [3, 4]);
+    assert_eq!(seqs(MessageQuery::last(9).and_before(5).and_after(2)).await, [3, 4]);
+    assert_eq!(seqs(MessageQuery::last(9).and_after(2).and_before(5)).await, [3, 4]);
+    assert_eq!(chat.snapshot().await.unwrap().created_at(), 1_000);
 }
