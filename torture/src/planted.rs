@@ -4,10 +4,12 @@ use anyhow::{Result, ensure};
 use std::process::{Command, Stdio};
 
 /// A bug, and the campaign that has to find it.
-const BUGS: [(&str, &str); 12] = [
+const BUGS: [(&str, &str); 14] = [
     ("skip-the-sync", "power-loss"),
     ("acknowledge-before-durable", "power-loss"),
     ("acknowledge-before-durable", "kill"),
+    ("believe-the-log", "power-loss"),
+    ("drop-the-log-unfolded", "model"),
     ("deny-what-is-unknown", "io-faults"),
     ("forget-staged-calls", "io-faults"),
     ("publish-before-commit", "io-faults"),
@@ -19,13 +21,13 @@ const BUGS: [(&str, &str); 12] = [
     ("log-what-is-written", "security"),
 ];
 
-/// Runs each campaign with its bug, for up to a minute. `true` if all were found.
+/// Runs each campaign with its bug, for up to five minutes. `true` if all were found.
 pub(crate) fn run(seed: u64) -> Result<bool> {
     ensure!(cfg!(planted), "this build has no planted bugs; run cargo xtask torture --planted");
     let mut missed = 0;
     for (bug, campaign) in BUGS {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--only", campaign, "--minutes", "1", "--seed", &seed.to_string()]);
+        command.args(["--only", campaign, "--minutes", "5", "--seed", &seed.to_string()]);
         let output = command.env("DURABLE_SESSION_PLANTED", bug).stderr(Stdio::null()).output()?;
         let output = String::from_utf8_lossy(&output.stdout).into_owned();
         if let Some(told) = output.lines().find_map(|line| line.strip_prefix("FAILED ")) {

@@ -6,6 +6,7 @@ use super::{Draft, Known, Place};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
 use durable_session::SessionId;
+use durable_session::planted::bug;
 use redb::Database;
 use std::collections::{BTreeMap, HashSet};
 
@@ -104,6 +105,9 @@ impl Draft<'_> {
         for (id, number, rows) in logged.frozen().filter(|(id, ..)| !settled.contains(*id)) {
             let mut count = 0;
             for logged in rows {
+                if bug("drop-the-log-unfolded") {
+                    break;
+                }
                 if bytes >= room {
                     effects.folded.push((id.clone(), count));
                     return Ok(());

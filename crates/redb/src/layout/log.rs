@@ -23,6 +23,7 @@ use super::logged::Logged;
 use super::{Blob, Index, Place, Snapshot};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
+use durable_session::planted::bug;
 use durable_session::{SessionId, rows};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use std::collections::HashMap;
@@ -310,6 +311,9 @@ where
         // The rows are always older than what is logged: up to the last of them, all has been folded.
         let last = self.rows.range((number, 0)..=(number, u64::MAX))?.next_back().transpose()?;
         let folded = last.map_or(0, |(place, _)| place.value().1.saturating_add(1));
+        if bug("believe-the-log") {
+            return Ok(Some(0));
+        }
         Ok(Some(next.max(folded)))
     }
 }
