@@ -113,7 +113,7 @@ fn wrapped(caption: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in caption.split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.len() + word.len() < 90 => {
+            Some(line) if line.len() + word.len() < 105 => {
                 if !line.is_empty() {
                     line.push(' ');
                 }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(wrapped("short one"), ["short one"]);
         let long = "word ".repeat(40);
         let lines = wrapped(&long);
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= 90));
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= 105));
         assert_eq!(lines.join(" "), long.trim());
     }
 

@@ -51,8 +51,12 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
     let ours = Ours::empty(&our_file, SESSIONS)?;
     let mut theirs = SqliteByHand::empty(&their_file)?;
     println!("64 callers over 20,000 sessions in {}, turns of {} s", place.display(), TURN.as_secs());
-    println!("          ------- durable-session -------   ------ rusqlite, 64 appends a transaction ------");
-    println!("  minute  appends/s  bytes/append  file MB   appends/s  bytes/append  file and log MB   ratio");
+    println!(
+        "          ------------ durable-session -----------   ------ rusqlite, 64 appends a transaction ------"
+    );
+    println!(
+        "  minute  appends/s  bytes/append  file MB    loads   appends/s  bytes/append  file and log MB   ratio"
+    );
     let began = Instant::now();
     let (mut our_sum, mut their_sum) = (Done::default(), Done::default());
     let (our_next, mut their_next) = (AtomicU64::new(0), 0);
@@ -62,7 +66,7 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
             break;
         }
         let (mut our_turn, mut their_turn) = (Done::default(), Done::default());
-        let before = Written::so_far()?;
+        let (before, loads) = (Written::so_far()?, ours.loads());
         // First by turns, too.
         for first in [turn % 2 == 0, turn % 2 == 1] {
             if first {
@@ -74,13 +78,14 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
         let after = Written::so_far()?;
         our_turn.bytes = after.by_others - before.by_others;
         their_turn.bytes = after.by_this_thread - before.by_this_thread;
+        let loads = ours.loads() - loads;
         our_sum += our_turn;
         their_sum += their_turn;
         let (our_size, their_size) =
             (size(&our_file)?, size(&their_file)? + size(&their_file.with_extension("db-wal"))?);
         let minute = began.elapsed().as_secs_f64() / 60.0;
         println!(
-            "{minute:>8.1} {:>10.0} {:>13.0} {:>8} {:>11.0} {:>13.0} {:>16} {:>7.2}",
+            "{minute:>8.1} {:>10.0} {:>13.0} {:>8} {loads:>8} {:>11.0} {:>13.0} {:>16} {:>7.2}",
             our_turn.per_second(),
             our_turn.bytes_each(),
             our_size >> 20,
@@ -94,7 +99,7 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
         {
             rows.add(json!({
                 "place": place, "what": "sustained", "peer": peer, "minute": minute, "appends": done.appends,
-                "appends_per_second": done.per_second(), "bytes_per_append": done.bytes_each(), "file_bytes": size,
+                "appends_per_second": done.per_second(), "bytes_per_append": done.bytes_each(), "file_bytes": size, "loads": loads,
             }));
         }
     }

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) struct Ours {
     store: RedbStore,
+    hub: ChatSessions,
     sessions: Vec<ChatSession>,
 }
 
@@ -30,7 +31,12 @@ impl Ours {
         ensure!(store.durability() == Durability::Synced, "the redb store does not sync");
         let hub: ChatSessions = ChatSessions::builder(store.clone()).build();
         let sessions = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<_>>()?;
-        Ok(Self { store, sessions })
+        Ok(Self { store, hub, sessions })
+    }
+
+    /// How often a session was loaded so far: each time that one is used whose messages memory has no room for.
+    pub(crate) fn loads(&self) -> u64 {
+        self.hub.stats().loads
     }
 
     pub(crate) fn sessions(&self) -> &[ChatSession] {
