@@ -68,7 +68,8 @@ fn peers(shell: &Shell, quick: bool) -> Result<bool> {
 
 fn sustained(shell: &Shell, quick: bool) -> Result<bool> {
     let Some(mut command) = peers_program(shell, "sustained.json")? else { return Ok(false) };
-    command.args(["--sustained", if quick { "1" } else { "10" }]).arg(shell.target());
+    // Room for all sessions: what is measured is appending, not loading.
+    command.args(["--sustained", if quick { "1" } else { "10" }, "--memory", "1024"]).arg(shell.target());
     ran(command)
 }
 

@@ -23,6 +23,9 @@ struct Options {
     /// Instead: 64 callers over 20,000 sessions for so many minutes, by turns with rusqlite.
     #[arg(long, value_name = "MINUTES")]
     sustained: Option<f64>,
+    /// With --sustained: how much memory the live sessions may have, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    memory: u64,
     /// Write the figures to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -37,7 +40,9 @@ fn main() -> Result<()> {
     let mut rows = Rows::default();
     for folder in &options.folders {
         match options.sustained {
-            Some(minutes) => sustained::run(&runtime, folder, minutes, &mut rows)?,
+            Some(minutes) => {
+                sustained::run(&runtime, folder, minutes, options.memory << 20, &mut rows)?;
+            }
             None => compare::run(&runtime, folder, if options.quick { 200 } else { 2_000 }, &mut rows)?,
         }
     }

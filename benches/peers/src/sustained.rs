@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use std::ops::AddAssign;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -45,12 +46,17 @@ impl Done {
 }
 
 /// Prints a line for each pair of turns, then the sums.
-pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows) -> Result<()> {
+pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, memory: u64, rows: &mut Rows) -> Result<()> {
     let folder = TempDir::new_in(place)?;
     let (our_file, their_file) = (folder.path().join("ours.redb"), folder.path().join("sqlite.db"));
-    let ours = Ours::empty(&our_file, SESSIONS)?;
+    let ours = Ours::empty(&our_file, SESSIONS, memory)?;
     let mut theirs = SqliteByHand::empty(&their_file)?;
-    println!("64 callers over 20,000 sessions in {}, turns of {} s", place.display(), TURN.as_secs());
+    println!(
+        "64 callers over 20,000 sessions in {}, turns of {} s, {} MiB for live sessions",
+        place.display(),
+        TURN.as_secs(),
+        memory >> 20
+    );
     println!(
         "          ------------ durable-session -----------   ------ rusqlite, 64 appends a transaction ------"
     );
@@ -59,7 +65,7 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
     );
     let began = Instant::now();
     let (mut our_sum, mut their_sum) = (Done::default(), Done::default());
-    let (our_next, mut their_next) = (AtomicU64::new(0), 0);
+    let (our_next, mut their_next) = (Arc::new(AtomicU64::new(0)), 0);
     let until = Duration::from_secs_f64(minutes * 60.0);
     for turn in 0.. {
         if began.elapsed() >= until {
@@ -100,6 +106,7 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, minutes: f64, rows: &mut Rows
             rows.add(json!({
                 "place": place, "what": "sustained", "peer": peer, "minute": minute, "appends": done.appends,
                 "appends_per_second": done.per_second(), "bytes_per_append": done.bytes_each(), "file_bytes": size, "loads": loads,
+                "memory": memory,
             }));
         }
     }
@@ -126,18 +133,26 @@ fn measured(work: impl FnOnce(Instant) -> Result<u64>) -> Result<Done> {
 }
 
 /// Each caller waits for its append, then makes the next one in a session that is far from the last.
-fn many_callers(runtime: &Runtime, ours: &Ours, next: &AtomicU64, end: Instant) -> Result<u64> {
-    let done = AtomicU64::new(0);
-    let caller = async || -> Result<()> {
-        while Instant::now() < end {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            ours.sessions()[scattered(n)].add_message(message()).await?;
-            done.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    };
-    runtime.block_on(futures_util::future::try_join_all((0..CALLERS).map(|_| caller())))?;
-    Ok(done.load(Ordering::Relaxed))
+fn many_callers(runtime: &Runtime, ours: &Ours, next: &Arc<AtomicU64>, end: Instant) -> Result<u64> {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (sessions, next) = (ours.sessions(), Arc::clone(next));
+            runtime.spawn(async move {
+                let mut done = 0;
+                while Instant::now() < end {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    sessions[scattered(n)].add_message(message()).await?;
+                    done += 1;
+                }
+                Ok::<u64, anyhow::Error>(done)
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for caller in callers {
+        done += runtime.block_on(caller)??;
+    }
+    Ok(done)
 }
 
 fn gathered(theirs: &mut SqliteByHand, next: &mut u64, end: Instant) -> Result<u64> {

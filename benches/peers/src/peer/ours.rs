@@ -3,21 +3,22 @@
 use super::{LONG, Peer, SESSIONS, message};
 use anyhow::{Result, ensure};
 use durable_session::store::{Durability, SessionStore};
-use durable_session::{ChatSession, ChatSessions, SessionId};
+use durable_session::{ChatSession, ChatSessions, Memory, SessionId};
 use durable_session_redb::RedbStore;
 use futures_util::future::try_join_all;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 pub(crate) struct Ours {
     store: RedbStore,
     hub: ChatSessions,
-    sessions: Vec<ChatSession>,
+    sessions: Arc<[ChatSession]>,
 }
 
 impl Ours {
     pub(crate) fn create(runtime: &Runtime, path: &Path) -> Result<Self> {
-        let ours = Self::empty(path, SESSIONS)?;
+        let ours = Self::empty(path, SESSIONS, Memory::default().bytes)?;
         runtime.block_on(try_join_all(ours.sessions.iter().map(|s| s.add_messages(vec![message(); 10]))))?;
         for _ in 0..LONG / 1_000 {
             runtime.block_on(ours.sessions[0].add_messages(vec![message(); 1_000]))?;
@@ -25,11 +26,12 @@ impl Ours {
         Ok(ours)
     }
 
-    /// So many sessions with no messages yet.
-    pub(crate) fn empty(path: &Path, sessions: usize) -> Result<Self> {
+    /// So many sessions with no messages yet, and so many bytes of memory for those that are live.
+    pub(crate) fn empty(path: &Path, sessions: usize, memory: u64) -> Result<Self> {
+        let memory = Memory { bytes: memory, ..Memory::default() };
         let store = RedbStore::open(path)?;
         ensure!(store.durability() == Durability::Synced, "the redb store does not sync");
-        let hub: ChatSessions = ChatSessions::builder(store.clone()).build();
+        let hub: ChatSessions = ChatSessions::builder(store.clone()).memory(memory).build();
         let sessions = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<_>>()?;
         Ok(Self { store, hub, sessions })
     }
@@ -39,8 +41,8 @@ impl Ours {
         self.hub.stats().loads
     }
 
-    pub(crate) fn sessions(&self) -> &[ChatSession] {
-        &self.sessions
+    pub(crate) fn sessions(&self) -> Arc<[ChatSession]> {
+        Arc::clone(&self.sessions)
     }
 }
 
