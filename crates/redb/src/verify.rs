@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Fault, caught, contradiction, is_contradiction};
 use crate::layout::read::{Stored, entries};
 use crate::layout::seqs::{follows, out_of_order};
-use crate::layout::{Snapshot, Tail};
+use crate::layout::{Snapshot, Tail, counts_from};
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Order, StoreError, StoreErrorKind};
@@ -93,11 +93,7 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
         let (mut count, mut bytes, mut last, mut place_before) = (0, 0, None, 0);
         let mut sound = true;
         let head_row = snapshot.index.heads.get(number)?;
-        let next_seq = match &head_row {
-            // With a head row that cannot be read, all that is logged counts.
-            Some(row) => rows::decode_head(number, id, row.value()).map_or(0, |row| row.head.next_seq),
-            None => 0,
-        };
+        let next_seq = head_row.as_ref().map_or(0, |row| counts_from(number, id, row.value()));
         let tail = self.logged.get(id).and_then(|tail| tail.since(number, next_seq));
         if let Some(tail) = tail {
             // Folded a moment ago: among the rows, too, and counted as logged.

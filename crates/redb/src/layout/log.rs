@@ -20,11 +20,11 @@
 //! that was replaced, removed or deleted comes back from a log.
 
 use super::logged::Logged;
-use super::{Blob, Index, Place, Snapshot};
+use super::{Blob, Index, Place, Snapshot, counts_from};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
+use durable_session::SessionId;
 use durable_session::planted::bug;
-use durable_session::{SessionId, rows};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::Xxh3;
@@ -304,7 +304,7 @@ where
     fn first(&self, number: u64, id: &SessionId) -> Result<Option<u64>, Fault> {
         // With a head row that is lost or cannot be read, the session is damaged: nothing of it is dropped.
         let next = match self.index.heads.get(number)? {
-            Some(row) => rows::decode_head(number, id, row.value()).map_or(0, |row| row.head.next_seq),
+            Some(row) => counts_from(number, id, row.value()),
             None if self.index.number(id).is_ok_and(|found| found == Some(number)) => 0,
             None => return Ok(None),
         };

@@ -1,10 +1,10 @@
 //! What the logs hold, in memory: reads find it here and never touch the logs.
 
 use super::log::Part;
-use super::{Blob, Place};
+use super::{Blob, Place, counts_from};
 use crate::error::Fault;
 use bytes::Bytes;
-use durable_session::{SessionId, rows};
+use durable_session::SessionId;
 use redb::ReadableTable;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
@@ -186,7 +186,7 @@ impl Tail {
         let next_seq = match heads.get(self.number)? {
             // The session is gone.
             None => u64::MAX,
-            Some(row) => rows::decode_head(self.number, id, row.value()).map_or(0, |row| row.head.next_seq),
+            Some(row) => counts_from(self.number, id, row.value()),
         };
         let rows = self.since(self.number, next_seq).map_or(&[][..], |tail| &tail.rows);
         Ok(rows.iter().map(|logged| ((self.number, logged.seq), &logged.row[..])))

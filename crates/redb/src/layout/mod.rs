@@ -178,6 +178,11 @@ fn derive(
     }
 }
 
+/// The seq from which on logged messages count, by the session's head row. With a head row that cannot be read, all do.
+pub(crate) fn counts_from(number: u64, id: &SessionId, head_row: &[u8]) -> u64 {
+    rows::decode_head(number, id, head_row).map_or(0, |row| row.head.next_seq)
+}
+
 fn missing_head(id: &SessionId) -> StoreError {
     contradiction("the session's head row is missing").in_session(id)
 }
