@@ -46,4 +46,33 @@ fn c9_a_snapshot_allocates_nothing_that_grows_with_the_session() {
         [&short, &long].map(|chat| measure(|| block_on(chat.add_message(Message::user("x"))).unwrap()));
     let (short, long) = (appends[0].allocations, appends[1].allocations);
     assert!(long * 100 <= short * 110, "an append to 100,000 messages: {long} allocations, to 100: {short}");
+
+    using_a_session_again_and_again_keeps_nothing();
+    handles_that_were_dropped_keep_nothing();
+}
+
+/// What is allocated and stays, in bytes.
+fn kept(work: impl FnOnce()) -> isize {
+    let region = Region::new(ALLOCATOR);
+    work();
+    let change = region.change();
+    change.bytes_allocated.cast_signed() - change.bytes_deallocated.cast_signed()
+}
+
+fn using_a_session_again_and_again_keeps_nothing() {
+    let chat = session(10);
+    let write = |text: &str| block_on(chat.replace(1, Message::user(text))).unwrap();
+    write("aaaa");
+    let kept = kept(|| (0..2_000).for_each(|n| write(if n % 2 == 0 { "bbbb" } else { "aaaa" })));
+    assert!(kept < 4_000, "{kept} bytes");
+}
+
+fn handles_that_were_dropped_keep_nothing() {
+    let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new()).build();
+    let kept = kept(|| {
+        let handle = |n: u32| sessions.session(format!("s{n}").parse().unwrap());
+        let handles: Vec<ChatSession> = (0..20_000).map(handle).collect();
+        drop(handles);
+    });
+    assert!(kept < 100_000, "{kept} bytes");
 }

@@ -3,27 +3,11 @@
 
 mod common;
 
-use common::{Fault, ManualClock, Puppet, id, texts};
+use common::{Fault, ManualClock, Puppet, id, settle, spawn_add, texts};
 use durable_session::store::{Order, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds};
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message, Window};
+use durable_session::{ChatSession, ChatSessions, Error, Memory, Message, Window};
 use futures_util::future::join_all;
-use std::thread;
 use std::time::Duration;
-use tokio::task::yield_now;
-
-async fn settle() {
-    for _ in 0..50 {
-        yield_now().await;
-    }
-}
-
-fn spawn_add(
-    chat: &ChatSession,
-    message: Message,
-) -> tokio::task::JoinHandle<Result<durable_session::Added, Error>> {
-    let chat = chat.clone();
-    tokio::spawn(async move { chat.add_message(message).await })
-}
 
 /// How many operations each commit had that was sent after `first`, which is in flight while all of `messages` are added.
 async fn gathered(messages: impl Iterator<Item = Vec<Message>>) -> Vec<usize> {
@@ -124,34 +108,6 @@ async fn c4_what_a_call_only_waited_for_may_fail() {
     assert_eq!(doomed.await.unwrap().unwrap_err().store_kind(), Some(StoreErrorKind::Unavailable));
     assert_eq!(pops.await.unwrap().unwrap(), [4, 3]);
     assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["0", "1"]);
-}
-
-#[tokio::test]
-async fn c5_a_closure_during_which_others_wrote_is_run_again() {
-    let store = Puppet::new();
-    let chat: ChatSession = store.sessions().session(id("s"));
-    let count = |app: &mut JsonObject| {
-        let n = app.get::<u64>("n").unwrap().unwrap_or(0);
-        app.set("n", &(n + 1)).unwrap();
-    };
-    chat.update(count).await.unwrap();
-    let mut runs = 0;
-    chat.update(|app| {
-        runs += 1;
-        if runs == 1 {
-            let chat = chat.clone();
-            let other = thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                runtime.block_on(chat.update(count)).unwrap();
-            });
-            other.join().unwrap();
-        }
-        count(app);
-    })
-    .await
-    .unwrap();
-    assert_eq!(runs, 2);
-    assert_eq!(chat.get_state().await.unwrap().app.get::<u64>("n").unwrap(), Some(3));
 }
 
 #[tokio::test]
@@ -290,5 +246,6 @@ async fn c10_a_touch_is_written_at_once_and_salvage_asks_the_store() {
     let stored =
         store.inner.load(&id("s"), TailBounds { max_messages: 1, max_bytes: 1 }).await.unwrap().unwrap();
     assert_eq!((store.touches(), stored.head.last_accessed_at), (1, 1_005));
+    assert_eq!(sessions.now_ms(), 1_005);
     assert_eq!(chat.salvage(everything).await.unwrap().unwrap().rows.len(), 1);
 }

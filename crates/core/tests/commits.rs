@@ -3,21 +3,14 @@
 
 mod common;
 
-use common::{Fault, ManualClock, Puppet, id, texts};
+use common::{Fault, ManualClock, Puppet, elsewhere, id, settle, texts};
 use durable_session::store::StoreErrorKind;
 use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Message, MessageQuery};
 use futures_util::future::{join_all, poll_immediate};
 use std::pin::pin;
-use tokio::task::yield_now;
 
 async fn state_texts(chat: &ChatSession) -> Vec<String> {
     texts(&chat.get_state().await.unwrap().messages)
-}
-
-async fn settle() {
-    for _ in 0..50 {
-        yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -327,12 +320,7 @@ async fn c5_a_call_that_others_always_beat_is_contended() {
             // Another hub commits between our reading and our commit.
             let other = theirs.session(id("s"));
             let text = format!("theirs {tries}");
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                runtime.block_on(other.add_message(Message::user(text))).unwrap();
-            })
-            .join()
-            .unwrap();
+            elsewhere(other.add_message(Message::user(text))).unwrap();
             draft.add_message(Message::user("ours"))
         })
         .await;

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{ManualClock, Puppet, id, texts};
-use durable_session::store::Op;
-use durable_session::{ChatSession, ChatSessions, Error, Limits, Message, MessageQuery};
+use durable_session::store::{Op, SessionStore, StoreLimits};
+use durable_session::{ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery};
 
 fn bounded(store: &Puppet, session_bytes: u64) -> ChatSession {
     let limits = Limits { session_bytes, ..Limits::default() };
@@ -65,6 +65,19 @@ async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
     let chat = bounded(&store, fits);
     assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["one", "two", "three"]);
     assert_eq!(chat.snapshot().await.unwrap().tail().map(|(seq, _)| seq).collect::<Vec<_>>(), [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn s7_a_store_with_smaller_limits_narrows_ours() {
+    let store = Puppet::new();
+    store.set_limits(StoreLimits { max_body_bytes: 100, max_app_bytes: 50, ..store.inner.limits() });
+    let chat = store.sessions().session(id("s"));
+    let long = "x".repeat(100);
+    let refused = chat.add_message(Message::user(&long)).await;
+    assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::MessageBytes, max: 100, .. })));
+    let refused = chat.update(|app| app.set("k", &long).unwrap()).await;
+    assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::AppBytes, max: 50, .. })));
+    assert!(store.commits().is_empty());
 }
 
 #[tokio::test]

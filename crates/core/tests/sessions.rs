@@ -423,3 +423,20 @@ async fn an_open_object_is_an_app_state_that_loses_nothing() {
     chat.update(|app| app.remove("b")).await.unwrap();
     assert_eq!(app_text(&open(&store)).await, r#"{"a":1.0,"big":123456789012345678901234567890}"#);
 }
+
+#[tokio::test]
+async fn what_is_printed_for_debugging_names_the_session_and_nothing_that_was_said() {
+    let store = Puppet::new();
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).greeting(Message::user("secret")).build();
+    let chat = sessions.session(id("the-session"));
+    chat.update(|app| app.set("secret", &"secret")).await.unwrap().unwrap();
+    let draft = chat.turn(|draft| Ok(format!("{draft:?}"))).await.unwrap();
+    let snapshot = chat.snapshot().await.unwrap();
+    for printed in [format!("{chat:?}"), draft, format!("{snapshot:?}"), format!("{:?}", chat.watch())] {
+        assert!(printed.contains("the-session") && !printed.contains("secret"), "{printed}");
+    }
+    assert!(format!("{sessions:?}").contains("live_sessions: 1"));
+    let builder = store.builder::<JsonObject>(ManualClock::at(1)).greeting(Message::user("secret"));
+    let printed = format!("{builder:?}");
+    assert!(printed.contains("touch_interval") && !printed.contains("secret"), "{printed}");
+}

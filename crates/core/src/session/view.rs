@@ -282,8 +282,8 @@ impl View {
     pub(crate) fn settle(&mut self, head: Head, bounds: TailBounds) {
         self.head = head;
         self.exists = true;
-        let was_counted = std::mem::replace(&mut self.counted, true);
-        if !was_counted && !self.exact {
+        self.counted = true;
+        if !self.exact {
             self.check_exact(bounds);
         }
     }

@@ -9,15 +9,36 @@ use durable_session::store::{
     Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, ListPage, ListQuery, Loaded, Page, ReadQuery,
     Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
 };
-use durable_session::{AppState, ChatSessions, ChatSessionsBuilder, SessionId};
+use durable_session::{
+    Added, AppState, ChatSession, ChatSessions, ChatSessionsBuilder, Error, Message, SessionId,
+};
 use durable_session_memory::MemoryStore;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 pub fn id(text: &str) -> SessionId {
     SessionId::new(text).unwrap()
+}
+
+/// Lets the tasks of this runtime go on as far as they can.
+pub async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub fn spawn_add(chat: &ChatSession, message: Message) -> JoinHandle<Result<Added, Error>> {
+    let chat = chat.clone();
+    tokio::spawn(async move { chat.add_message(message).await })
+}
+
+/// Runs it on a thread of its own: also from within a closure that the engine calls.
+pub fn elsewhere<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let run = || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
 #[derive(Clone, Default)]
@@ -34,6 +55,10 @@ impl ManualClock {
         self.0.store(ms, Ordering::SeqCst);
     }
 
+    pub fn now(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
     pub fn advance(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
@@ -41,7 +66,7 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.now()
     }
 }
 
@@ -235,6 +260,6 @@ impl SessionList for Puppet {
 }
 
 /// The text of each message.
-pub fn texts(messages: &[durable_session::Message]) -> Vec<String> {
+pub fn texts(messages: &[Message]) -> Vec<String> {
     messages.iter().map(|m| m.text().unwrap().into_owned()).collect()
 }

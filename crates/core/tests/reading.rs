@@ -1,0 +1,111 @@
+//! Pages of messages, from memory and from the store.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod common;
+
+use common::{ManualClock, Puppet, id};
+use durable_session::store::Order;
+use durable_session::{ChatSession, ChatSessions, Message, MessagePage, MessageQuery, Window};
+
+fn with_window(store: &Puppet, messages: usize) -> ChatSession {
+    let window = Window { messages, bytes: 100_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    sessions.session(id("s"))
+}
+
+fn seqs(page: &MessagePage) -> Vec<u64> {
+    page.messages.iter().map(|message| message.seq).collect()
+}
+
+/// The seqs of a page, oldest first, and whether there are more, by the words of the documentation.
+fn expected(
+    all: &[(u64, u64)],
+    order: Order,
+    within: (u64, u64),
+    max: usize,
+    max_bytes: u64,
+) -> (Vec<u64>, bool) {
+    let mut inside: Vec<_> = all.iter().filter(|(seq, _)| within.0 < *seq && *seq < within.1).collect();
+    if order == Order::Backward {
+        inside.reverse();
+    }
+    let mut bytes = 0;
+    let fits = inside.iter().enumerate().take_while(|(n, (_, body))| {
+        bytes += body;
+        *n == 0 || (*n < max && bytes <= max_bytes)
+    });
+    let count = fits.count();
+    let mut page: Vec<_> = inside[..count].iter().map(|(seq, _)| *seq).collect();
+    page.sort_unstable();
+    (page, count < inside.len())
+}
+
+#[tokio::test]
+async fn c9_a_page_keeps_to_its_bounds_wherever_its_messages_are() {
+    let store = Puppet::new();
+    let writer = with_window(&store, 100);
+    let texts = ["a", "bbbb", "cc", "d", "eeeeeeee", "ff", "g", "hhh"];
+    writer.add_messages(texts.map(Message::user).to_vec()).await.unwrap();
+    for removed in [0, 3, 7] {
+        if removed > 0 {
+            writer.remove(removed).await.unwrap();
+        }
+        let whole = writer.messages(MessageQuery::after(0, 99)).await.unwrap();
+        let all: Vec<_> = whole.messages.iter().map(|m| (m.seq, m.message.bytes() as u64)).collect();
+        // All in memory, some, hardly any.
+        for chat in [with_window(&store, 100), with_window(&store, 4), with_window(&store, 1)] {
+            for (after, before) in (0..=9).flat_map(|after| (0..=10).map(move |before| (after, before))) {
+                for (max, max_bytes) in [(0, 0), (1, 999), (3, 75), (99, 75), (99, 76), (4, 999), (99, 999)] {
+                    for order in [Order::Forward, Order::Backward] {
+                        let query = match order {
+                            Order::Forward => MessageQuery::after(after, max).and_before(before),
+                            Order::Backward => MessageQuery::before(before, max).and_after(after),
+                        };
+                        let page = chat.messages(query.max_bytes(max_bytes)).await.unwrap();
+                        let expected = expected(&all, order, (after, before), max, max_bytes);
+                        assert_eq!((seqs(&page), page.more), expected, "{query:?} {max_bytes}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn c9_a_page_that_is_in_memory_is_not_read_from_the_store() {
+    let store = Puppet::new();
+    let writer = with_window(&store, 100);
+    writer.add_messages(vec![Message::user("x"); 10]).await.unwrap();
+    writer.remove(1).await.unwrap();
+    let within = [
+        (MessageQuery::last(3), vec![8, 9, 10]),
+        (MessageQuery::before(10, 2), vec![8, 9]),
+        (MessageQuery::before(9, 9).and_after(6), vec![7, 8]),
+        (MessageQuery::after(6, 9), vec![7, 8, 9, 10]),
+        (MessageQuery::after(7, 1), vec![8]),
+        (MessageQuery::after(10, 9), vec![]),
+    ];
+    // With this window, and with one that holds the whole session.
+    for (chat, queries) in [
+        (with_window(&store, 4), &within[..]),
+        (writer, &[(MessageQuery::after(0, 2), vec![2, 3]), (MessageQuery::last(9), (2..=10).collect())]),
+    ] {
+        for (query, expected) in queries {
+            assert_eq!(seqs(&chat.messages(*query).await.unwrap()), *expected, "{query:?}");
+        }
+        assert_eq!(store.reads(), 0);
+    }
+}
+
+#[tokio::test]
+async fn c9_a_page_shows_one_version_also_when_others_append() {
+    let store = Puppet::new();
+    let chat = with_window(&store, 1);
+    chat.add_messages(vec![Message::user("x"); 3]).await.unwrap();
+    let version = chat.snapshot().await.unwrap().version();
+    with_window(&store, 1).add_messages(vec![Message::user("theirs"); 2]).await.unwrap();
+    for query in [MessageQuery::after(0, 9), MessageQuery::last(9)] {
+        let page = chat.messages(query).await.unwrap();
+        assert_eq!((page.version, seqs(&page), page.more), (version, vec![1, 2, 3], false));
+    }
+}
