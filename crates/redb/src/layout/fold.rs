@@ -171,3 +171,75 @@ pub(crate) fn empty_logs(db: &Database) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ROWS, meta};
+    use super::*;
+    use redb::{ReadableDatabase, ReadableTableMetadata};
+
+    const KIB: u64 = 1024;
+
+    fn database() -> Database {
+        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let txn = db.begin_write().unwrap();
+        meta::create_tables(&txn, 1).unwrap();
+        txn.commit().unwrap();
+        db
+    }
+
+    /// Logs rows of 40 KiB, one for each session and seq given, and folds a slice.
+    fn write(db: &Database, (logged, position): (&mut Logged, &mut Position), rows: &[Place], slice: Slice) {
+        let txn = db.begin_write().unwrap();
+        let mut known = Known::default();
+        let mut log = LogDraft::new(logged, position);
+        for &(number, seq) in rows {
+            log.append(&SessionId::new(format!("s{number}")).unwrap(), number, seq, vec![7; 40 * 1024]);
+        }
+        let effects = Draft::open(&txn, &mut known, log).finish(position, slice).unwrap();
+        txn.commit().unwrap();
+        logged.apply(effects);
+    }
+
+    #[test]
+    fn a_frozen_log_is_folded_a_slice_at_a_time() {
+        let db = database();
+        let (mut logged, mut position) = log::recover(&db, KIB).unwrap();
+        let rows: Vec<Place> = (1..=3).flat_map(|number| (1..=10).map(move |seq| (number, seq))).collect();
+        write(&db, (&mut logged, &mut position), &rows, Slice::Share);
+        position.switch(&mut logged);
+        // Seven rows of 40 KiB are the least that is more than 256 KiB.
+        for left in [23, 16, 9, 2] {
+            write(&db, (&mut logged, &mut position), &[], Slice::Share);
+            assert_eq!((logged.len(), position.is_frozen()), (left, true));
+        }
+        write(&db, (&mut logged, &mut position), &[], Slice::Share);
+        assert_eq!((logged.len(), position.is_frozen()), (0, false));
+        assert_eq!(db.begin_read().unwrap().open_table(ROWS).unwrap().len().unwrap(), 30);
+    }
+
+    #[test]
+    fn a_slice_is_more_than_is_logged_meanwhile_and_not_too_much_at_once() {
+        let (_, mut position) = log::recover(&database(), 4096 * KIB).unwrap();
+        assert_eq!(Slice::Whole.room(&position, 0), None, "nothing is frozen");
+        position.frozen = true;
+        assert_eq!(Slice::Share.room(&position, 0), Some(256 * KIB));
+        assert_eq!(Slice::Share.room(&position, 200 * KIB), Some(600 * KIB));
+        assert_eq!(Slice::Share.room(&position, 1024 * KIB), Some(2048 * KIB));
+        assert_eq!(Slice::Idle.room(&position, 0), Some(2048 * KIB));
+        assert_eq!(Slice::Whole.room(&position, 0), Some(u64::MAX));
+        // With the other log full, too, nothing is spared.
+        position.bytes = 4096 * KIB;
+        assert_eq!(Slice::Share.room(&position, 0), Some(2048 * KIB));
+        assert_eq!(Slice::Share.room(&position, 1024 * KIB), Some(3072 * KIB));
+    }
+
+    #[test]
+    fn a_large_commit_is_not_logged() {
+        let (logged, mut position) = log::recover(&database(), KIB).unwrap();
+        let draft = LogDraft::new(&logged, &position);
+        assert!(draft.takes(0) && draft.takes(256 * KIB) && !draft.takes(256 * KIB + 1));
+        position = Position::none();
+        assert!(!LogDraft::new(&logged, &position).takes(0), "without logs");
+    }
+}

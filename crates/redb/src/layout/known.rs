@@ -74,4 +74,15 @@ mod tests {
         known.forget(&id(0));
         assert!(known.get(&id(0)).is_none());
     }
+
+    #[test]
+    fn it_remembers_a_generation() {
+        let mut known = Known::default();
+        for n in 0..GENERATION {
+            known.put(&id(n), entry(n as u64));
+        }
+        for n in 0..GENERATION {
+            assert_eq!(known.get(&id(n)).unwrap().number, n as u64);
+        }
+    }
 }

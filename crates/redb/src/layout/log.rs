@@ -317,3 +317,56 @@ where
         Ok(Some(next.max(folded)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_as_many_parts_as_fill_a_page() {
+        let part = |n: usize| Part {
+            id: SessionId::new("i".repeat(1 + n % 9)).unwrap(),
+            number: n as u64,
+            seq: 1 + n as u64,
+            row: vec![7; n * 37 % 900].into(),
+        };
+        let mut parts: Vec<Part> = (0..200).map(part).collect();
+        parts.insert(100, Part { row: vec![7; 9_000].into(), ..part(5) });
+        let written: usize = parts.iter().map(Part::bytes).sum();
+        let mut read = Vec::new();
+        let mut sizes = Vec::new();
+        for (position, parts) in entries(&mut parts).enumerate() {
+            let entry = encode(position as u64, parts);
+            assert_eq!(entry.len(), 1 + CHECKSUM + parts.iter().map(Part::bytes).sum::<usize>());
+            assert!(entry.len() <= ENTRY_BYTES || parts.len() == 1, "{}", entry.len());
+            sizes.push((entry.len(), parts[0].bytes()));
+            read.extend(decode(position as u64, &entry).unwrap());
+        }
+        for pair in sizes.windows(2) {
+            assert!(pair[0].0 + pair[1].1 > ENTRY_BYTES, "the next part had room, too");
+        }
+        assert_eq!(read.iter().map(Part::bytes).sum::<usize>(), written);
+        let key = |part: &Part| (part.id.clone(), part.number, part.seq, part.row.clone());
+        assert_eq!(read.iter().map(key).collect::<Vec<_>>(), parts.iter().map(key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_a_log_that_has_something_is_frozen() {
+        let mut logged = Logged::default();
+        let mut off = Position::none();
+        off.switch(&mut logged);
+        assert!(off.is_full() && !off.is_frozen());
+        let mut position = Position { limit: 10, bytes: 9, ..Position::none() };
+        position.switch(&mut logged);
+        assert_eq!((position.active, position.is_frozen()), (0, false));
+        position.bytes = 10;
+        position.switch(&mut logged);
+        assert_eq!((position.active, position.bytes, position.is_frozen()), (1, 0, true));
+        position.bytes = 20;
+        position.switch(&mut logged);
+        assert_eq!((position.active, position.bytes), (1, 20), "the other one is not free");
+        position.frozen = false;
+        position.switch(&mut logged);
+        assert_eq!((position.active, position.bytes, position.is_frozen()), (0, 0, true));
+    }
+}

@@ -208,3 +208,25 @@ impl Tail {
         Some((last.seq, &last.row))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a read meets when a transaction is durable and its effects are not shown yet.
+    #[test]
+    fn what_was_settled_a_moment_ago_does_not_count() {
+        let mut logged = Logged::default();
+        let id = SessionId::new("s").unwrap();
+        for seq in 4..=6 {
+            logged.recovered(&Part { id: id.clone(), number: 2, seq, row: vec![7].into() });
+        }
+        let tail = logged.tail(&id, 0..=u64::MAX, 9, true);
+        assert!(tail.since(2, 4).is_some() && tail.since(2, 1).is_some());
+        assert!(tail.since(2, 5).is_none(), "the head row tells of the first of them");
+        assert!(tail.since(1, 4).is_none(), "of another life");
+        assert!(Tail::default().since(0, 0).is_none(), "nothing is logged");
+        assert_eq!(tail.newest(2).map(|(seq, _)| seq), Some(6));
+        assert!(tail.newest(1).is_none());
+    }
+}

@@ -149,3 +149,36 @@ fn collect<'a>(
     seqs.end(id)?;
     Ok((found, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Logged, ROWS, log::Part};
+    use super::*;
+    use redb::{Database, ReadableDatabase};
+
+    /// Between a transaction that folds and the moment at which its effects are shown.
+    #[test]
+    fn what_was_folded_a_moment_ago_is_read_once() {
+        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let txn = db.begin_write().unwrap();
+        for seq in 1..=4 {
+            txn.open_table(ROWS).unwrap().insert((1, seq), &b"stored"[..]).unwrap();
+        }
+        txn.commit().unwrap();
+        let rows = db.begin_read().unwrap().open_table(ROWS).unwrap();
+        let mut logged = Logged::default();
+        let id = SessionId::new("s").unwrap();
+        for seq in 3..=5 {
+            logged.recovered(&Part { id: id.clone(), number: 1, seq, row: b"logged".as_slice().into() });
+        }
+        let tail = logged.tail(&id, 0..=u64::MAX, 9, true);
+        let seqs = |first, last| {
+            let entries = entries(&rows, Some(&tail), 1, first..=last).unwrap();
+            entries.map(|entry| entry.unwrap().0).collect::<Vec<_>>()
+        };
+        assert_eq!(seqs(0, u64::MAX), [1, 2, 3, 4, 5]);
+        assert_eq!(seqs(2, 3), [2, 3]);
+        assert_eq!(seqs(4, 9), [4, 5]);
+        assert_eq!(seqs(1, 2), [1, 2]);
+    }
+}

@@ -1,12 +1,15 @@
 //! What callers rely on, over a file.
 
 use crate::support::{ALL, append, bodies, commit, committed, create, id};
+use durable_session::rows;
 use durable_session::store::{
     CommitOutcome, DeleteIf, DeleteOutcome, Expect, ListQuery, Op, Order, ReadQuery, SessionList,
     SessionStore, StoreErrorKind,
 };
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
+use redb::{ReadableDatabase, ReadableTable};
+use torture_disk::Disk;
 
 fn store() -> (tempfile::TempDir, RedbStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -34,6 +37,29 @@ fn messages_come_back_in_order_after_reopening() {
         assert_eq!(loaded.head, head);
         assert_eq!(bodies(&loaded.tail), ["a", "b", "c"]);
     });
+}
+
+/// As the format of the rows says, also of the messages of one commit.
+#[test]
+fn each_row_carries_the_totals_as_of_its_message() {
+    let disk = Disk::default();
+    let s = id("s");
+    block_on(async {
+        let store = RedbStore::builder().log_bytes(0).open_backend(disk.backend()).unwrap();
+        let head = create(&store, &s, &["a", "bb", "ccc"]).await;
+        append(&store, &s, head.version, &["dddd", "e"]).await;
+        store.close().await.unwrap();
+    });
+    let table = redb::TableDefinition::<(u64, u64), &[u8]>::new("durable-session.rows");
+    let db = redb::Database::builder().create_with_backend(disk.backend()).unwrap();
+    let rows = db.begin_read().unwrap().open_table(table).unwrap();
+    let totals = rows.iter().unwrap().map(|row| {
+        let (place, row) = row.unwrap();
+        let (number, seq) = place.value();
+        let row = rows::decode_message(&s, number, seq, row.value()).unwrap();
+        (seq, row.messages, row.bytes)
+    });
+    assert_eq!(totals.collect::<Vec<_>>(), [(1, 1, 1), (2, 2, 3), (3, 3, 6), (4, 4, 10), (5, 5, 11)]);
 }
 
 #[test]

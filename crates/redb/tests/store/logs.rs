@@ -1,8 +1,10 @@
 //! The logs: what is in them is part of its session, whatever happens to them.
 
+use crate::damage::EVERYTHING;
 use crate::support::{ALL, append, bodies, commit, committed, create, id};
 use durable_session::store::{
-    DeleteIf, Expect, Head, ListQuery, Op, Order, ReadQuery, SessionList, SessionStore, TailBounds,
+    DeleteIf, Expect, Head, ListQuery, Op, Order, ReadQuery, SessionList, SessionStore, StoreErrorKind,
+    TailBounds,
 };
 use durable_session_redb::{OpenError, RedbStore};
 use futures_executor::block_on;
@@ -31,6 +33,13 @@ fn counts(disk: &Disk) -> (u64, u64) {
     let txn = db.begin_read().unwrap();
     let entries = LOGS.map(|log| txn.open_table(log).map_or(0, |log| log.len().unwrap()));
     (entries[0] + entries[1], txn.open_table(ROWS).unwrap().len().unwrap())
+}
+
+/// The position of the last entry in each of the logs.
+fn log_ends(disk: &Disk) -> [Option<u64>; 2] {
+    let db = Database::builder().create_with_backend(disk.backend()).unwrap();
+    let txn = db.begin_read().unwrap();
+    LOGS.map(|log| Some(txn.open_table(log).ok()?.last().unwrap()?.0.value()))
 }
 
 fn change(disk: &Disk, change: impl FnOnce(&redb::WriteTransaction)) {
@@ -217,6 +226,67 @@ fn a_message_was_lost_behind_an_older_one_in_a_log() {
         assert_eq!((loaded.head, loaded.tail.len()), (head, 4));
         assert_eq!(tail(&store, "s-001").await, ["m-0", "m-1", "m-2"]);
         assert!(store.verify(|_| {}).await.unwrap().damage.is_empty());
+    });
+}
+
+/// Whichever of the two is written, and whatever part of the other one is folded.
+#[test]
+fn both_logs_are_read_when_the_store_is_opened() {
+    let disk = Disk::default();
+    let names = ["s-000", "s-001"];
+    let check = async |store: &RedbStore, texts: &[Vec<String>; 2]| {
+        for (name, texts) in names.iter().zip(texts) {
+            assert_eq!(tail(store, name).await, *texts);
+        }
+        assert!(store.verify(|_| {}).await.unwrap().damage.is_empty());
+    };
+    block_on(async {
+        // More than a slice in each.
+        let store = open(&disk, 600_000);
+        let mut heads = fill(&store, 2, 0).await;
+        let mut texts = names.map(|_| vec!["m-0".to_owned()]);
+        let mut crashes = Vec::new();
+        for n in 0..150 {
+            let (s, text) = (n % 2, format!("{n} {}", "x".repeat(20_000)));
+            let before = store.stats().logged;
+            heads[s] = append(&store, &id(names[s]), heads[s].version, &[&text]).await;
+            texts[s].push(text);
+            if store.stats().logged <= before {
+                // Some was folded. Quickly, before the store has nothing else to do and folds the rest.
+                crashes.push((disk.after_power_loss(), texts.clone(), heads[0].version));
+            }
+        }
+        let mut newest_in = [0, 0];
+        for (disk, mut texts, version) in crashes {
+            let [Some(a), Some(b)] = log_ends(&disk) else { continue };
+            newest_in[usize::from(b > a)] += 1;
+            let store = open(&disk, 600_000);
+            check(&store, &texts).await;
+            // It goes on where it was.
+            append(&store, &id(names[0]), version, &["more"]).await;
+            texts[0].push("more".into());
+            check(&store, &texts).await;
+            check(&open(&disk.after_power_loss(), 600_000), &texts).await;
+        }
+        assert!(newest_in.iter().all(|&times| times > 0), "{newest_in:?}");
+    });
+}
+
+#[test]
+fn a_session_that_lost_its_head_row_keeps_what_is_logged() {
+    let disk = Disk::default();
+    block_on(async {
+        let store = open(&disk, 1 << 20);
+        fill(&store, 2, 3).await;
+        store.close().await.unwrap();
+        let heads = TableDefinition::<u64, &[u8]>::new("durable-session.heads");
+        change(&disk, |txn| drop(txn.open_table(heads).unwrap().remove(1).unwrap()));
+        let store = open(&disk, 1 << 20);
+        assert_eq!(store.load(&id("s-000"), ALL).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        let salvaged = store.salvage(&id("s-000"), EVERYTHING).await.unwrap().unwrap();
+        assert_eq!(bodies(&salvaged.rows), ["m-0", "m-1", "m-2", "m-3"]);
+        assert_eq!((salvaged.head, salvaged.damage.len()), (None, 1));
+        assert_eq!(tail(&store, "s-001").await, ["m-0", "m-1", "m-2", "m-3"]);
     });
 }
 
