@@ -22,6 +22,6 @@ impl Random for Seeded {
 
 /// How large the store's logs are, this time: none, always full, full now and then, or never.
 pub(crate) fn log_bytes(seed: u64) -> u64 {
-    const SIZES: [u64; 5] = [0, 1, 1_500, 20_000, 32 << 20];
+    const SIZES: [u64; 5] = [0, 1, 1_500, 20_000, 64 << 20];
     SIZES[usize::try_from(seed % SIZES.len() as u64).unwrap_or_default()]
 }

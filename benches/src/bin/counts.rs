@@ -50,10 +50,10 @@ fn disk(report: &mut Report) -> Result<()> {
     let scale = if report.options().quick { 10 } else { 1 };
     let sessions = 20_000 / scale;
     let mut lines = Vec::new();
-    for (name, log_bytes) in [("with logs", (32 << 20) / scale as u64), ("without", 0)] {
+    for (name, log_bytes) in [("with logs", (64 << 20) / scale as u64), ("without", 0)] {
         let mut points = Vec::new();
         for at_once in [1, 4, 16, 64, 256] {
-            let appends = 300_000 / scale;
+            let appends = 400_000 / scale;
             let (syncs, bytes) = written(sessions, log_bytes, at_once, appends)?;
             points.push((exact(at_once), bytes));
             if log_bytes > 0 && [1, 64].contains(&at_once) {

@@ -55,7 +55,7 @@ impl Default for RedbStoreBuilder {
     fn default() -> Self {
         Self {
             durability: RedbDurability::default(),
-            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true, log_bytes: 32 * MIB },
+            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true, log_bytes: 64 * MIB },
             verify: None,
             bounds: Bounds {
                 queue_requests: 4096,
@@ -110,7 +110,7 @@ impl RedbStoreBuilder {
         Settings { verify, ..self.settings }
     }
 
-    /// How many bytes make one of the two logs full; 32 MiB unless set, 0 for no logs.
+    /// How many bytes make one of the two logs full; 64 MiB unless set, 0 for no logs.
     ///
     /// Appends of many sessions are written to a log first and folded into the sessions' rows later, many of one session
     /// at a time, which writes a fraction of the pages. What is in the logs is as durable as the rows, and is kept in
