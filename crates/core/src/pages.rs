@@ -3,8 +3,8 @@
 use crate::SessionId;
 use crate::store::{Head, Order, ReadQuery, Row, SessionStore, StoreError};
 
-const PAGE_MESSAGES: usize = 1024;
-const PAGE_BYTES: u64 = 1 << 20;
+pub(crate) const PAGE_MESSAGES: usize = 1024;
+pub(crate) const PAGE_BYTES: u64 = 1 << 20;
 
 /// The rows from `first` to `last` as they were at `head`; `None` if the session was rewritten since, or is gone.
 ///

@@ -440,3 +440,56 @@ async fn what_is_printed_for_debugging_names_the_session_and_nothing_that_was_sa
     let printed = format!("{builder:?}");
     assert!(printed.contains("touch_interval") && !printed.contains("secret"), "{printed}");
 }
+
+#[tokio::test]
+async fn c9_a_whole_state_is_loaded_in_one_go_and_only_its_tail_stays_in_memory() {
+    let store = Puppet::new();
+    let window = Window { messages: 3, bytes: 10_000 };
+    let filling = store.sessions();
+    filling
+        .session(id("s"))
+        .add_messages((1..=40).map(|n| Message::user(n.to_string())).collect())
+        .await
+        .unwrap();
+    let expected: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+
+    let open = || store.builder::<JsonObject>(ManualClock::at(1)).window(window).build();
+    let (by_state, by_json, by_snapshot) = (open(), open(), open());
+    let (loads, reads) = (store.loads(), store.reads());
+    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
+    let (_, json) = by_json.session(id("s")).get_state_json().await.unwrap();
+    assert_eq!(json.matches("\"role\"").count(), 40);
+    assert_eq!((store.loads() - loads, store.reads() - reads), (2, 0));
+
+    // What stays is what a snapshot loads, and it is as true.
+    by_snapshot.session(id("s")).snapshot().await.unwrap();
+    for hub in [&by_state, &by_json] {
+        assert_eq!(hub.stats().live_bytes, by_snapshot.stats().live_bytes);
+        let snapshot = hub.session(id("s")).snapshot().await.unwrap();
+        assert_eq!(texts(&snapshot.tail().map(|(_, m)| m.clone()).collect::<Vec<_>>()), ["38", "39", "40"]);
+    }
+    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
+    assert_eq!(store.reads() - reads, 1, "now that it is in memory, only what is older is read");
+}
+
+#[tokio::test]
+async fn c9_a_whole_state_of_more_than_is_read_in_one_go_is_whole() {
+    let store = Puppet::new();
+    let expected: Vec<String> = (1..=2_500).map(|n| n.to_string()).collect();
+    let filling = store.sessions().session(id("s"));
+    for some in expected.chunks(500) {
+        filling.add_messages(some.iter().map(Message::user).collect()).await.unwrap();
+    }
+    let state = store.sessions().session(id("s")).get_state().await.unwrap();
+    assert_eq!(texts(&state.messages), expected);
+}
+
+#[tokio::test]
+async fn c9_who_waits_for_a_tail_while_a_whole_state_is_loaded_gets_the_tail() {
+    let store = Puppet::new();
+    store.sessions().session(id("s")).add_messages(vec![Message::user("x"); 40]).await.unwrap();
+    let window = Window { messages: 3, bytes: 10_000 };
+    let chat = store.builder::<JsonObject>(ManualClock::at(1)).window(window).build().session(id("s"));
+    let (state, snapshot) = futures_util::future::join(chat.get_state(), chat.snapshot()).await;
+    assert_eq!((state.unwrap().messages.len(), snapshot.unwrap().tail().count()), (40, 3));
+}

@@ -1,16 +1,19 @@
 //! Work waiting for the store, and who waits for it.
 
-use super::view::Change;
+use super::view::{Change, View};
+use crate::pages;
 use crate::store::{CommitOutcome, DeleteIf, DeleteOutcome, Loaded, Op, StoreError, TailBounds};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use std::future::Future;
 use std::pin::Pin;
 
 /// How a piece of work ended, for each of its waiters.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Outcome {
     /// It is durable (or loaded).
     Done,
+    /// More was loaded than is kept in memory: all of it, for whoever waited.
+    Loaded(Arc<View>),
     /// It was not even tried, because what it stood on failed: stage it again.
     Retry,
     /// Another writer was first: stage it again, and count that.
@@ -24,7 +27,7 @@ pub(crate) enum Outcome {
 }
 
 /// Shared by the waiters of one batch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Ticket {
     outcome: Mutex<Option<Outcome>>,
     /// Callers that still want to know.
@@ -53,9 +56,37 @@ impl Ticket {
     }
 }
 
+/// How much of a session is loaded, and how much of that stays in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Reach {
+    pub(crate) read: TailBounds,
+    pub(crate) keep: TailBounds,
+}
+
+impl Reach {
+    /// What is loaded stays.
+    pub(crate) fn tail(bounds: TailBounds) -> Self {
+        Self { read: bounds, keep: bounds }
+    }
+
+    /// As much as is read in one go: all of most sessions, for a caller that wants all. Only the tail stays.
+    pub(crate) fn whole(keep: TailBounds) -> Self {
+        let read = TailBounds {
+            max_messages: keep.max_messages.max(pages::PAGE_MESSAGES),
+            max_bytes: keep.max_bytes.max(pages::PAGE_BYTES),
+        };
+        Self { read, keep }
+    }
+
+    /// Whether more is loaded than stays.
+    pub(crate) fn reads_more(self) -> bool {
+        self.read != self.keep
+    }
+}
+
 /// What a batch wants of the store.
 pub(crate) enum Work {
-    Load(TailBounds),
+    Load(Reach),
     Commit { changes: Vec<Change>, bytes: u64, calls: u64 },
     Delete(DeleteIf),
 }
@@ -109,7 +140,7 @@ impl Batch {
 
 /// What the store answered.
 pub(crate) enum Answer {
-    Loaded(Result<Option<Loaded>, StoreError>, TailBounds),
+    Loaded(Result<Option<Loaded>, StoreError>, Reach),
     Committed(Result<CommitOutcome, StoreError>),
     Deleted(Result<DeleteOutcome, StoreError>),
 }

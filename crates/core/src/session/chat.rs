@@ -201,7 +201,7 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::AppState`] if the stored app state does not fit `A`; [`Error::Contended`] if others kept rewriting the
     /// session meanwhile; [`Error::Store`].
     pub async fn get_state(&self) -> Result<ChatSessionState<A>, Error> {
-        let view = self.read().await?;
+        let view = self.engine.accessed(self.engine.long_view().await?).await?;
         let (view, mut messages) = self.engine.whole(view).await?;
         messages.extend(view.messages().map(|(_, message)| message.clone()));
         let app = app::decode(&view.app).map_err(|e| Error::app(self.id(), e))?;
@@ -216,7 +216,7 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
-        let view = self.read().await?;
+        let view = self.engine.accessed(self.engine.long_view().await?).await?;
         let (view, older) = self.engine.whole(view).await?;
         let messages = || older.iter().chain(view.messages().map(|(_, message)| message));
         let bytes = messages().map(|message| message.bytes() + 1).sum();

@@ -4,7 +4,7 @@
 //! commit that carries them. If that commit did not happen for reasons that are not the call's own, the call is planned
 //! again on the state that is stored by then.
 
-use super::batch::{Outcome, Ticket, Work};
+use super::batch::{Outcome, Reach, Ticket, Work};
 use super::claim::Claim;
 use super::hub::Hub;
 use super::plan::{Halt, Planned, Planner};
@@ -61,6 +61,15 @@ impl Engine {
 
     /// The last durable state seen, loaded if there is none in memory.
     pub(crate) async fn view(&self) -> Result<Arc<View>, Error> {
+        self.seen(Reach::tail(self.hub.config.window)).await
+    }
+
+    /// The same for who wants all messages: if it has to be loaded, then with as many as are read in one go.
+    pub(crate) async fn long_view(&self) -> Result<Arc<View>, Error> {
+        self.seen(Reach::whole(self.hub.config.window)).await
+    }
+
+    async fn seen(&self, reach: Reach) -> Result<Arc<View>, Error> {
         let mut call = None;
         loop {
             self.check_open()?;
@@ -69,13 +78,16 @@ impl Engine {
                 if let Some(published) = &state.published {
                     return Ok(Arc::clone(published));
                 }
-                match state.admit(self.hub.config.window) {
+                match state.admit(reach) {
                     Admission::Wait { ticket, load } => (self.claim(ticket), load),
                     Admission::Open => continue,
                 }
             };
             call.get_or_insert_with(|| self.slot.call());
-            waited(claim.await, load)?;
+            match claim.await {
+                Outcome::Loaded(view) if reach.reads_more() => return Ok(view),
+                outcome => waited(outcome, load)?,
+            }
         }
     }
 
@@ -143,7 +155,11 @@ impl Engine {
             match claim.await {
                 Outcome::Deleted(outcome) => return Ok(outcome),
                 Outcome::Failed(e) => return Err(e.into()),
-                Outcome::Done | Outcome::Retry | Outcome::Conflict | Outcome::NoSuchSeq(_) => {}
+                Outcome::Done
+                | Outcome::Loaded(_)
+                | Outcome::Retry
+                | Outcome::Conflict
+                | Outcome::NoSuchSeq(_) => {}
             }
         }
     }
@@ -175,7 +191,7 @@ impl Engine {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
-        if let Admission::Wait { ticket, load } = state.admit(window) {
+        if let Admission::Wait { ticket, load } = state.admit(Reach::tail(window)) {
             return Ok(Step::Wait { claim: self.claim(ticket), load });
         }
         state.tag();
@@ -193,7 +209,7 @@ impl Engine {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
-        if let Admission::Wait { ticket, load } = state.admit(window) {
+        if let Admission::Wait { ticket, load } = state.admit(Reach::tail(window)) {
             return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load }));
         }
         if let Require::Version(expected) = require {
@@ -261,7 +277,9 @@ impl Engine {
     fn deepen_in<T>(&self, state: &mut State, depth: TailBounds) -> Step<'_, T> {
         match state.last_ticket() {
             Some(ticket) => Step::Wait { claim: self.claim(ticket), load: false },
-            None => Step::Wait { claim: self.claim(state.enqueue(Work::Load(depth))), load: true },
+            None => {
+                Step::Wait { claim: self.claim(state.enqueue(Work::Load(Reach::tail(depth)))), load: true }
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! flight is driven by whoever waits for anything of this slot: each waiter polls it with a waker that wakes them all,
 //! so no task is spawned and a dropped waiter stops nothing.
 
-use super::batch::{Answer, AnswerFuture, Batch, Flight, Outcome, Ticket, Work};
+use super::batch::{Answer, AnswerFuture, Batch, Flight, Outcome, Reach, Ticket, Work};
 use super::config::Config;
 use super::hub::Hub;
 use super::view::{Change, View};
@@ -184,14 +184,14 @@ impl Drop for Slot {
 
 impl State {
     /// Whether a call can be staged now: the state must be loaded, and nothing pending may be sealed.
-    pub(crate) fn admit(&mut self, window: TailBounds) -> Admission {
+    pub(crate) fn admit(&mut self, reach: Reach) -> Admission {
         if let Some(last) = self.last_batch() {
             if last.sealed {
                 let load = matches!(last.work, Work::Load(_));
                 return Admission::Wait { ticket: Arc::clone(&last.ticket), load };
             }
         } else if self.published.is_none() {
-            return Admission::Wait { ticket: self.enqueue(Work::Load(window)), load: true };
+            return Admission::Wait { ticket: self.enqueue(Work::Load(reach)), load: true };
         }
         Admission::Open
     }
@@ -329,9 +329,9 @@ impl State {
     fn send(&self, batch: &Batch, slot: &Slot, hub: &Hub) -> Option<AnswerFuture> {
         let (store, id) = (Arc::clone(&hub.store), slot.id.clone());
         Some(match &batch.work {
-            Work::Load(bounds) => {
-                let bounds = *bounds;
-                Box::pin(async move { Answer::Loaded(store.load(&id, bounds).await, bounds) })
+            Work::Load(reach) => {
+                let reach = *reach;
+                Box::pin(async move { Answer::Loaded(store.load(&id, reach.read).await, reach) })
             }
             Work::Delete(condition) => {
                 let condition = *condition;
@@ -350,7 +350,7 @@ impl State {
         let Some(Flight { batch, .. }) = self.flight.take() else { return };
         let window = hub.config.window;
         let outcome = match answer {
-            Ok(Answer::Loaded(Ok(loaded), keep)) => {
+            Ok(Answer::Loaded(Ok(loaded), Reach { keep, .. })) => {
                 hub.stats.load();
                 let view = match loaded {
                     Some(loaded) => View::loaded(&slot.id, loaded, keep),
@@ -361,8 +361,13 @@ impl State {
                 match view {
                     Ok(view) => {
                         self.watch.loaded(&view);
-                        self.published = Some(Arc::new(view));
-                        Outcome::Done
+                        if view.fits() {
+                            self.published = Some(Arc::new(view));
+                            Outcome::Done
+                        } else {
+                            self.published = Some(Arc::new(view.kept()));
+                            Outcome::Loaded(Arc::new(view))
+                        }
                     }
                     Err(e) => Outcome::Failed(e),
                 }

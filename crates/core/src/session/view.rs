@@ -288,10 +288,33 @@ impl View {
         }
     }
 
+    /// Whether it holds no more messages than are kept in memory.
+    pub(crate) fn fits(&self) -> bool {
+        self.keeps(self.window.len(), self.window_bytes)
+    }
+
+    /// The same with only the messages that are kept in memory.
+    pub(crate) fn kept(&self) -> Self {
+        let (mut from, mut bytes) = (0, self.window_bytes);
+        while !self.keeps(self.window.len() - from, bytes) {
+            bytes -= self.window[from].message.bytes() as u64;
+            from += 1;
+        }
+        Self {
+            head: self.head,
+            app: self.app.clone(),
+            window: self.window.range(from..).cloned().collect(),
+            window_bytes: bytes,
+            ..*self
+        }
+    }
+
+    fn keeps(&self, messages: usize, bytes: u64) -> bool {
+        messages <= 1 || (messages <= self.keep.max_messages && bytes <= self.keep.max_bytes)
+    }
+
     fn trim(&mut self) {
-        while self.window.len() > 1
-            && (self.window.len() > self.keep.max_messages || self.window_bytes > self.keep.max_bytes)
-        {
+        while !self.fits() {
             if let Some(entry) = self.window.pop_front() {
                 self.window_bytes -= entry.message.bytes() as u64;
             }
