@@ -16,7 +16,12 @@ const BUDGET: Duration = Duration::from_mins(1);
 const SELDOM: usize = 8;
 
 const LONE: &str = "lone";
+/// In rounds: the next begins when the last of a round has its answer.
 const TOGETHER: &str = "64-at-once";
+/// As 64 users do: each sends its next message when it has the answer to its last.
+const IN_TASKS: &str = "64-tasks";
+/// How many each of them sends.
+const EACH: u32 = 16;
 const AT_LENGTH: &str = "lone-at-2000-messages";
 const LOAD: &str = "load-2000-messages";
 
@@ -57,6 +62,10 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, rounds: usize, rows: &mut Row
         }
         for peer in &mut peers {
             rows.time(peer.as_ref().name(), TOGETHER, CALLERS, || peer.together(runtime, &some))?;
+        }
+        for peer in &mut peers {
+            let appends = CALLERS * EACH;
+            rows.time(peer.as_ref().name(), IN_TASKS, appends, || peer.in_tasks(runtime, &some, EACH))?;
         }
         for peer in &mut peers {
             let loaded = rows.time(peer.as_ref().name(), LOAD, 1, || peer.load(runtime))?;

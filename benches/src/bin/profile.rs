@@ -4,7 +4,8 @@
 //! `lone` and `together` add messages of 400 bytes, alone or in 64 calls at once from one thread; `tasks` has 64 tasks of
 //! tokio's do so each on its own; `by-hand` and `by-hand-64` are the same in redb by hand; `tail` loads the last 50
 //! messages of a session that is not in memory, `scan` reads them by hand; `window` and `whole` make the JSON of 1,000
-//! messages, from memory and from the store; `hand-off` gives another thread nothing to do and waits for it.
+//! messages, from memory and from the store; `hand-off` gives another thread nothing to do and waits for it, and
+//! `json-by-hand` has it make the JSON of the same messages from a table of redb.
 //!
 //! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/profile lone 2000` counts instructions.
 
@@ -77,7 +78,8 @@ fn main() -> Result<()> {
         }
         "whole" => (on_cold(&store, rounds, 1, |cold| Ok(block_on(cold.get_state_json())?)), 1),
         "scan-1000" => (measured(rounds, |_| by_hand.scan_with_checksums(0, 1_000)), 1),
-        "hand-off" => (hand_off(rounds), 1),
+        "json-by-hand" => (elsewhere(rounds, |_| by_hand.list_json(0)), 1),
+        "hand-off" => (elsewhere(rounds, Ok), 1),
         other => bail!("there is no {other}"),
     };
     let after = store.stats();
@@ -133,18 +135,19 @@ fn on_cold<T>(
     Ok(median(&mut samples))
 }
 
-/// What two changes of thread cost, with nothing done between them.
-fn hand_off(rounds: usize) -> Result<f64> {
+/// What work costs that another thread does: two changes of thread more.
+fn elsewhere<T: Send>(rounds: usize, work: impl Fn(usize) -> Result<T> + Send) -> Result<f64> {
     let (ask, asked) = mpsc::channel::<usize>();
     let (answer, answered) = mpsc::channel();
-    let other = std::thread::spawn(move || asked.iter().try_for_each(|n| answer.send(n)));
-    let each = measured(rounds, |n| {
-        ask.send(n)?;
-        Ok(answered.recv()?)
-    });
-    drop(ask);
-    let _ = other.join();
-    each
+    std::thread::scope(|scope| {
+        scope.spawn(move || asked.iter().try_for_each(|n| answer.send(work(n))));
+        let each = measured(rounds, |n| {
+            ask.send(n)?;
+            answered.recv()?
+        });
+        drop(ask);
+        each
+    })
 }
 
 /// The mean of so many rounds of 64 tasks that do not wait for each other, µs.

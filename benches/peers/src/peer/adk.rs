@@ -3,20 +3,20 @@
 //! Left to itself (`SqliteSessionService::new`) it takes SQLite's defaults, a rollback journal with two or more syncs a
 //! commit; here it gets a pool with a write-ahead log, which is to its advantage.
 
-use super::{LONG, Peer, SESSIONS, sqlite_pool, text};
+use super::{LONG, SESSIONS, Service, sqlite_pool, text};
 use adk_core::Content;
 use adk_core::identity::{AdkIdentity, AppName, SessionId, UserId};
 use adk_session::{
     AppendEventRequest, CreateRequest, Event, GetRequest, SessionService, SqliteSessionService,
 };
 use anyhow::Result;
-use futures_util::future::try_join_all;
 use std::collections::HashMap;
 use std::path::Path;
-use tokio::runtime::Runtime;
+use std::sync::Arc;
 
+#[derive(Clone)]
 pub(crate) struct Adk {
-    service: SqliteSessionService,
+    service: Arc<SqliteSessionService>,
     durability: String,
 }
 
@@ -26,7 +26,7 @@ impl Adk {
         sqlx::query("pragma foreign_keys = on").execute(&pool).await?;
         let service = SqliteSessionService::from_pool(pool.clone());
         service.migrate().await?;
-        let adk = Self { service, durability };
+        let adk = Self { service: Arc::new(service), durability };
         // Only while they are filled: thousands of appends, each a transaction.
         sqlx::query("pragma synchronous = off").execute(&pool).await?;
         for n in 0..SESSIONS {
@@ -46,6 +46,17 @@ impl Adk {
         super::checked("wal", level)?;
         Ok(adk)
     }
+}
+
+const APP: &str = "app";
+const USER: &str = "user";
+
+impl Service for Adk {
+    const NAME: &'static str = "adk-session";
+
+    fn durability(&self) -> &str {
+        &self.durability
+    }
 
     async fn add(&self, session: usize) -> Result<()> {
         let mut event = Event::new("invocation");
@@ -58,30 +69,8 @@ impl Adk {
         );
         Ok(self.service.append_event_for_identity(AppendEventRequest { identity, event }).await?)
     }
-}
 
-const APP: &str = "app";
-const USER: &str = "user";
-
-impl Peer for Adk {
-    fn name(&self) -> &'static str {
-        "adk-session"
-    }
-
-    fn durability(&self) -> &str {
-        &self.durability
-    }
-
-    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
-        runtime.block_on(self.add(session))
-    }
-
-    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
-        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.add(n))))?;
-        Ok(())
-    }
-
-    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
+    async fn load(&self) -> Result<usize> {
         let request = GetRequest {
             app_name: APP.into(),
             user_id: USER.into(),
@@ -89,6 +78,6 @@ impl Peer for Adk {
             num_recent_events: None,
             after: None,
         };
-        Ok(runtime.block_on(self.service.get(request))?.events().all().len())
+        Ok(self.service.get(request).await?.events().all().len())
     }
 }

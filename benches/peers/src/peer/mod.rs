@@ -8,6 +8,7 @@ mod tower;
 
 use anyhow::{Result, ensure};
 use durable_session::Message;
+use futures_util::future::try_join_all;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -39,8 +40,62 @@ pub(crate) trait Peer {
     /// Appends to each of these sessions, each append a call of its own, all at once if it can.
     fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()>;
 
+    /// Appends `each` messages to each of these sessions, which do not wait for each other if they need not.
+    fn in_tasks(&mut self, runtime: &Runtime, sessions: &[usize], each: u32) -> Result<()> {
+        (0..each).try_for_each(|_| self.together(runtime, sessions))
+    }
+
     /// Loads all messages of the long session, as if for the first time; answers how many.
     fn load(&mut self, runtime: &Runtime) -> Result<usize>;
+}
+
+/// A peer that many can use at once.
+pub(crate) trait Service: Clone + Send + 'static {
+    const NAME: &'static str;
+
+    fn durability(&self) -> &str;
+
+    /// A durable append to one session.
+    fn add(&self, session: usize) -> impl Future<Output = Result<()>> + Send;
+
+    /// The messages of the long session, as if loaded for the first time.
+    fn load(&self) -> impl Future<Output = Result<usize>>;
+}
+
+impl<S: Service> Peer for S {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn durability(&self) -> &str {
+        Service::durability(self)
+    }
+
+    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
+        runtime.block_on(self.add(session))
+    }
+
+    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
+        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.add(n)))).map(drop)
+    }
+
+    fn in_tasks(&mut self, runtime: &Runtime, sessions: &[usize], each: u32) -> Result<()> {
+        let tasks = sessions.iter().map(|&session| {
+            let service = self.clone();
+            runtime.spawn(async move {
+                for _ in 0..each {
+                    service.add(session).await?;
+                }
+                Ok(())
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        runtime.block_on(try_join_all(tasks))?.into_iter().collect()
+    }
+
+    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
+        runtime.block_on(Service::load(self))
+    }
 }
 
 /// Role and text: 400 bytes of JSON.

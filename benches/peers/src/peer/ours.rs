@@ -1,6 +1,6 @@
 //! durable-session over its redb store.
 
-use super::{LONG, Peer, SESSIONS, message};
+use super::{LONG, SESSIONS, Service, message};
 use anyhow::{Result, ensure};
 use durable_session::store::{Durability, SessionStore};
 use durable_session::{ChatSession, ChatSessions, Memory, SessionId};
@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
+#[derive(Clone)]
 pub(crate) struct Ours {
     store: RedbStore,
     hub: ChatSessions,
@@ -50,28 +51,21 @@ fn id(n: usize) -> Result<SessionId> {
     Ok(SessionId::new(format!("session-{n}"))?)
 }
 
-impl Peer for Ours {
-    fn name(&self) -> &'static str {
-        "durable-session"
-    }
+impl Service for Ours {
+    const NAME: &'static str = "durable-session";
 
     fn durability(&self) -> &'static str {
         "synced (Durability::Synced)"
     }
 
-    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
-        runtime.block_on(self.sessions[session].add_message(message()))?;
+    async fn add(&self, session: usize) -> Result<()> {
+        self.sessions[session].add_message(message()).await?;
         Ok(())
     }
 
-    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
-        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.sessions[n].add_message(message()))))?;
-        Ok(())
-    }
-
-    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
+    async fn load(&self) -> Result<usize> {
         // Another hub has nothing in memory yet.
         let hub: ChatSessions = ChatSessions::builder(self.store.clone()).build();
-        Ok(runtime.block_on(hub.session(id(0)?).get_state())?.messages.len())
+        Ok(hub.session(id(0)?).get_state().await?.messages.len())
     }
 }

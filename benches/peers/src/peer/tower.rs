@@ -1,15 +1,14 @@
 //! tower-sessions over SQLite: the whole session is one value, loaded and saved again.
 
-use super::{LONG, Peer, SESSIONS, message, sqlite_pool};
+use super::{LONG, SESSIONS, Service, message, sqlite_pool};
 use anyhow::{Context, Result};
-use futures_util::future::try_join_all;
 use std::path::Path;
 use time::{Duration, OffsetDateTime};
-use tokio::runtime::Runtime;
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_sqlx_store::SqliteStore;
 
+#[derive(Clone)]
 pub(crate) struct Tower {
     store: SqliteStore,
     durability: String,
@@ -37,6 +36,14 @@ impl Tower {
         self.store.create(&mut record).await?;
         Ok(record.id)
     }
+}
+
+impl Service for Tower {
+    const NAME: &'static str = "tower-sessions";
+
+    fn durability(&self) -> &str {
+        &self.durability
+    }
 
     /// The length stays as it is, so that every round costs the same.
     async fn add(&self, session: usize) -> Result<()> {
@@ -47,28 +54,9 @@ impl Tower {
         messages.push(serde_json::from_str(message().as_json())?);
         Ok(self.store.save(&record).await?)
     }
-}
 
-impl Peer for Tower {
-    fn name(&self) -> &'static str {
-        "tower-sessions"
-    }
-
-    fn durability(&self) -> &str {
-        &self.durability
-    }
-
-    fn append(&mut self, runtime: &Runtime, session: usize) -> Result<()> {
-        runtime.block_on(self.add(session))
-    }
-
-    fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()> {
-        runtime.block_on(try_join_all(sessions.iter().map(|&n| self.add(n))))?;
-        Ok(())
-    }
-
-    fn load(&mut self, runtime: &Runtime) -> Result<usize> {
-        let record = runtime.block_on(self.store.load(&self.ids[0]))?.context("a session is gone")?;
+    async fn load(&self) -> Result<usize> {
+        let record = self.store.load(&self.ids[0]).await?.context("a session is gone")?;
         Ok(record.data.get("messages").and_then(|m| m.as_array()).context("no messages")?.len())
     }
 }
