@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{ManualClock, Puppet, id, texts};
+use common::{ManualClock, Puppet, id, settle, spawn_add, texts};
 use durable_session::store::{Op, SessionStore, StoreLimits};
-use durable_session::{ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery};
+use durable_session::{ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery, Window};
 
 fn bounded(store: &Puppet, session_bytes: u64) -> ChatSession {
     let limits = Limits { session_bytes, ..Limits::default() };
@@ -78,6 +78,28 @@ async fn s7_a_store_with_smaller_limits_narrows_ours() {
     let refused = chat.update(|app| app.set("k", &long).unwrap()).await;
     assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::AppBytes, max: 50, .. })));
     assert!(store.commits().is_empty());
+}
+
+/// How many messages a session has is not known while one from before the window is removed; who needs to know waits.
+#[tokio::test]
+async fn c9_a_message_has_the_room_that_a_removal_before_it_made() {
+    let store = Puppet::new();
+    let limits = Limits { session_messages: 4, ..Limits::default() };
+    let window = Window { messages: 1, bytes: 10_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(limits).window(window).build();
+    let chat = sessions.session(id("s"));
+    chat.add_messages(vec![Message::user("x"); 4]).await.unwrap();
+    store.hold_commits();
+    let removal = tokio::spawn({
+        let chat = chat.clone();
+        async move { chat.remove(2).await }
+    });
+    settle().await;
+    let added = spawn_add(&chat, Message::user("fits"));
+    settle().await;
+    store.release();
+    removal.await.unwrap().unwrap();
+    assert_eq!(added.await.unwrap().unwrap().seq, 5);
 }
 
 #[tokio::test]
