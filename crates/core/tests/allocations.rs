@@ -5,6 +5,7 @@
 use durable_session::{ChatSession, ChatSessions, JsonObject, Message};
 use durable_session_memory::MemoryStore;
 use futures_executor::block_on;
+use futures_util::future::poll_immediate;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use std::alloc::System;
 
@@ -48,6 +49,7 @@ fn c9_a_snapshot_allocates_nothing_that_grows_with_the_session() {
     assert!(long * 100 <= short * 110, "an append to 100,000 messages: {long} allocations, to 100: {short}");
 
     using_a_session_again_and_again_keeps_nothing();
+    watchers_that_left_keep_nothing();
     handles_that_were_dropped_keep_nothing();
 }
 
@@ -64,6 +66,14 @@ fn using_a_session_again_and_again_keeps_nothing() {
     let write = |text: &str| block_on(chat.replace(1, Message::user(text))).unwrap();
     write("aaaa");
     let kept = kept(|| (0..2_000).for_each(|n| write(if n % 2 == 0 { "bbbb" } else { "aaaa" })));
+    assert!(kept < 4_000, "{kept} bytes");
+}
+
+fn watchers_that_left_keep_nothing() {
+    let chat = session(10);
+    let watch = || assert!(block_on(poll_immediate(chat.watch().next())).is_none());
+    watch();
+    let kept = kept(|| (0..2_000).for_each(|_| watch()));
     assert!(kept < 4_000, "{kept} bytes");
 }
 

@@ -131,3 +131,41 @@ async fn a_query_keeps_to_both_of_its_bounds() {
     assert_eq!(seqs(MessageQuery::last(9).and_after(2).and_before(5)).await, [3, 4]);
     assert_eq!(chat.snapshot().await.unwrap().created_at(), 1_000);
 }
+
+#[tokio::test]
+async fn a_seq_that_surely_has_no_message_is_refused_without_the_store() {
+    let store = Puppet::new();
+    let window = Window { messages: 3, bytes: 10_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    chat.add_messages(vec![Message::user("x"); 5]).await.unwrap();
+    chat.remove(4).await.unwrap();
+    let commits = store.commits().len();
+    // Before all, within the window, beyond the end.
+    for seq in [0, 4, 6] {
+        for refused in [chat.remove(seq).await, chat.replace(seq, Message::user("y")).await] {
+            assert!(matches!(refused, Err(Error::NoSuchMessage { .. })), "{seq}: {refused:?}");
+        }
+    }
+    assert_eq!(store.commits().len(), commits);
+    // The window is the whole session: before its first message, too.
+    chat.forget_before(3).await.unwrap();
+    let commits = store.commits().len();
+    assert!(matches!(chat.remove(1).await, Err(Error::NoSuchMessage { seq: 1, .. })));
+    assert_eq!(store.commits().len(), commits);
+}
+
+#[tokio::test]
+async fn a_snapshot_says_since_when_the_session_only_grew() {
+    let chat = Puppet::new().sessions().session(id("s"));
+    let absent = chat.snapshot().await.unwrap();
+    assert_eq!((absent.base(), absent.version()), (None, None));
+    chat.update(|app| app.set("k", &7)).await.unwrap().unwrap();
+    let updated = chat.snapshot().await.unwrap();
+    assert_eq!(updated.base(), updated.version());
+    assert_eq!(updated.app().unwrap().get::<u64>("k").unwrap(), Some(7));
+    chat.add_message(Message::user("x")).await.unwrap();
+    let longer = chat.snapshot().await.unwrap();
+    assert_eq!(longer.base(), updated.version());
+    assert_ne!(longer.version(), updated.version());
+}

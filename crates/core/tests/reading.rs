@@ -52,10 +52,15 @@ async fn c9_a_page_keeps_to_its_bounds_wherever_its_messages_are() {
         }
         let whole = writer.messages(MessageQuery::after(0, 99)).await.unwrap();
         let all: Vec<_> = whole.messages.iter().map(|m| (m.seq, m.message.bytes() as u64)).collect();
+        let bytes = |rows: &[(u64, u64)]| rows.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        // To the byte, from either end.
+        let (first, last) = (bytes(&all[..2]), bytes(&all[all.len() - 3..]));
+        let bounds =
+            [(0, 0), (1, 999), (3, first - 1), (99, first), (99, last), (99, last - 1), (4, 999), (99, 999)];
         // All in memory, some, hardly any.
         for chat in [with_window(&store, 100), with_window(&store, 4), with_window(&store, 1)] {
             for (after, before) in (0..=9).flat_map(|after| (0..=10).map(move |before| (after, before))) {
-                for (max, max_bytes) in [(0, 0), (1, 999), (3, 75), (99, 75), (99, 76), (4, 999), (99, 999)] {
+                for (max, max_bytes) in bounds {
                     for order in [Order::Forward, Order::Backward] {
                         let query = match order {
                             Order::Forward => MessageQuery::after(after, max).and_before(before),
