@@ -124,6 +124,25 @@ async fn c9_deleting_a_session_drops_no_other_from_memory() {
 }
 
 #[tokio::test]
+async fn c9_what_is_charged_is_what_is_held() {
+    let store = Puppet::new();
+    let sessions = store.sessions();
+    let chat = sessions.session(id("s"));
+    let held = || sessions.stats().live_bytes;
+    chat.add_message(Message::user("x")).await.unwrap();
+    let before = held();
+    chat.update(|app| app.set("k", &"x".repeat(10_000))).await.unwrap().unwrap();
+    assert!((before + 10_000..before + 10_100).contains(&held()), "{before} {}", held());
+    let before = held();
+    chat.add_message(Message::user("x".repeat(5_000))).await.unwrap();
+    assert!((before + 5_000..before + 5_500).contains(&held()), "{before} {}", held());
+    // Messages cost more than their bytes.
+    let before = held();
+    chat.add_messages(vec![Message::user(""); 50]).await.unwrap();
+    assert!((before + 50 * 100..before + 50 * 200).contains(&held()), "{before} {}", held());
+}
+
+#[tokio::test]
 async fn c9_a_deleted_session_leaves_nothing_in_memory() {
     let store = Puppet::new();
     let sessions = store.sessions();

@@ -301,7 +301,6 @@ impl View {
             from += 1;
         }
         Self {
-            head: self.head,
             app: self.app.clone(),
             window: self.window.range(from..).cloned().collect(),
             window_bytes: bytes,
