@@ -33,6 +33,36 @@ async fn c7_ids_are_looked_up_in_memory() {
 }
 
 #[tokio::test]
+async fn c7_a_message_that_gets_shorter_lets_the_window_reach_further_back() {
+    let store = Puppet::new();
+    let message = |id: &str, bytes: usize| Message::user("x".repeat(bytes)).with_id(id);
+    let window = Window { messages: 100, bytes: 500 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    for n in ["a", "b", "c"] {
+        chat.add_message(message(n, 150)).await.unwrap();
+    }
+    let loads = store.loads();
+    chat.replace(3, message("c", 150).with_id("d")).await.unwrap();
+    assert!(chat.add_message(message("b", 150)).await.unwrap().replayed);
+    assert_eq!(store.loads(), loads, "no shorter: nothing to load");
+    chat.replace(3, message("c", 1)).await.unwrap();
+    let again = chat.add_message(message("a", 150)).await.unwrap();
+    assert_eq!((again.seq, again.replayed), (1, true));
+}
+
+#[tokio::test]
+async fn c7_the_last_message_is_known_however_large_it_is() {
+    let store = Puppet::new();
+    let window = Window { messages: 1, bytes: 10 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    let large = Message::user("x".repeat(100)).with_id("large");
+    chat.add_message(large.clone()).await.unwrap();
+    assert!(chat.add_message(large).await.unwrap().replayed);
+}
+
+#[tokio::test]
 async fn c7_a_window_that_is_full_of_messages_needs_no_load_whatever_was_removed() {
     let store = Puppet::new();
     let message = |n: u32| Message::user("x").with_id(format!("{n}"));

@@ -49,6 +49,24 @@ async fn c9_a_replaced_message_counts_instead_of_the_old_one() {
 }
 
 #[tokio::test]
+async fn c9_what_a_turn_replaced_counts_for_what_it_adds() {
+    let store = Puppet::new();
+    let (old, new, more) = (Message::user("old"), Message::user("longer"), Message::user("more"));
+    store.sessions().session(id("s")).add_messages(vec![old.clone(), old]).await.unwrap();
+    let fits = 2 * bytes(&new) + bytes(&more);
+    let turn = async |chat: ChatSession| {
+        chat.turn(|draft| {
+            draft.replace(1, &new)?;
+            draft.replace(2, &new)?;
+            draft.add_message(more.clone())
+        })
+        .await
+    };
+    assert!(matches!(turn(bounded(&store, fits - 1)).await, Err(Error::TooLarge { .. })));
+    assert_eq!(turn(bounded(&store, fits)).await.unwrap().seq, 3);
+}
+
+#[tokio::test]
 async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
     let store = Puppet::new();
     let list = ["one", "two", "three"].map(Message::user).to_vec();
