@@ -10,6 +10,7 @@ use futures_executor::block_on;
 use futures_util::future::try_join_all;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::ops::Range;
 use std::sync::Arc;
 use tempfile::TempDir;
 use torture_disk::Disk;
@@ -20,6 +21,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn main() -> Result<()> {
     let mut report = Report::new("counts", Options::parse())?;
     disk(&mut report)?;
+    real_disk(&mut report)?;
     file(&mut report)?;
     allocations(&mut report)?;
     memory(&mut report)?;
@@ -85,23 +87,43 @@ fn written(sessions: usize, log_bytes: u64, at_once: usize, appends: usize) -> R
     let store = RedbStore::builder().log_bytes(log_bytes).open_backend(disk.backend())?;
     let hub: ChatSessions = ChatSessions::builder(store).build();
     let handles = filled(&hub, sessions)?;
-    let append = |from: usize, to: usize| {
-        let handles = &handles;
-        block_on(try_join_all((0..at_once).map(|caller| async move {
-            for n in (from + caller..to).step_by(at_once) {
-                handles[n * 7919 % sessions].add_message(message()).await?;
-            }
-            Ok::<(), durable_session::Error>(())
-        })))
-    };
     // Until the first log is full, nothing is folded.
     let warm = appends / 3;
-    append(0, warm)?;
+    append(&handles, at_once, &(0..warm))?;
     let before = disk.counts();
-    append(warm, warm + appends)?;
+    append(&handles, at_once, &(warm..warm + appends))?;
     let after = disk.counts();
     let done = exact(appends);
     Ok((exact(after.syncs - before.syncs) / done, exact(after.bytes_written - before.bytes_written) / done))
+}
+
+/// So many callers, each of which waits for its append before the next.
+fn append(handles: &[ChatSession], at_once: usize, numbers: &Range<usize>) -> Result<()> {
+    block_on(try_join_all((0..at_once).map(|caller| async move {
+        for n in numbers.clone().skip(caller).step_by(at_once) {
+            handles[n * 7919 % handles.len()].add_message(message()).await?;
+        }
+        Ok::<(), durable_session::Error>(())
+    })))?;
+    Ok(())
+}
+
+/// Syncs where they take their time, so that callers gather meanwhile. Each transaction is one, as the simulated disk
+/// counts them.
+fn real_disk(report: &mut Report) -> Result<()> {
+    if !report.wants("append.counts") {
+        return Ok(());
+    }
+    let folder = TempDir::new_in(&report.options().out)?;
+    let store = RedbStore::open(folder.path().join("store.redb"))?;
+    let hub: ChatSessions = ChatSessions::builder(store.clone()).build();
+    let sessions = if report.options().quick { 2_000 } else { 20_000 };
+    let handles = filled(&hub, sessions)?;
+    let before = store.stats().transactions;
+    append(&handles, 64, &(0..2 * sessions))?;
+    let syncs = exact(store.stats().transactions - before) / exact(2 * sessions);
+    report.add("append.counts.64.syncs-on-disk", syncs, "per append", Bound::AtMost(1.0 / 32.0));
+    Ok(())
 }
 
 /// How large the file is.
