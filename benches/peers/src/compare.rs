@@ -1,8 +1,10 @@
 //! Appends and loads, by turns.
 
+use crate::io;
 use crate::peer::{Adk, LONG, Ours, Peer, RedbByHand, SESSIONS, SqliteByHand, Tower};
 use crate::rows::Rows;
 use anyhow::{Result, ensure};
+use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -23,6 +25,7 @@ const IN_TASKS: &str = "64-tasks";
 /// How many each of them sends.
 const EACH: u32 = 16;
 const AT_LENGTH: &str = "lone-at-2000-messages";
+const BYTES: &str = "lone-bytes-written";
 const LOAD: &str = "load-2000-messages";
 
 pub(crate) fn run(runtime: &Runtime, place: &Path, rounds: usize, rows: &mut Rows) -> Result<()> {
@@ -76,5 +79,22 @@ pub(crate) fn run(runtime: &Runtime, place: &Path, rounds: usize, rows: &mut Row
         rows.says(peer.name(), peer.durability());
     }
     rows.print(place);
+    for peer in &mut peers {
+        let bytes = written_alone(runtime, peer.as_mut())?;
+        let peer = peer.name();
+        println!("{:<46} {bytes:>9} bytes", format!("peers.{BYTES}.{peer}"));
+        rows.add(json!({ "place": place, "what": BYTES, "peer": peer, "value": bytes, "unit": "bytes" }));
+    }
     Ok(())
+}
+
+/// How many bytes one append alone writes; whatever the others of this process left to do is done by now.
+fn written_alone(runtime: &Runtime, peer: &mut dyn Peer) -> Result<u64> {
+    let written = || io::counted("/proc/self/io", "wchar");
+    let appends = 1_000;
+    let before = written()?;
+    for n in 0..appends {
+        peer.append(runtime, 1 + n * 7919 % (SESSIONS - 1))?;
+    }
+    Ok((written()? - before) / appends as u64)
 }

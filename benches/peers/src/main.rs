@@ -5,6 +5,7 @@
 //! each commit to the disk: what it says of itself at run time is printed, and a peer that would not sync is an error.
 
 mod compare;
+mod io;
 mod peer;
 mod rows;
 mod sustained;

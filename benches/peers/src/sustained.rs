@@ -1,5 +1,6 @@
 //! 64 callers over 20,000 sessions for minutes, by turns with SQLite by hand.
 
+use crate::io;
 use crate::peer::{Ours, SqliteByHand, message};
 use crate::rows::Rows;
 use anyhow::{Context, Result};
@@ -180,15 +181,12 @@ struct Written {
 
 impl Written {
     fn so_far() -> Result<Self> {
-        let by_this_thread = write_bytes("/proc/thread-self/io")?;
-        Ok(Self { by_this_thread, by_others: write_bytes("/proc/self/io")?.saturating_sub(by_this_thread) })
+        let by_this_thread = io::counted("/proc/thread-self/io", "write_bytes")?;
+        Ok(Self {
+            by_this_thread,
+            by_others: io::counted("/proc/self/io", "write_bytes")?.saturating_sub(by_this_thread),
+        })
     }
-}
-
-fn write_bytes(path: &str) -> Result<u64> {
-    let io = std::fs::read_to_string(path).with_context(|| format!("{path}, which only Linux has"))?;
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    Ok(line.with_context(|| format!("no write_bytes in {path}"))?.parse()?)
 }
 
 fn size(path: &Path) -> Result<u64> {
