@@ -157,6 +157,26 @@ async fn c5_a_draft_says_what_its_changes_lead_to() {
     assert!(state.messages.is_empty() && state.app.get::<u64>("k").unwrap().is_none());
 }
 
+#[tokio::test]
+async fn c5_a_draft_counts_what_it_removes_also_before_the_window() {
+    let store = Puppet::new();
+    let window = Window { messages: 3, bytes: 10_000 };
+    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let chat = sessions.session(id("s"));
+    chat.add_messages(vec![Message::user("x"); 8]).await.unwrap();
+    chat.turn(|draft| {
+        draft.pop()?;
+        assert_eq!(draft.message_count(), 7);
+        // All that is not in the window.
+        draft.forget_before(6)?;
+        assert_eq!(draft.message_count(), 2);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(chat.snapshot().await.unwrap().message_count(), 2);
+}
+
 /// The greeting and the app state that the first change writes count against what the store takes.
 #[tokio::test]
 async fn s7_the_first_change_of_a_session_has_room_for_the_greeting() {

@@ -54,12 +54,18 @@ async fn c7_a_message_that_gets_shorter_lets_the_window_reach_further_back() {
 #[tokio::test]
 async fn c7_the_last_message_is_known_however_large_it_is() {
     let store = Puppet::new();
-    let window = Window { messages: 1, bytes: 10 };
+    let window = Window { messages: 9, bytes: 10 };
     let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
     let chat = sessions.session(id("s"));
-    let large = Message::user("x".repeat(100)).with_id("large");
-    chat.add_message(large.clone()).await.unwrap();
-    assert!(chat.add_message(large).await.unwrap().replayed);
+    let large = |bytes| Message::user("x".repeat(bytes)).with_id("large");
+    for message in [Message::user("before it"), large(100)] {
+        chat.add_message(message).await.unwrap();
+    }
+    let loads = store.loads();
+    assert!(chat.add_message(large(100)).await.unwrap().replayed);
+    chat.replace(2, large(90)).await.unwrap();
+    assert!(chat.add_message(large(90)).await.unwrap().replayed);
+    assert_eq!(store.loads(), loads, "it is all of the window");
 }
 
 #[tokio::test]

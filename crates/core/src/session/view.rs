@@ -273,8 +273,7 @@ impl View {
 
     /// Whether what is kept proves that it holds the whole idempotence window.
     fn check_exact(&mut self, bounds: TailBounds) {
-        let proof = self.window.len() >= bounds.max_messages
-            || (self.window.len() > 1 && self.window_bytes > bounds.max_bytes);
+        let proof = self.window.len() >= bounds.max_messages || self.window_bytes > bounds.max_bytes;
         self.exact = self.is_whole() || proof;
     }
 
