@@ -6,10 +6,10 @@ use durable_session::store::{
     DeleteIf, Expect, Head, ListQuery, Op, Order, ReadQuery, SessionList, SessionStore, StoreErrorKind,
     TailBounds,
 };
-use durable_session_redb::{OpenError, RedbStore};
+use durable_session_redb::{OpenError, Progress, RedbStore};
 use futures_executor::block_on;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use torture_disk::Disk;
 
@@ -291,6 +291,19 @@ fn a_session_that_lost_its_head_row_keeps_what_is_logged() {
 }
 
 #[test]
+fn rows_of_no_session_are_found_beside_logs() {
+    let disk = Disk::default();
+    block_on(async {
+        let store = open(&disk, 1 << 20);
+        fill(&store, 3, 3).await;
+        store.close().await.unwrap();
+        change(&disk, |txn| drop(txn.open_table(ROWS).unwrap().insert((99, 1), &b"stray"[..]).unwrap()));
+        let verified = open(&disk, 1 << 20).verify(|_| {}).await.unwrap();
+        assert_eq!((verified.messages, verified.damage.len()), (12, 1));
+    });
+}
+
+#[test]
 fn a_backup_and_a_hosts_database_have_no_logs() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::default();
@@ -298,7 +311,16 @@ fn a_backup_and_a_hosts_database_have_no_logs() {
         let store = open(&disk, 1 << 20);
         let heads = fill(&store, 5, 4).await;
         let copy = folder.path().join("copy.redb");
-        store.backup(&copy, |_| {}).await.unwrap();
+        let told = Arc::new(Mutex::new((0, 0)));
+        let tell = || {
+            let told = Arc::clone(&told);
+            move |progress: Progress| *told.lock().unwrap() = (progress.done, progress.total)
+        };
+        store.backup(&copy, tell()).await.unwrap();
+        // Five sessions in three tables, and what is logged.
+        assert_eq!(*told.lock().unwrap(), (35, 35));
+        store.verify(tell()).await.unwrap();
+        assert_eq!(*told.lock().unwrap(), (25, 25));
         store.close().await.unwrap();
         let check = async |store: &RedbStore| {
             assert_eq!(store.stats().logged, 0);
