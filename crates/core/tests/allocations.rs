@@ -65,6 +65,8 @@ fn using_a_session_again_and_again_keeps_nothing() {
     let chat = session(10);
     let write = |text: &str| block_on(chat.replace(1, Message::user(text))).unwrap();
     write("aaaa");
+    // Nor is anything kept for those who no longer watch.
+    drop(chat.watch());
     let kept = kept(|| (0..2_000).for_each(|n| write(if n % 2 == 0 { "bbbb" } else { "aaaa" })));
     assert!(kept < 4_000, "{kept} bytes");
 }

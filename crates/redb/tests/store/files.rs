@@ -8,6 +8,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use torture_disk::Disk;
 
 fn refused(path: &Path) -> OpenError {
     let before = fs::read(path).ok();
@@ -50,25 +51,53 @@ fn a_database_of_something_else_is_refused_and_keeps_its_tables() {
     let db = Database::open(&path).unwrap();
     let txn = db.begin_read().unwrap();
     assert_eq!(txn.list_tables().unwrap().count(), 1);
+
+    // Also over storage in which a store would be made if there were nothing.
+    let disk = Disk::with(fs::read(&path).unwrap());
+    let refused = RedbStore::builder().open_backend(disk.backend()).unwrap_err();
+    assert!(matches!(refused, OpenError::ForeignDatabase), "{refused}");
+}
+
+/// Makes a closed store, changes the file below it, and says what opening it comes to.
+fn opened_after(change: impl FnOnce(&redb::WriteTransaction)) -> OpenError {
+    let disk = Disk::default();
+    block_on(RedbStore::builder().open_backend(disk.backend()).unwrap().close()).unwrap();
+    let db = Database::builder().create_with_backend(disk.backend()).unwrap();
+    let txn = db.begin_write().unwrap();
+    change(&txn);
+    txn.commit().unwrap();
+    db.close().unwrap();
+    RedbStore::builder().open_backend(disk.backend()).unwrap_err()
 }
 
 #[test]
-fn a_store_of_a_newer_layout_is_refused_with_both_versions() {
+fn a_store_of_an_unknown_layout_is_refused_with_both_versions() {
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("durable-session.meta");
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("newer.redb");
-    block_on(RedbStore::open(&path).unwrap().close()).unwrap();
-    let db = Database::open(&path).unwrap();
-    let txn = db.begin_write().unwrap();
-    let mut row = 7_u64.to_le_bytes().to_vec();
-    let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
-    row.extend_from_slice(&checksum.to_le_bytes());
-    txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
-    txn.commit().unwrap();
-    db.close().unwrap();
+    for layout in [0_u64, 3, 7] {
+        let error = opened_after(|txn| {
+            let mut row = layout.to_le_bytes().to_vec();
+            let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
+            row.extend_from_slice(&checksum.to_le_bytes());
+            txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
+        });
+        assert!(
+            matches!(error, OpenError::NewerFormat { found, supported: 2 } if found == layout),
+            "{error}"
+        );
+    }
+}
 
-    let error = RedbStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 7, supported: 2 }), "{error}");
+#[test]
+fn a_store_that_lost_a_table_is_refused_and_gets_no_empty_one() {
+    for name in ["durable-session.ids", "durable-session.heads", "durable-session.rows"] {
+        let error = opened_after(|txn| match name {
+            "durable-session.ids" => drop(txn.delete_table(TableDefinition::<&[u8], &[u8]>::new(name))),
+            "durable-session.heads" => drop(txn.delete_table(TableDefinition::<u64, &[u8]>::new(name))),
+            _ => drop(txn.delete_table(TableDefinition::<(u64, u64), &[u8]>::new(name))),
+        });
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }
 
 #[test]

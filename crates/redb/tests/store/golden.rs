@@ -10,6 +10,7 @@ use durable_session::env::{Random, RandomError};
 use durable_session::store::{DeleteIf, Expect, ListQuery, Loaded, Op, SessionList, SessionStore};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
+use redb::ReadableDatabase;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -64,6 +65,14 @@ fn new_store(path: &Path) -> RedbStore {
     RedbStore::builder().random(Counting(AtomicU8::new(1))).open(path).unwrap()
 }
 
+fn layout(path: &Path) -> u64 {
+    let meta = redb::TableDefinition::<&str, &[u8]>::new("durable-session.meta");
+    let db = redb::Database::open(path).unwrap();
+    let meta = db.begin_read().unwrap().open_table(meta).unwrap();
+    let row = meta.get("layout").unwrap().unwrap();
+    u64::from_le_bytes(row.value()[..8].try_into().unwrap())
+}
+
 #[test]
 fn every_golden_file_opens_and_has_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,5 +108,7 @@ fn every_golden_file_opens_and_has_what_was_written() {
             assert_eq!(loaded.tail[0].body, Bytes::from("by this release"));
             store.close().await.unwrap();
         });
+        // An earlier release would not see what is in a log: it has to refuse the file from now on.
+        assert_eq!(layout(&copy), 2, "{}", name.display());
     }
 }
