@@ -293,6 +293,11 @@ fn rows_of_swapped_pages_were_returned_in_the_wrong_order() {
             Ok(None) => {}
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+                let backward = ReadQuery { order: Order::Backward, ..EVERYTHING };
+                if let Ok(Some(mut salvaged)) = block_on(store.salvage(&s, backward)) {
+                    salvaged.rows.reverse();
+                    assert!(ordered(&salvaged.rows) && !salvaged.damage.is_empty());
+                }
                 let Ok(Some(salvaged)) = block_on(store.salvage(&s, EVERYTHING)) else { continue };
                 assert!(ordered(&salvaged.rows) && !salvaged.damage.is_empty());
                 told += 1;

@@ -87,6 +87,8 @@ fn what_is_logged_is_read_from_memory_before_and_after_it_is_folded() {
             for (first, last, max, order, expected) in [
                 (1, 9, 2, Order::Forward, &["m-0", "m-1"][..]),
                 (2, 3, 9, Order::Forward, &["m-1", "m-2"]),
+                (3, 3, 9, Order::Forward, &["m-2"]),
+                (3, 3, 9, Order::Backward, &["m-2"]),
                 (1, 9, 2, Order::Backward, &["m-5", "m-4"]),
                 (1, 2, 9, Order::Backward, &["m-1", "m-0"]),
                 (7, 9, 9, Order::Forward, &[]),
