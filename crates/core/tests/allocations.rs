@@ -68,7 +68,7 @@ fn using_a_session_again_and_again_keeps_nothing() {
     // Nor is anything kept for those who no longer watch.
     drop(chat.watch());
     let kept = kept(|| (0..2_000).for_each(|n| write(if n % 2 == 0 { "bbbb" } else { "aaaa" })));
-    assert!(kept < 4_000, "{kept} bytes");
+    assert!(kept < 2_000, "{kept} bytes");
 }
 
 fn watchers_that_left_keep_nothing() {

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::{Puppet, id};
-use durable_session::{ChatSession, Message, SessionChange, Watched, Watcher};
+use common::{ManualClock, Puppet, id};
+use durable_session::{ChatSession, ChatSessions, Memory, Message, SessionChange, Watched, Watcher};
 use futures_util::future::poll_immediate;
 use std::ops::Range;
+use std::time::Duration;
 
 fn open(store: &Puppet) -> ChatSession {
     store.sessions().session(id("s"))
@@ -91,6 +92,28 @@ async fn loading_what_was_seen_before_is_no_change() {
     let mut watcher = chat.watch();
     chat.snapshot().await.unwrap();
     assert!(told_nothing(&mut watcher).await);
+}
+
+#[tokio::test]
+async fn what_others_did_while_nobody_watched_and_nothing_was_in_memory_is_not_told() {
+    let store = Puppet::new();
+    let clock = ManualClock::at(0);
+    let memory = Memory { idle: Duration::from_secs(1), ..Memory::default() };
+    let sessions: ChatSessions = store.builder(clock.clone()).memory(memory).build();
+    let chat = sessions.session(id("s"));
+    for watched_before in [false, true] {
+        chat.add_message(message()).await.unwrap();
+        if watched_before {
+            drop((chat.watch(), chat.watch()));
+        }
+        clock.advance(1_000);
+        sessions.sweep(&store).await.unwrap();
+        assert_eq!(sessions.stats().live_sessions, 0);
+        open(&store).add_message(message()).await.unwrap();
+        let mut watcher = chat.watch();
+        chat.snapshot().await.unwrap();
+        assert!(told_nothing(&mut watcher).await);
+    }
 }
 
 #[tokio::test]
