@@ -137,6 +137,38 @@ fn the_queue_is_bounded_in_bytes_too_and_takes_one_larger_request_alone() {
 }
 
 #[test]
+fn one_transaction_takes_no_more_than_its_bounds() {
+    // By number, then by bytes: to the byte, and one that is larger alone.
+    for (bounds, bytes, largest) in
+        [((4, 1 << 20), 50, 4), ((100, 150), 50, 3), ((100, 149), 50, 2), ((100, 9), 50, 1)]
+    {
+        let disk = Disk::default();
+        let store =
+            RedbStore::builder().batch_bounds(bounds.0, bounds.1).open_backend(disk.backend()).unwrap();
+        disk.close_gate();
+        let new = |n: usize| {
+            let (store, session, body) = (store.clone(), id(&format!("s-{n}")), "x".repeat(bytes));
+            async move { store.commit(&session, commit(ABSENT, appends(&[&body]))).await }.boxed()
+        };
+        let mut calls = vec![new(0)];
+        assert!((&mut calls[0]).now_or_never().is_none());
+        until_the_queue_is_empty(&store);
+        for n in 1..=10 {
+            let mut queued = new(n);
+            assert!((&mut queued).now_or_never().is_none());
+            calls.push(queued);
+        }
+        disk.open_gate();
+        for call in calls {
+            block_on(call).unwrap();
+        }
+        let stats = store.stats();
+        let transactions = 1 + 10_u64.div_ceil(largest);
+        assert_eq!((stats.changes, stats.transactions, stats.largest_batch), (11, transactions, largest));
+    }
+}
+
+#[test]
 fn closing_ends_the_wait_of_those_who_were_not_accepted() {
     let disk = Disk::default();
     let store = RedbStore::builder().queue_bounds(1, 1 << 20).open_backend(disk.backend()).unwrap();
