@@ -206,6 +206,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_row_that_comes_twice_is_out_of_order() {
+        for (order, next) in [(Order::Forward, 4), (Order::Backward, 2)] {
+            assert!(follows(order, 3, next) && !follows(order, 3, 3) && !follows(order, next, 3));
+        }
+    }
+
     fn is_told(result: &Result<(), StoreError>) -> bool {
         result.as_ref().is_err_and(crate::error::is_contradiction)
     }
