@@ -2,7 +2,9 @@
 
 use crate::damage::{EVERYTHING, hush, unchecked};
 use crate::support::{ALL, append, appends, bodies, commit, create, id};
-use durable_session::store::{DeleteIf, Expect, Order, ReadQuery, SessionStore, StoreErrorKind, TailBounds};
+use durable_session::store::{
+    DeleteIf, Expect, Head, Order, ReadQuery, SessionStore, StoreErrorKind, TailBounds,
+};
 use durable_session_redb::{OpenError, RedbStore};
 use futures_executor::block_on;
 use torture_disk::Disk;
@@ -162,6 +164,34 @@ fn verification_that_walked_one_way_passed_over_hidden_rows() {
         }
     }
     assert!(hidden > 0);
+}
+
+#[test]
+fn a_change_that_finds_the_file_damaged_says_how_and_later_ones_that_nothing_is_written() {
+    let disk = Disk::default();
+    let (s, other) = (id("s"), id("other"));
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    let head = block_on(create(&store, &s, &["a"]));
+    let others = block_on(create(&store, &other, &["theirs"]));
+    block_on(store.close()).unwrap();
+    let heads = redb::TableDefinition::<u64, &[u8]>::new("durable-session.heads");
+    let db = redb::Database::builder().create_with_backend(disk.backend()).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(heads).unwrap().remove(1).unwrap().unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    let append = |id, head: Head| {
+        let more = commit(Expect::Version(head.version), appends(&["more"]));
+        block_on(store.commit(id, more)).unwrap_err()
+    };
+    let error = append(&s, head);
+    assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&s)));
+    assert!(error.to_string().contains("head row is missing"), "{error}");
+    let error = append(&other, others);
+    assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&other)));
+    assert!(error.to_string().contains("nothing is written to it any more"), "{error}");
+    assert_eq!(bodies(&block_on(store.load(&other, ALL)).unwrap().unwrap().tail), ["theirs"]);
 }
 
 /// The row that leads from an id to its session is damaged: the head row names the session, too.
