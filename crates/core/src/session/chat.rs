@@ -201,8 +201,7 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::AppState`] if the stored app state does not fit `A`; [`Error::Contended`] if others kept rewriting the
     /// session meanwhile; [`Error::Store`].
     pub async fn get_state(&self) -> Result<ChatSessionState<A>, Error> {
-        let view = self.engine.accessed(self.engine.long_view().await?).await?;
-        let (view, mut messages) = self.engine.whole(view).await?;
+        let (view, mut messages) = self.read_whole().await?;
         messages.extend(view.messages().map(|(_, message)| message.clone()));
         let app = app::decode(&view.app).map_err(|e| Error::app(self.id(), e))?;
         Ok(ChatSessionState::new(messages, app, view.head.created_at, view.head.last_accessed_at))
@@ -216,8 +215,7 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
-        let view = self.engine.accessed(self.engine.long_view().await?).await?;
-        let (view, older) = self.engine.whole(view).await?;
+        let (view, older) = self.read_whole().await?;
         let messages = || older.iter().chain(view.messages().map(|(_, message)| message));
         let bytes = messages().map(|message| message.bytes() + 1).sum();
         let texts = messages().map(Message::as_json);
@@ -253,5 +251,12 @@ impl<A: AppState> ChatSession<A> {
     async fn read(&self) -> Result<Arc<View>, Error> {
         let view = self.engine.view().await?;
         self.engine.accessed(view).await
+    }
+
+    /// The same for who wants all messages, with those that come before what it has.
+    async fn read_whole(&self) -> Result<(Arc<View>, Vec<Message>), Error> {
+        let view = self.engine.long_view().await?;
+        let view = self.engine.accessed(view).await?;
+        self.engine.whole(view).await
     }
 }
