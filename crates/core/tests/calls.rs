@@ -5,7 +5,7 @@ mod common;
 
 use common::{Fault, ManualClock, Puppet, id, settle, spawn_add, texts};
 use durable_session::store::{Order, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds};
-use durable_session::{ChatSession, ChatSessions, Error, Memory, Message, Window};
+use durable_session::{ChatSession, ChatSessions, Error, Memory, Message};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -60,8 +60,7 @@ async fn c3_edits_of_known_messages_gather_too() {
 #[tokio::test]
 async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
     let store = Puppet::new();
-    let window = Window { messages: 1, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(1, 10_000);
     let chat = sessions.session(id("s"));
     for n in 0..4 {
         chat.add_message(Message::user(format!("{n}"))).await.unwrap();
@@ -88,8 +87,7 @@ async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
 #[tokio::test]
 async fn c4_what_a_call_only_waited_for_may_fail() {
     let store = Puppet::new();
-    let window = Window { messages: 1, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(1, 10_000);
     let chat = sessions.session(id("s"));
     for n in 0..4 {
         chat.add_message(Message::user(format!("{n}"))).await.unwrap();
@@ -160,8 +158,7 @@ async fn c5_a_draft_says_what_its_changes_lead_to() {
 #[tokio::test]
 async fn c5_a_draft_counts_what_it_removes_also_before_the_window() {
     let store = Puppet::new();
-    let window = Window { messages: 3, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(3, 10_000);
     let chat = sessions.session(id("s"));
     chat.add_messages(vec![Message::user("x"); 8]).await.unwrap();
     chat.turn(|draft| {

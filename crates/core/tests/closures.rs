@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Fault, ManualClock, Puppet, elsewhere, id};
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message, Window};
+use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message};
 use futures_util::future::poll_immediate;
 use std::pin::pin;
 use std::time::Duration;
@@ -41,8 +41,7 @@ async fn c5_while_others_wrote() {
 async fn c5_while_the_session_was_loaded_again() {
     let store = Puppet::new();
     let (ours, theirs): (ChatSession, ChatSession) = {
-        let window = Window { messages: 1, bytes: 10_000 };
-        let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+        let sessions = store.with_window(1, 10_000);
         (sessions.session(id("s")), store.sessions().session(id("s")))
     };
     ours.add_messages(vec![Message::user("x"); 4]).await.unwrap();

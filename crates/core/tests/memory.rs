@@ -4,7 +4,7 @@
 mod common;
 
 use common::{ManualClock, Puppet, id, settle, spawn_add};
-use durable_session::{ChatSessions, Memory, Message, Watched, Window};
+use durable_session::{ChatSessions, Memory, Message, Watched};
 use futures_util::future::poll_immediate;
 
 fn bounded(store: &Puppet, clock: &ManualClock, bytes: u64) -> ChatSessions {
@@ -16,8 +16,7 @@ async fn c7_ids_are_looked_up_in_memory() {
     let store = Puppet::new();
     // Some 70 bytes each: the bytes bound it, not the count.
     let message = |n: u32| Message::user("x".repeat(30)).with_id(format!("{n:03}"));
-    let window = Window { messages: 100, bytes: 300 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(100, 300);
     let chat = sessions.session(id("s"));
     for n in 0..10 {
         chat.add_message(message(n)).await.unwrap();
@@ -36,8 +35,7 @@ async fn c7_ids_are_looked_up_in_memory() {
 async fn c7_a_message_that_gets_shorter_lets_the_window_reach_further_back() {
     let store = Puppet::new();
     let message = |id: &str, bytes: usize| Message::user("x".repeat(bytes)).with_id(id);
-    let window = Window { messages: 100, bytes: 500 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(100, 500);
     let chat = sessions.session(id("s"));
     for n in ["a", "b", "c"] {
         chat.add_message(message(n, 150)).await.unwrap();
@@ -54,8 +52,7 @@ async fn c7_a_message_that_gets_shorter_lets_the_window_reach_further_back() {
 #[tokio::test]
 async fn c7_the_last_message_is_known_however_large_it_is() {
     let store = Puppet::new();
-    let window = Window { messages: 9, bytes: 10 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(9, 10);
     let chat = sessions.session(id("s"));
     let large = |bytes| Message::user("x".repeat(bytes)).with_id("large");
     for message in [Message::user("before it"), large(100)] {
@@ -72,8 +69,7 @@ async fn c7_the_last_message_is_known_however_large_it_is() {
 async fn c7_a_window_that_is_full_of_messages_needs_no_load_whatever_was_removed() {
     let store = Puppet::new();
     let message = |n: u32| Message::user("x").with_id(format!("{n}"));
-    let window = Window { messages: 3, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(3, 10_000);
     let chat = sessions.session(id("s"));
     for n in 0..10 {
         chat.add_message(message(n)).await.unwrap();

@@ -153,8 +153,7 @@ async fn a_query_keeps_to_both_of_its_bounds() {
 #[tokio::test]
 async fn a_seq_that_surely_has_no_message_is_refused_without_the_store() {
     let store = Puppet::new();
-    let window = Window { messages: 3, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(3, 10_000);
     let chat = sessions.session(id("s"));
     chat.add_messages(vec![Message::user("x"); 5]).await.unwrap();
     chat.remove(4).await.unwrap();

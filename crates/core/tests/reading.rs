@@ -3,13 +3,12 @@
 
 mod common;
 
-use common::{ManualClock, Puppet, id};
+use common::{Puppet, id};
 use durable_session::store::Order;
-use durable_session::{ChatSession, ChatSessions, Message, MessagePage, MessageQuery, Window};
+use durable_session::{ChatSession, Message, MessagePage, MessageQuery};
 
 fn with_window(store: &Puppet, messages: usize) -> ChatSession {
-    let window = Window { messages, bytes: 100_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).build();
+    let sessions = store.with_window(messages, 100_000);
     sessions.session(id("s"))
 }
 

@@ -444,7 +444,6 @@ async fn what_is_printed_for_debugging_names_the_session_and_nothing_that_was_sa
 #[tokio::test]
 async fn c9_a_whole_state_is_loaded_in_one_go_and_only_its_tail_stays_in_memory() {
     let store = Puppet::new();
-    let window = Window { messages: 3, bytes: 10_000 };
     let filling = store.sessions();
     filling
         .session(id("s"))
@@ -453,7 +452,7 @@ async fn c9_a_whole_state_is_loaded_in_one_go_and_only_its_tail_stays_in_memory(
         .unwrap();
     let expected: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
 
-    let open = || store.builder::<JsonObject>(ManualClock::at(1)).window(window).build();
+    let open = || store.with_window(3, 10_000);
     let (by_state, by_json, by_snapshot) = (open(), open(), open());
     let (loads, reads) = (store.loads(), store.reads());
     assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
@@ -488,8 +487,7 @@ async fn c9_a_whole_state_of_more_than_is_read_in_one_go_is_whole() {
 async fn c9_who_waits_for_a_tail_while_a_whole_state_is_loaded_gets_the_tail() {
     let store = Puppet::new();
     store.sessions().session(id("s")).add_messages(vec![Message::user("x"); 40]).await.unwrap();
-    let window = Window { messages: 3, bytes: 10_000 };
-    let chat = store.builder::<JsonObject>(ManualClock::at(1)).window(window).build().session(id("s"));
+    let chat = store.with_window(3, 10_000).session(id("s"));
     let (state, snapshot) = futures_util::future::join(chat.get_state(), chat.snapshot()).await;
     assert_eq!((state.unwrap().messages.len(), snapshot.unwrap().tail().count()), (40, 3));
 }

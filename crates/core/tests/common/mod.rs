@@ -10,7 +10,7 @@ use durable_session::store::{
     Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
 };
 use durable_session::{
-    Added, AppState, ChatSession, ChatSessions, ChatSessionsBuilder, Error, Message, SessionId,
+    Added, AppState, ChatSession, ChatSessions, ChatSessionsBuilder, Error, Message, SessionId, Window,
 };
 use durable_session_memory::MemoryStore;
 use std::sync::Arc;
@@ -122,6 +122,11 @@ impl Puppet {
 
     pub fn sessions(&self) -> ChatSessions {
         self.builder(ManualClock::at(1000)).build()
+    }
+
+    /// A hub that keeps so many messages, of so many bytes, of each session in memory.
+    pub fn with_window(&self, messages: usize, bytes: u64) -> ChatSessions {
+        self.builder(ManualClock::at(1)).window(Window { messages, bytes }).build()
     }
 
     pub fn builder<A: AppState>(&self, clock: ManualClock) -> ChatSessionsBuilder<A> {
