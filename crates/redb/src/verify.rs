@@ -3,7 +3,7 @@
 use crate::backup::Progress;
 use crate::engine::Engine;
 use crate::error::{Fault, caught, contradiction, is_contradiction};
-use crate::layout::read::{Stored, entries};
+use crate::layout::read::walk;
 use crate::layout::seqs::{follows, out_of_order};
 use crate::layout::{Snapshot, Tail, counts_from};
 use durable_session::SessionId;
@@ -100,19 +100,18 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
             let folded = (number, tail.first())..=(number, u64::MAX);
             self.rows += ReadableTable::range(&snapshot.rows, folded)?.count() as u64;
         }
-        for entry in entries(&snapshot.rows, tail, number, 0..=u64::MAX)? {
-            let (seq, row) = entry?;
+        walk(&snapshot.rows, tail, number, 0..=u64::MAX, Order::Forward, |seq, row| {
             self.done += 1;
-            self.rows += u64::from(matches!(row, Stored::Row(_)));
+            self.rows += u64::from(tail.is_none_or(|tail| seq < tail.first()));
             self.report(REPORT_EVERY);
             count += 1;
-            bytes += rows::body_bytes(row.bytes().len());
+            bytes += rows::body_bytes(row.len());
             if count > 1 && !follows(Order::Forward, place_before, seq) {
                 sound = false;
                 self.damaged(out_of_order(id, seq));
             }
             place_before = seq;
-            match rows::decode_message(id, number, seq, row.bytes()) {
+            match rows::decode_message(id, number, seq, row) {
                 Ok(message) => {
                     self.found.messages += 1;
                     self.found.bytes += message.body.len() as u64;
@@ -123,14 +122,15 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
                     self.damaged(error);
                 }
             }
-        }
+            Ok(true)
+        })?;
         let corrupt = |what| contradiction(what).in_session(id);
         // A load reads from the other end, where a damaged key can hide other rows.
         let mut backward = 0;
-        for entry in entries(&snapshot.rows, tail, number, 0..=u64::MAX)?.rev() {
-            entry?;
+        walk(&snapshot.rows, tail, number, 0..=u64::MAX, Order::Backward, |_, _| {
             backward += 1;
-        }
+            Ok(true)
+        })?;
         if backward != count {
             sound = false;
             self.damaged(corrupt("there are not the same rows from both ends: the file is damaged"));

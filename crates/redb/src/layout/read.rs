@@ -8,44 +8,63 @@ use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows::{self, HeadRow};
 use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, TailBounds};
-use redb::{AccessGuard, ReadableTable};
-use std::ops::RangeInclusive;
+use redb::ReadableTable;
+use std::ops::{Bound, RangeInclusive};
 
-/// The row of a message, wherever it is.
-pub(crate) enum Stored<'a> {
-    Row(AccessGuard<'a, Blob>),
-    Logged(&'a [u8]),
-}
-
-impl Stored<'_> {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Row(row) => row.value(),
-            Self::Logged(row) => row,
-        }
-    }
-}
-
-/// A message's seq and its row.
-type Entry<'a> = Result<(u64, Stored<'a>), redb::StorageError>;
-
-/// The messages of a session: those among the rows, then those in a log.
-pub(crate) fn entries<'a, R: ReadableTable<Place, Blob>>(
-    rows: &'a R,
-    tail: Option<&'a Tail>,
+/// Shows `visit` each message of a session, its seq and its row, until it wants no more: those among the rows and those in
+/// a log. Says whether that was all of them.
+///
+/// It is no iterator: to hand each row out takes longer than to look at it where it is.
+pub(crate) fn walk(
+    rows: &impl ReadableTable<Place, Blob>,
+    tail: Option<&Tail>,
     number: u64,
     seqs: RangeInclusive<u64>,
-) -> Result<impl DoubleEndedIterator<Item = Entry<'a>>, Fault> {
-    let (first, last) = seqs.into_inner();
-    let stored = match tail {
-        // What was folded a moment ago may still be there, too.
-        Some(tail) if tail.first <= last => rows.range((number, first)..(number, tail.first.max(first)))?,
-        _ => rows.range((number, first)..=(number, last))?,
-    };
-    let stored = stored.map(|entry| entry.map(|(place, row)| (place.value().1, Stored::Row(row))));
+    order: Order,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Fault>,
+) -> Result<bool, Fault> {
     let logged = tail.map_or(&[][..], |tail| &tail.rows).iter();
-    let logged = logged.filter(move |row| (first..=last).contains(&row.seq));
-    Ok(stored.chain(logged.map(|logged| Ok((logged.seq, Stored::Logged(&logged.row))))))
+    let logged = logged.filter(|row| seqs.contains(&row.seq));
+    let first = (number, *seqs.start());
+    // What was folded a moment ago may still be there, too.
+    let last = (number, tail.map_or(u64::MAX, |tail| tail.first.saturating_sub(1)).min(*seqs.end()));
+    match order {
+        Order::Forward => {
+            let mut stored = rows.lower_bound(Bound::Included(first))?;
+            while let Some((place, row)) = stored.next()? {
+                let place = place.value();
+                if place > last {
+                    break;
+                }
+                if !visit(place.1, row.value())? {
+                    return Ok(false);
+                }
+            }
+            for row in logged {
+                if !visit(row.seq, &row.row)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Order::Backward => {
+            for row in logged.rev() {
+                if !visit(row.seq, &row.row)? {
+                    return Ok(false);
+                }
+            }
+            let mut stored = rows.upper_bound(Bound::Included(last))?;
+            while let Some((place, row)) = stored.prev()? {
+                let place = place.value();
+                if place < first {
+                    break;
+                }
+                if !visit(place.1, row.value())? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// What still fits into an answer. At least one message always does.
@@ -88,11 +107,14 @@ where
         let Some((found, app)) = self.index.find(&self.rows, |n| tail.newest(n), id, take)? else {
             return Ok(None);
         };
-        let mut room = Room::new(bounds.max_messages, bounds.max_bytes);
-        let entries = self.entries(&found, tail, 0..=u64::MAX)?.rev();
-        let seqs = Seqs::new(id, &found, Order::Backward, 1, u64::MAX)?;
-        let mut bodies = Bodies::new(found.current.bytes.min(bounds.max_bytes));
-        let (mut tail, _) = collect(id, found.number, seqs, entries, &mut room, &mut bodies)?;
+        let query = ReadQuery {
+            first: 0,
+            last: u64::MAX,
+            order: Order::Backward,
+            max_messages: bounds.max_messages,
+            max_bytes: bounds.max_bytes,
+        };
+        let (mut tail, _) = self.collect(id, &found, query, tail)?;
         tail.reverse();
         Ok(Some(Loaded { head: found.current, app, tail }))
     }
@@ -101,53 +123,43 @@ where
         let Some((found, ())) = self.index.find(&self.rows, |n| tail.newest(n), id, |_| ())? else {
             return Ok(None);
         };
-        let mut room = Room::new(query.max_messages, query.max_bytes);
         let (rows, more) = if query.first > query.last {
             (Vec::new(), false)
         } else {
-            let entries = self.entries(&found, tail, query.first..=query.last)?;
-            let seqs = Seqs::new(id, &found, query.order, query.first, query.last)?;
-            let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
-            match query.order {
-                Order::Forward => collect(id, found.number, seqs, entries, &mut room, &mut bodies)?,
-                Order::Backward => collect(id, found.number, seqs, entries.rev(), &mut room, &mut bodies)?,
-            }
+            self.collect(id, &found, query, tail)?
         };
         Ok(Some(Page { head: found.current, rows, more }))
     }
 
-    fn entries<'a>(
-        &'a self,
+    /// Reads rows until there is no more room; says whether some are left.
+    fn collect(
+        &self,
+        id: &SessionId,
         found: &Found,
-        tail: &'a Tail,
-        seqs: RangeInclusive<u64>,
-    ) -> Result<impl DoubleEndedIterator<Item = Entry<'a>>, Fault> {
-        entries(&self.rows, tail.since(found.number, found.stored.next_seq), found.number, seqs)
-    }
-}
-
-/// Reads rows until there is no more room; says whether some are left.
-fn collect<'a>(
-    id: &SessionId,
-    number: u64,
-    mut seqs: Seqs,
-    entries: impl Iterator<Item = Entry<'a>>,
-    room: &mut Room,
-    bodies: &mut Bodies,
-) -> Result<(Vec<Row>, bool), Fault> {
-    let mut found = Vec::new();
-    for entry in entries {
-        let (seq, row) = entry?;
-        // By its length first: a row that the page would not hold is not decoded.
-        if !room.take(rows::body_bytes(row.bytes().len())) {
-            return Ok((found, true));
+        query: ReadQuery,
+        tail: &Tail,
+    ) -> Result<(Vec<Row>, bool), Fault> {
+        let ReadQuery { first, last, order, .. } = query;
+        let mut room = Room::new(query.max_messages, query.max_bytes);
+        let mut seqs = Seqs::new(id, found, order, first, last)?;
+        let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
+        let mut rows = Vec::new();
+        let tail = tail.since(found.number, found.stored.next_seq);
+        let all = walk(&self.rows, tail, found.number, first..=last, order, |seq, row| {
+            // By its length first: a row that the page would not hold is not decoded.
+            if !room.take(rows::body_bytes(row.len())) {
+                return Ok(false);
+            }
+            let message = rows::decode_message(id, found.number, seq, row)?;
+            seqs.pass(id, seq, message.body.len() as u64)?;
+            rows.push(Row { seq, body: bodies.copy(message.body) });
+            Ok(true)
+        })?;
+        if all {
+            seqs.end(id)?;
         }
-        let message = rows::decode_message(id, number, seq, row.bytes())?;
-        seqs.pass(id, seq, message.body.len() as u64)?;
-        found.push(Row { seq, body: bodies.copy(message.body) });
+        Ok((rows, !all))
     }
-    seqs.end(id)?;
-    Ok((found, false))
 }
 
 #[cfg(test)]
@@ -173,8 +185,18 @@ mod tests {
         }
         let tail = logged.tail(&id, 0..=u64::MAX, 9, true);
         let seqs = |first, last| {
-            let entries = entries(&rows, Some(&tail), 1, first..=last).unwrap();
-            entries.map(|entry| entry.unwrap().0).collect::<Vec<_>>()
+            let [forward, mut backward] = [Order::Forward, Order::Backward].map(|order| {
+                let mut seqs = Vec::new();
+                let visit = |seq, _: &[u8]| {
+                    seqs.push(seq);
+                    Ok(true)
+                };
+                assert!(walk(&rows, Some(&tail), 1, first..=last, order, visit).unwrap());
+                seqs
+            });
+            backward.reverse();
+            assert_eq!(forward, backward);
+            forward
         };
         assert_eq!(seqs(0, u64::MAX), [1, 2, 3, 4, 5]);
         assert_eq!(seqs(2, 3), [2, 3]);

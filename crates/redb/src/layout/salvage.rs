@@ -1,6 +1,6 @@
 //! Reading past damage.
 
-use super::read::{Room, entries};
+use super::read::{Room, walk};
 use super::seqs::{Seqs, follows, out_of_order};
 use super::{Blob, Found, Index, Place, Tables, Tail, derive, missing_head};
 use crate::error::Fault;
@@ -76,30 +76,17 @@ where
             return Ok(());
         }
         let mut room = Room::new(query.max_messages, query.max_bytes);
-        let mut entries = entries(&self.rows, tail, number, query.first..=query.last)?;
-        loop {
-            let entry = match query.order {
-                Order::Forward => entries.next(),
-                Order::Backward => entries.next_back(),
-            };
-            let Some(entry) = entry else {
-                if let Some(Err(error)) = seqs.map(|seqs| seqs.end(id)) {
-                    salvaged.damage.push(Damage { seq: None, error });
-                }
-                return Ok(());
-            };
-            let (seq, row) = entry?;
-            if !room.take(rows::body_bytes(row.bytes().len())) {
-                salvaged.more = true;
-                return Ok(());
+        let all = walk(&self.rows, tail, number, query.first..=query.last, query.order, |seq, row| {
+            if !room.take(rows::body_bytes(row.len())) {
+                return Ok(false);
             }
             if let Some(Err(error)) =
-                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.bytes().len())))
+                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.len())))
             {
                 salvaged.damage.push(Damage { seq: None, error });
                 seqs = None;
             }
-            match rows::decode_message(id, number, seq, row.bytes()) {
+            match rows::decode_message(id, number, seq, row) {
                 Ok(message) => {
                     let last = salvaged.rows.last().map(|row| row.seq);
                     salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
@@ -114,7 +101,13 @@ where
                 }
                 Err(error) => salvaged.damage.push(Damage { seq: Some(seq), error }),
             }
+            Ok(true)
+        })?;
+        salvaged.more = !all;
+        if all && let Some(Err(error)) = seqs.map(|seqs| seqs.end(id)) {
+            salvaged.damage.push(Damage { seq: None, error });
         }
+        Ok(())
     }
 }
 
