@@ -98,20 +98,23 @@ impl<'de, A: AppState> Visitor<'de> for StateVisitor<A> {
 }
 
 /// Writes the state's JSON from parts that are JSON already, without parsing a message.
-pub(crate) fn write_json<'a>(
-    messages: impl Iterator<Item = &'a str>,
+///
+/// # Errors
+/// The first that there is among the messages.
+pub(crate) fn write_json<E>(
+    messages: impl Iterator<Item = Result<impl AsRef<str>, E>>,
     bytes_hint: usize,
     app: &str,
     created_at: u64,
     last_accessed_at: u64,
-) -> String {
+) -> Result<String, E> {
     let mut json = String::with_capacity(bytes_hint + app.len() + 128);
     json.push_str("{\"messages\":[");
     for (i, message) in messages.enumerate() {
         if i > 0 {
             json.push(',');
         }
-        json.push_str(message);
+        json.push_str(message?.as_ref());
     }
     json.push(']');
     // The app state is an object: its fields, without the braces, go between.
@@ -125,7 +128,7 @@ pub(crate) fn write_json<'a>(
     json.push_str(",\"lastAccessedAt\":");
     json.push_str(&last_accessed_at.to_string());
     json.push('}');
-    json
+    Ok(json)
 }
 
 #[cfg(test)]
@@ -148,13 +151,13 @@ mod tests {
         let open: ChatSessionState = serde_json::from_str(JSON).unwrap();
         assert_eq!(serde_json::to_string(&open).unwrap(), JSON);
         let parts = write_json(
-            open.messages.iter().map(Message::as_json),
+            open.messages.iter().map(|message| Ok::<_, ()>(message.as_json())),
             0,
             &open.app.to_string(),
             open.created_at,
             open.last_accessed_at,
         );
-        assert_eq!(parts, JSON);
+        assert_eq!(parts.unwrap(), JSON);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::store::{
 };
 use crate::{Message, SessionId};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// How often an export of one session begins again because the session was rewritten meanwhile.
@@ -59,25 +60,19 @@ pub async fn export(store: &dyn SessionStore, id: &SessionId) -> Result<Option<S
     .in_session(id))
 }
 
-fn line(id: &SessionId, head: &Head, app: &[u8], rows: &[Row]) -> Result<String, StoreError> {
+fn line<'a>(id: &SessionId, head: &Head, app: &[u8], rows: &'a [Row]) -> Result<String, StoreError> {
     let corrupt = |what| StoreError::new(StoreErrorKind::Corrupt, what).in_session(id);
     let app = std::str::from_utf8(app).map_err(|_| corrupt("the app state is not UTF-8"))?;
-    let text = |row: &Row| match std::str::from_utf8(&row.body) {
+    let text = |row: &'a Row| match std::str::from_utf8(&row.body) {
         // A line is one line: white space in the text of a message is never needed.
-        Ok(text) if text.contains(['\n', '\r']) => Ok(text.replace(['\n', '\r'], " ")),
-        Ok(text) => Ok(text.to_owned()),
+        Ok(text) if text.contains(['\n', '\r']) => Ok(Cow::Owned(text.replace(['\n', '\r'], " "))),
+        Ok(text) => Ok(Cow::Borrowed(text)),
         Err(_) => Err(corrupt("the message is not UTF-8").at_seq(row.seq)),
     };
-    let texts = rows.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let bytes = texts.iter().map(|text| text.len() + 1).sum();
+    let bytes = rows.iter().map(|row| row.body.len() + 1).sum();
     let app = app.replace(['\n', '\r'], " ");
-    let state = state::write_json(
-        texts.iter().map(String::as_str),
-        bytes,
-        &app,
-        head.created_at,
-        head.last_accessed_at,
-    );
+    let state =
+        state::write_json(rows.iter().map(text), bytes, &app, head.created_at, head.last_accessed_at)?;
     // A session id needs no escapes but for quotation marks.
     let id = serde_json::to_string(id).map_err(|e| corrupt("the id cannot be written").with_source(e))?;
     Ok(format!("{{\"id\":{id},\"state\":{state}}}"))

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Puppet, id};
-use durable_session::store::Order;
-use durable_session::{ChatSession, Message, MessagePage, MessageQuery};
+use durable_session::store::{Commit, Expect, Op, Order, SessionStore, StoreErrorKind};
+use durable_session::{ChatSession, Error, Message, MessagePage, MessageQuery};
 
 fn with_window(store: &Puppet, messages: usize) -> ChatSession {
     let sessions = store.with_window(messages, 100_000);
@@ -111,5 +111,24 @@ async fn c9_a_page_shows_one_version_also_when_others_append() {
     for query in [MessageQuery::after(0, 9), MessageQuery::last(9)] {
         let page = chat.messages(query).await.unwrap();
         assert_eq!((page.version, seqs(&page), page.more), (version, vec![1, 2, 3], false));
+    }
+}
+
+#[tokio::test]
+async fn s4_a_message_that_is_not_text_is_named_whether_it_is_kept_in_memory_or_not() {
+    let store = Puppet::new();
+    let text = || Message::user("text").as_json().to_owned().into_bytes();
+    let ops = [text(), b"\xff".to_vec(), text()].map(|body| Op::Append(body.into())).to_vec();
+    let commit = Commit { expect: Expect::Absent { created_at: 1 }, ops, at: 1 };
+    store.commit(&id("s"), commit).await.unwrap();
+    for window in [1, 3] {
+        let chat = with_window(&store, window);
+        for _ in 0..2 {
+            let errors = [chat.get_state_json().await.unwrap_err(), chat.get_state().await.unwrap_err()];
+            for error in errors {
+                let Error::Store(error) = error else { panic!("{error}") };
+                assert_eq!((error.kind(), error.seq()), (StoreErrorKind::Corrupt, Some(2)));
+            }
+        }
     }
 }

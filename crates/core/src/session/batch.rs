@@ -1,6 +1,6 @@
 //! Work waiting for the store, and who waits for it.
 
-use super::view::{Change, View};
+use super::view::{Change, LongView};
 use crate::pages;
 use crate::store::{CommitOutcome, DeleteIf, DeleteOutcome, Loaded, Op, StoreError, TailBounds};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -10,10 +10,10 @@ use std::pin::Pin;
 /// How a piece of work ended, for each of its waiters.
 #[derive(Clone)]
 pub(crate) enum Outcome {
-    /// It is durable (or loaded).
+    /// It is durable.
     Done,
-    /// More was loaded than is kept in memory: all of it, for whoever waited.
-    Loaded(Arc<View>),
+    /// This was loaded; what is more than is kept in memory is for those who waited.
+    Loaded(LongView),
     /// It was not even tried, because what it stood on failed: stage it again.
     Retry,
     /// Another writer was first: stage it again, and count that.

@@ -5,7 +5,7 @@ use super::engine::{Engine, Require};
 use super::plan::{Added, Halt, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
 use super::snapshot::Snapshot;
-use super::view::View;
+use super::view::{self, LongView, View};
 use super::watch::Watcher;
 use crate::app::{self, AppState};
 use crate::error::Error;
@@ -201,7 +201,11 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::AppState`] if the stored app state does not fit `A`; [`Error::Contended`] if others kept rewriting the
     /// session meanwhile; [`Error::Store`].
     pub async fn get_state(&self) -> Result<ChatSessionState<A>, Error> {
-        let (view, mut messages) = self.read_whole().await?;
+        let (view, older) = self.read_whole().await?.into_parts();
+        let mut messages = Vec::with_capacity(older.len() + view.messages().len());
+        for row in older {
+            messages.push(view::message(self.id(), row)?);
+        }
         messages.extend(view.messages().map(|(_, message)| message.clone()));
         let app = app::decode(&view.app).map_err(|e| Error::app(self.id(), e))?;
         Ok(ChatSessionState::new(messages, app, view.head.created_at, view.head.last_accessed_at))
@@ -215,12 +219,14 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
-        let (view, older) = self.read_whole().await?;
-        let messages = || older.iter().chain(view.messages().map(|(_, message)| message));
-        let bytes = messages().map(|message| message.bytes() + 1).sum();
-        let texts = messages().map(Message::as_json);
+        let whole = self.read_whole().await?;
+        let (view, older) = (&whole.view, whole.older());
+        let bytes = older.iter().map(|row| row.body.len()).chain(view.messages().map(|(_, m)| m.bytes()));
+        let bytes = bytes.map(|bytes| bytes + 1).sum();
+        let older = older.iter().map(|row| view::text(self.id(), row));
+        let texts = older.chain(view.messages().map(|(_, message)| Ok(message.as_json())));
         let head = &view.head;
-        let json = state::write_json(texts, bytes, &view.app, head.created_at, head.last_accessed_at);
+        let json = state::write_json(texts, bytes, &view.app, head.created_at, head.last_accessed_at)?;
         Ok((view.version(), json))
     }
 
@@ -250,13 +256,14 @@ impl<A: AppState> ChatSession<A> {
     /// The published state; reading it is using the session.
     async fn read(&self) -> Result<Arc<View>, Error> {
         let view = self.engine.view().await?;
-        self.engine.accessed(view).await
+        self.engine.accessed(&view).await;
+        Ok(view)
     }
 
     /// The same for who wants all messages, with those that come before what it has.
-    async fn read_whole(&self) -> Result<(Arc<View>, Vec<Message>), Error> {
-        let view = self.engine.long_view().await?;
-        let view = self.engine.accessed(view).await?;
-        self.engine.whole(view).await
+    async fn read_whole(&self) -> Result<LongView, Error> {
+        let seen = self.engine.long_view().await?;
+        self.engine.accessed(&seen.view).await;
+        self.engine.whole(seen).await
     }
 }

@@ -9,7 +9,7 @@ use super::claim::Claim;
 use super::hub::Hub;
 use super::plan::{Halt, Planned, Planner};
 use super::slot::{Admission, Slot, State};
-use super::view::{Change, View};
+use super::view::{Change, LongView, View};
 use crate::error::Error;
 use crate::store::{DeleteIf, DeleteOutcome, TailBounds, Version};
 use crate::sync::Arc;
@@ -61,22 +61,22 @@ impl Engine {
 
     /// The last durable state seen, loaded if there is none in memory.
     pub(crate) async fn view(&self) -> Result<Arc<View>, Error> {
-        self.seen(Reach::tail(self.hub.config.window)).await
+        Ok(self.seen(Reach::tail(self.hub.config.window)).await?.view)
     }
 
     /// The same for who wants all messages: if it has to be loaded, then with as many as are read in one go.
-    pub(crate) async fn long_view(&self) -> Result<Arc<View>, Error> {
+    pub(crate) async fn long_view(&self) -> Result<LongView, Error> {
         self.seen(Reach::whole(self.hub.config.window)).await
     }
 
-    async fn seen(&self, reach: Reach) -> Result<Arc<View>, Error> {
+    async fn seen(&self, reach: Reach) -> Result<LongView, Error> {
         let mut call = None;
         loop {
             self.check_open()?;
             let (claim, load) = {
                 let mut state = self.slot.lock();
                 if let Some(published) = &state.published {
-                    return Ok(Arc::clone(published));
+                    return Ok(LongView::new(Arc::clone(published), Vec::new()));
                 }
                 match state.admit(reach) {
                     Admission::Wait { ticket, load } => (self.claim(ticket), load),
@@ -85,7 +85,7 @@ impl Engine {
             };
             call.get_or_insert_with(|| self.slot.call());
             match claim.await {
-                Outcome::Loaded(view) if reach.reads_more() => return Ok(view),
+                Outcome::Loaded(loaded) if reach.reads_more() => return Ok(loaded),
                 outcome => waited(outcome, load)?,
             }
         }

@@ -27,9 +27,9 @@ pub struct SweepReport {
 
 impl Engine {
     /// Notes that the session was read, and writes that down if the last time is a touch interval ago.
-    pub(crate) async fn accessed(&self, view: Arc<View>) -> Result<Arc<View>, Error> {
+    pub(crate) async fn accessed(&self, view: &View) {
         if !view.exists {
-            return Ok(view);
+            return;
         }
         let now = self.hub.clock.now_ms();
         let due = {
@@ -50,7 +50,6 @@ impl Engine {
             tracing::warn!(kind = ?e.store_kind(), "a touch could not be written");
             self.slot.lock().touched_at = 0;
         }
-        Ok(view)
     }
 
     pub(crate) async fn touch(&self, at: u64) -> Result<(), Error> {

@@ -2,11 +2,11 @@
 
 use super::engine::Engine;
 use super::plan::StoredMessage;
-use super::view::View;
+use super::view::{self, LongView, View};
 use crate::Message;
 use crate::error::Error;
 use crate::pages;
-use crate::store::{Order, ReadQuery, Row, StoreError, StoreErrorKind, Version};
+use crate::store::{Order, ReadQuery, Row, StoreError, Version};
 use crate::sync::Arc;
 
 /// Which messages to read, and how many: by count **and** bytes, at least one.
@@ -103,27 +103,23 @@ impl Engine {
         Err(Error::Contended { session: self.slot.id.clone() })
     }
 
-    /// A state and the messages before its window: read page by page, begun again if the session was rewritten.
-    pub(crate) async fn whole(&self, view: Arc<View>) -> Result<(Arc<View>, Vec<Message>), Error> {
-        let mut view = view;
+    /// A state and all messages before its window: read page by page, begun again if the session was rewritten.
+    pub(crate) async fn whole(&self, mut seen: LongView) -> Result<LongView, Error> {
         for _ in 0..self.hub.config.attempts {
-            match self.older(&view).await? {
-                Some(older) => return Ok((view, older)),
-                None => view = self.newer(&view).await?,
+            if seen.is_whole() {
+                return Ok(seen);
+            }
+            let (view, older) = seen.into_parts();
+            let end = older.first().map(|row| row.seq).or(view.first_seq()).unwrap_or(view.head.next_seq);
+            match pages::rows(&*self.hub.store, &self.slot.id, &view.head, 1, end - 1).await? {
+                Some(mut rows) => {
+                    rows.extend(older);
+                    return Ok(LongView::new(view, rows));
+                }
+                None => seen = LongView::new(self.newer(&view).await?, Vec::new()),
             }
         }
         Err(Error::Contended { session: self.slot.id.clone() })
-    }
-
-    /// The messages before the window; `None` if the session was rewritten meanwhile.
-    async fn older(&self, view: &View) -> Result<Option<Vec<Message>>, Error> {
-        if view.is_whole() {
-            return Ok(Some(Vec::new()));
-        }
-        let end = view.first_seq().unwrap_or(view.head.next_seq);
-        let rows = pages::rows(&*self.hub.store, &self.slot.id, &view.head, 1, end - 1).await?;
-        let messages = rows.map(|rows| rows.into_iter().map(|row| Ok(self.message(row)?.message)).collect());
-        messages.transpose()
     }
 
     /// Rows from the store, in the query's order, if they belong to the state in `view`: the session may have grown
@@ -134,17 +130,10 @@ impl Engine {
         if !pages::continues(&view.head, &page.head) {
             return Ok(None);
         }
-        let messages = page.rows.into_iter().map(|row| self.message(row)).collect::<Result<_, _>>()?;
+        let message =
+            |row: Row| Ok(StoredMessage { seq: row.seq, message: view::message(&self.slot.id, row)? });
+        let messages = page.rows.into_iter().map(message).collect::<Result<_, StoreError>>()?;
         Ok(Some((messages, page.more)))
-    }
-
-    fn message(&self, Row { seq, body }: Row) -> Result<StoredMessage, StoreError> {
-        match Message::from_stored(body) {
-            Some(message) => Ok(StoredMessage { seq, message }),
-            None => Err(StoreError::new(StoreErrorKind::Corrupt, "the message is not UTF-8")
-                .in_session(&self.slot.id)
-                .at_seq(seq)),
-        }
     }
 
     /// A newer state than `stale`, which the store no longer has.

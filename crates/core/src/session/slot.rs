@@ -7,7 +7,7 @@
 use super::batch::{Answer, AnswerFuture, Batch, Flight, Outcome, Reach, Ticket, Work};
 use super::config::Config;
 use super::hub::Hub;
-use super::view::{Change, View};
+use super::view::{Change, LongView, View};
 use super::waiters::Waiters;
 use super::watch::Watch;
 use crate::SessionId;
@@ -352,22 +352,18 @@ impl State {
         let outcome = match answer {
             Ok(Answer::Loaded(Ok(loaded), Reach { keep, .. })) => {
                 hub.stats.load();
-                let view = match loaded {
-                    Some(loaded) => View::loaded(&slot.id, loaded, keep),
-                    None => {
-                        Ok(View::absent(&hub.config, hub.config.app_or_empty(), keep, hub.clock.now_ms()))
-                    }
+                let view = if let Some(loaded) = loaded {
+                    View::loaded(&slot.id, loaded, keep)
+                } else {
+                    let app = hub.config.app_or_empty();
+                    Ok((View::absent(&hub.config, app, keep, hub.clock.now_ms()), Vec::new()))
                 };
                 match view {
-                    Ok(view) => {
+                    Ok((view, older)) => {
                         self.watch.loaded(&view);
-                        if view.fits() {
-                            self.published = Some(Arc::new(view));
-                            Outcome::Done
-                        } else {
-                            self.published = Some(Arc::new(view.kept()));
-                            Outcome::Loaded(Arc::new(view))
-                        }
+                        let view = Arc::new(view);
+                        self.published = Some(Arc::clone(&view));
+                        Outcome::Loaded(LongView::new(view, older))
                     }
                     Err(e) => Outcome::Failed(e),
                 }

@@ -1,7 +1,8 @@
 //! What is known of a session at one moment: head, app state and a tail window of messages.
 
 use super::config::Config;
-use crate::store::{Head, Incarnation, Loaded, Op, StoreError, StoreErrorKind, TailBounds, Version};
+use crate::store::{Head, Incarnation, Loaded, Op, Row, StoreError, StoreErrorKind, TailBounds, Version};
+use crate::sync::Arc;
 use crate::{Message, SessionId};
 use bytestring::ByteString;
 use std::collections::VecDeque;
@@ -87,6 +88,35 @@ pub(crate) struct View {
     pub(crate) counted: bool,
 }
 
+/// A session at one moment, with messages from before the window that are not kept in memory.
+#[derive(Clone)]
+pub(crate) struct LongView {
+    pub(crate) view: Arc<View>,
+    older: Option<Arc<Vec<Row>>>,
+}
+
+impl LongView {
+    /// With messages up to the window, oldest first, as they are stored.
+    pub(crate) fn new(view: Arc<View>, older: Vec<Row>) -> Self {
+        // Without any, nothing is allocated: most reads find what they want in memory.
+        Self { view, older: (!older.is_empty()).then(|| Arc::new(older)) }
+    }
+
+    pub(crate) fn older(&self) -> &[Row] {
+        self.older.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn into_parts(self) -> (Arc<View>, Vec<Row>) {
+        (self.view, self.older.map(Arc::unwrap_or_clone).unwrap_or_default())
+    }
+
+    /// Whether these are all messages of the session.
+    pub(crate) fn is_whole(&self) -> bool {
+        let View { head, window, counted, .. } = &*self.view;
+        *counted && (self.older().len() + window.len()) as u64 == head.messages
+    }
+}
+
 impl View {
     /// A session that does not exist: its initial state (clause C8).
     pub(crate) fn absent(config: &Config, app: ByteString, keep: TailBounds, now: u64) -> Self {
@@ -107,24 +137,31 @@ impl View {
         view
     }
 
-    /// A session as the store has it.
-    pub(crate) fn loaded(id: &SessionId, loaded: Loaded, keep: TailBounds) -> Result<Self, StoreError> {
+    /// A session as the store has it, and the messages that were loaded but are not kept in memory.
+    pub(crate) fn loaded(
+        id: &SessionId,
+        mut loaded: Loaded,
+        keep: TailBounds,
+    ) -> Result<(Self, Vec<Row>), StoreError> {
         let corrupt = |what| StoreError::new(StoreErrorKind::Corrupt, what).in_session(id);
         let app = if loaded.app.is_empty() {
             ByteString::from_static("{}")
         } else {
             ByteString::try_from(loaded.app).map_err(|_| corrupt("the app state is not UTF-8"))?
         };
-        let mut window = VecDeque::with_capacity(loaded.tail.len());
-        let mut window_bytes = 0;
-        for row in loaded.tail {
-            window_bytes += row.body.len() as u64;
-            let message = Message::from_stored(row.body)
-                .ok_or_else(|| corrupt("the message is not UTF-8").at_seq(row.seq))?;
-            window.push_back(Entry { seq: row.seq, id: IdTag::UNREAD, message });
+        let rows = &mut loaded.tail;
+        let (mut from, mut window_bytes) = (0, rows.iter().map(|row| row.body.len() as u64).sum());
+        while !fits(rows.len() - from, window_bytes, keep) {
+            window_bytes -= rows[from].body.len() as u64;
+            from += 1;
+        }
+        let mut window = VecDeque::with_capacity(rows.len() - from);
+        for row in rows.drain(from..) {
+            window.push_back(Entry { seq: row.seq, id: IdTag::UNREAD, message: message(id, row)? });
         }
         let head = loaded.head;
-        Ok(Self { head, exists: true, app, window, window_bytes, keep, exact: true, counted: true })
+        let view = Self { head, exists: true, app, window, window_bytes, keep, exact: true, counted: true };
+        Ok((view, loaded.tail))
     }
 
     /// The version, if the session exists.
@@ -287,32 +324,8 @@ impl View {
         }
     }
 
-    /// Whether it holds no more messages than are kept in memory.
-    pub(crate) fn fits(&self) -> bool {
-        self.keeps(self.window.len(), self.window_bytes)
-    }
-
-    /// The same with only the messages that are kept in memory.
-    pub(crate) fn kept(&self) -> Self {
-        let (mut from, mut bytes) = (0, self.window_bytes);
-        while !self.keeps(self.window.len() - from, bytes) {
-            bytes -= self.window[from].message.bytes() as u64;
-            from += 1;
-        }
-        Self {
-            app: self.app.clone(),
-            window: self.window.range(from..).cloned().collect(),
-            window_bytes: bytes,
-            ..*self
-        }
-    }
-
-    fn keeps(&self, messages: usize, bytes: u64) -> bool {
-        messages <= 1 || (messages <= self.keep.max_messages && bytes <= self.keep.max_bytes)
-    }
-
     fn trim(&mut self) {
-        while !self.fits() {
+        while !fits(self.window.len(), self.window_bytes, self.keep) {
             if let Some(entry) = self.window.pop_front() {
                 self.window_bytes -= entry.message.bytes() as u64;
             }
@@ -322,4 +335,23 @@ impl View {
     fn index(&self, seq: u64) -> Option<usize> {
         self.window.binary_search_by_key(&seq, |e| e.seq).ok()
     }
+}
+
+/// Whether so much stays in memory.
+fn fits(messages: usize, bytes: u64, keep: TailBounds) -> bool {
+    messages <= 1 || (messages <= keep.max_messages && bytes <= keep.max_bytes)
+}
+
+/// The message in a stored row.
+pub(crate) fn message(id: &SessionId, Row { seq, body }: Row) -> Result<Message, StoreError> {
+    Message::from_stored(body).ok_or_else(|| not_text(id, seq))
+}
+
+/// Its JSON text.
+pub(crate) fn text<'a>(id: &SessionId, row: &'a Row) -> Result<&'a str, StoreError> {
+    std::str::from_utf8(&row.body).map_err(|_| not_text(id, row.seq))
+}
+
+fn not_text(id: &SessionId, seq: u64) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, "the message is not UTF-8").in_session(id).at_seq(seq)
 }
