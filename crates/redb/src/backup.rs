@@ -100,17 +100,20 @@ impl<P: FnMut(Progress)> Copy<'_, P> {
         Ok(())
     }
 
-    /// What the logs hold goes among the rows: the copy needs no log.
+    /// What the logs hold goes into the tables: the copy needs no log.
     fn logged(&mut self, heads: &ReadOnlyTable<u64, &'static [u8]>, logged: &Tails) -> Result<(), Fault> {
         let txn = self.db.begin_write()?;
-        let mut table = txn.open_table(layout::ROWS)?;
+        let (mut to_heads, mut to_rows) = (txn.open_table(layout::HEADS)?, txn.open_table(layout::ROWS)?);
         for (id, tail) in logged {
             for (place, row) in tail.counting(id, heads)? {
-                table.insert(place, row)?;
+                to_rows.insert(place, row)?;
+            }
+            if let Some((number, row)) = tail.counting_head(id, heads)? {
+                to_heads.insert(number, row)?;
             }
             self.done += tail.rows().len() as u64;
         }
-        drop(table);
+        drop((to_heads, to_rows));
         txn.commit()?;
         self.report();
         Ok(())

@@ -112,8 +112,8 @@ impl RedbStoreBuilder {
 
     /// How many bytes make one of the two logs full; 64 MiB unless set, 0 for no logs.
     ///
-    /// Appends of many sessions are written to a log first and folded into the sessions' rows later, many of one session
-    /// at a time, which writes a fraction of the pages. What is in the logs is as durable as the rows, and is kept in
+    /// Messages and app states of many sessions are written to a log first and folded into the sessions' rows later, many
+    /// of one session at a time, which writes a fraction of the pages. What is in the logs is as durable as the rows, and is kept in
     /// memory, too: up to about twice these bytes and some 100 bytes for each message. Opening the store reads the logs.
     /// No effect over a host's database, which has none.
     pub fn log_bytes(mut self, bytes: u64) -> Self {

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Fault, caught, contradiction, is_contradiction};
 use crate::layout::read::walk;
 use crate::layout::seqs::{follows, out_of_order};
-use crate::layout::{Snapshot, Tail, counts_from};
+use crate::layout::{Snapshot, Tail, counts_from, newer};
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Order, StoreError, StoreErrorKind};
@@ -97,12 +97,12 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
         let tail = self.logged.get(id).and_then(|tail| tail.since(number, next_seq));
         if let Some(tail) = tail {
             // Folded a moment ago: among the rows, too, and counted as logged.
-            let folded = (number, tail.first())..=(number, u64::MAX);
+            let folded = (number, tail.first)..=(number, u64::MAX);
             self.rows += ReadableTable::range(&snapshot.rows, folded)?.count() as u64;
         }
         walk(&snapshot.rows, tail, number, 0..=u64::MAX, Order::Forward, |seq, row| {
             self.done += 1;
-            self.rows += u64::from(tail.is_none_or(|tail| seq < tail.first()));
+            self.rows += u64::from(tail.is_none_or(|tail| seq < tail.first));
             self.report(REPORT_EVERY);
             count += 1;
             bytes += rows::body_bytes(row.len());
@@ -140,7 +140,9 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
             return Ok(());
         };
         self.heads += 1;
-        match rows::decode_head(number, id, head_row.value()) {
+        let logged = self.logged.get(id).and_then(|tail| tail.newest(number).head);
+        let head_row = rows::decode_head(number, id, head_row.value());
+        match head_row.and_then(|stored| newer(id, number, stored, logged)) {
             Err(error) => self.damaged(error),
             Ok(head_row) => {
                 let head = head_row.head;

@@ -1,6 +1,7 @@
 //! Commits: worked out on a copy first, written only when nothing can refuse them any more.
 
 use super::known::Entry;
+use super::log::HEAD;
 use super::{Draft, meta};
 use crate::error::Fault;
 use bytes::Bytes;
@@ -50,8 +51,9 @@ impl Draft<'_> {
             }
             _ => return Ok(CommitOutcome::Conflict { current }),
         };
-        let appends_only = commit.ops.iter().all(|op| matches!(op, Op::Append(_))) && !commit.ops.is_empty();
-        let logs = plan.number.is_some() && appends_only && self.log.takes(commit.bytes());
+        let fits_a_log = commit.ops.iter().all(|op| matches!(op, Op::Append(_) | Op::SetApp(_)));
+        let logs =
+            plan.number.is_some() && fits_a_log && !commit.ops.is_empty() && self.log.takes(commit.bytes());
         if let Some(number) = plan.number.filter(|_| !logs) {
             self.settle(id, number)?;
         }
@@ -138,8 +140,8 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Writes what was worked out, under the number that it answers, messages to a log if it `logs`. Only the storage can fail now, and then the whole
-    /// transaction does.
+    /// Writes what was worked out, under the number that it answers; to a log if it `logs`. Only the storage can fail now, and
+    /// then the whole transaction does.
     fn write(&mut self, id: &SessionId, plan: &Plan, logs: bool) -> Result<u64, Fault> {
         let number = if let Some(number) = plan.number {
             number
@@ -158,7 +160,11 @@ impl Draft<'_> {
                 (None, None) => Bytes::new(),
             };
             let row = rows::encode_head(number, id, &plan.head, &app);
-            self.index.open(self.txn)?.heads.insert(number, &row[..])?;
+            if logs {
+                self.log.append(id, number, HEAD, row);
+            } else {
+                self.put(number, HEAD, &row)?;
+            }
         }
         for (&first, &last) in &plan.removed {
             self.remove_rows(number, first, last)?;
@@ -169,7 +175,7 @@ impl Draft<'_> {
             if logs {
                 self.log.append(id, number, seq, row);
             } else {
-                self.rows.open(self.txn)?.insert((number, seq), &row[..])?;
+                self.put(number, seq, &row)?;
             }
         }
         Ok(number)

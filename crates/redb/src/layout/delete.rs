@@ -11,6 +11,11 @@ impl Draft<'_> {
     /// Raises `last_accessed_at`; says whether it wrote anything.
     pub(crate) fn touch(&mut self, id: &SessionId, at: u64) -> Result<bool, Fault> {
         self.known.forget(id);
+        let Some(number) = self.index.open(self.txn)?.number(id)? else { return Ok(false) };
+        if self.log.newest(id, number).head.is_some() {
+            // It would outdate the one that is written here.
+            self.settle(id, number)?;
+        }
         let index = self.index.open(self.txn)?;
         let rows = self.rows.open(self.txn)?;
         let newest = |number| self.log.newest(id, number);

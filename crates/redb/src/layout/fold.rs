@@ -1,7 +1,7 @@
 //! From the logs into the rows.
 
-use super::log::{self, LOGS, Part, Position};
-use super::logged::{Effects, Logged, LoggedRow};
+use super::log::{self, HEAD, LOGS, Part, Position};
+use super::logged::{Effects, Logged, Newest};
 use super::{Draft, Known, Place};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
@@ -17,9 +17,9 @@ const MOST_LOGGED: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogDraft<'txn> {
     logged: &'txn Logged,
-    /// Whether appends are logged.
+    /// Whether anything is logged.
     takes: bool,
-    /// Messages to be logged.
+    /// Message rows and head rows to be logged.
     appended: BTreeMap<Place, (SessionId, Bytes)>,
     settled: HashSet<SessionId>,
 }
@@ -33,42 +33,51 @@ impl<'txn> LogDraft<'txn> {
         self.takes && bytes <= MOST_LOGGED
     }
 
-    /// The newest logged message of a session.
-    pub(super) fn newest(&self, id: &SessionId, number: u64) -> Option<(u64, &[u8])> {
-        let appended = self.appended.range((number, 0)..=(number, u64::MAX)).next_back();
-        if let Some((&(_, seq), (_, row))) = appended {
-            return Some((seq, row));
+    /// The newest that is logged of a session.
+    pub(super) fn newest(&self, id: &SessionId, number: u64) -> Newest<'_> {
+        let mut newest =
+            if self.settled.contains(id) { Newest::default() } else { self.logged.newest(id, number) };
+        for (&(_, seq), (_, row)) in self.appended.range((number, HEAD)..=(number, u64::MAX)) {
+            if seq == HEAD {
+                newest.head = Some(row);
+            } else {
+                newest.message = Some((seq, row));
+            }
         }
-        let logged = self.logged.last(id, number).filter(|_| !self.settled.contains(id))?;
-        Some((logged.seq, &logged.row))
+        newest
     }
 
     pub(super) fn append(&mut self, id: &SessionId, number: u64, seq: u64, row: Vec<u8>) {
         self.appended.insert((number, seq), (id.clone(), row.into()));
     }
 
-    /// Takes the logged messages of a session out of the logs.
-    pub(super) fn settle(&mut self, id: &SessionId, number: u64) -> Vec<LoggedRow> {
+    /// Takes what is logged of a session out of the logs, the newest head row last of those.
+    pub(super) fn settle(&mut self, id: &SessionId, number: u64) -> Vec<(u64, Bytes)> {
         let mut rows = Vec::new();
         if self.settled.insert(id.clone()) {
-            rows.extend(self.logged.rows(id, number).cloned());
+            rows.extend(self.logged.all(id, number).map(|(seq, row)| (seq, row.clone())));
         }
-        let of_session = self.appended.extract_if((number, 0)..=(number, u64::MAX), |_, _| true);
-        rows.extend(of_session.map(|((_, seq), (_, row))| LoggedRow { seq, row }));
+        let of_session = self.appended.extract_if((number, HEAD)..=(number, u64::MAX), |_, _| true);
+        rows.extend(of_session.map(|((_, seq), (_, row))| (seq, row)));
         rows
     }
 }
 
 impl Draft<'_> {
-    /// Puts the logged messages of a session among the rows, so that what comes next finds them there.
+    /// Puts what is logged of a session into the tables, so that what comes next finds it there.
     pub(super) fn settle(&mut self, id: &SessionId, number: u64) -> Result<(), Fault> {
-        let logged = self.log.settle(id, number);
-        if logged.is_empty() {
-            return Ok(());
+        for (seq, row) in self.log.settle(id, number) {
+            self.put(number, seq, &row)?;
         }
-        let rows = self.rows.open(self.txn)?;
-        for LoggedRow { seq, row } in logged {
-            rows.insert((number, seq), &row[..])?;
+        Ok(())
+    }
+
+    /// Writes a message row, or the head row, into its table.
+    pub(super) fn put(&mut self, number: u64, seq: u64, row: &[u8]) -> Result<(), Fault> {
+        if seq == HEAD {
+            self.index.open(self.txn)?.heads.insert(number, row)?;
+        } else {
+            self.rows.open(self.txn)?.insert((number, seq), row)?;
         }
         Ok(())
     }
@@ -101,22 +110,23 @@ impl Draft<'_> {
 
     fn fold(&mut self, position: &mut Position, room: u64, effects: &mut Effects) -> Result<(), Fault> {
         let mut bytes = 0;
-        let LogDraft { logged, settled, .. } = &self.log;
+        let (logged, settled) = (self.log.logged, std::mem::take(&mut self.log.settled));
         for (id, number, rows) in logged.frozen().filter(|(id, ..)| !settled.contains(*id)) {
-            let mut count = 0;
-            for logged in rows {
+            let (mut count, mut head) = (0, false);
+            for (seq, row) in rows {
                 if bug("drop-the-log-unfolded") {
                     break;
                 }
                 if bytes >= room {
-                    effects.folded.push((id.clone(), count));
+                    effects.folded.push((id.clone(), count, head));
                     return Ok(());
                 }
-                self.rows.open(self.txn)?.insert((number, logged.seq), &logged.row[..])?;
-                bytes += logged.row.len() as u64;
-                count += 1;
+                self.put(number, seq, row)?;
+                bytes += row.len() as u64;
+                count += usize::from(seq != HEAD);
+                head |= seq == HEAD;
             }
-            effects.folded.push((id.clone(), count));
+            effects.folded.push((id.clone(), count, head));
         }
         self.txn.delete_table(LOGS[1 - position.active])?;
         position.frozen = false;
@@ -174,7 +184,7 @@ pub(crate) fn empty_logs(db: &Database) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ROWS, meta};
+    use super::super::{HEADS, ROWS, meta};
     use super::*;
     use redb::{ReadableDatabase, ReadableTableMetadata};
 
@@ -199,6 +209,31 @@ mod tests {
         let effects = Draft::open(&txn, &mut known, log).finish(position, slice).unwrap();
         txn.commit().unwrap();
         logged.apply(effects);
+    }
+
+    /// Until all messages that a head row tells of are among the rows, those in the log would be lost behind it.
+    #[test]
+    fn a_head_row_is_folded_after_its_messages() {
+        let db = database();
+        let (mut logged, mut position) = log::recover(&db, KIB).unwrap();
+        let rows: Vec<Place> = (HEAD..=10).map(|seq| (1, seq)).collect();
+        write(&db, (&mut logged, &mut position), &rows, Slice::Share);
+        position.switch(&mut logged);
+        let folded = || {
+            let txn = db.begin_read().unwrap();
+            let (rows, heads) = (txn.open_table(ROWS).unwrap(), txn.open_table(HEADS).unwrap());
+            (rows.len().unwrap(), heads.len().unwrap())
+        };
+        write(&db, (&mut logged, &mut position), &[], Slice::Share);
+        assert_eq!((folded(), logged.len(), position.is_frozen()), ((7, 0), 3, true));
+        // With a newer one in the same transaction, which stays in the other log.
+        write(&db, (&mut logged, &mut position), &[(1, HEAD)], Slice::Share);
+        assert_eq!((folded(), logged.len(), position.is_frozen()), ((10, 1), 0, false));
+        position.freeze(&mut logged);
+        assert_eq!(logged.frozen().count(), 1, "a session of which only the head row is logged");
+        write(&db, (&mut logged, &mut position), &[], Slice::Idle);
+        assert_eq!((logged.frozen().count(), position.is_frozen()), (0, false));
+        assert!(logged.tails(true).is_empty(), "nothing is kept of it");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Listing.
 
-use super::{Blob, Place, Tables, Tail, derive, missing_head};
+use super::{Blob, Newest, Place, Tables, Tail, derive, missing_head, newer};
 use crate::error::Fault;
 use durable_session::SessionId;
 use durable_session::rows;
@@ -18,7 +18,7 @@ where
     H: ReadableTable<u64, Blob>,
     R: ReadableTable<Place, Blob>,
 {
-    /// `tails`: the newest logged message of each session.
+    /// `tails`: the newest that the logs have of each session.
     pub(crate) fn list(
         &self,
         query: &ListQuery,
@@ -69,8 +69,9 @@ where
         let head = || -> Result<Head, Fault> {
             let number = rows::decode_number(id, number_row)?;
             let row = self.index.heads.get(number)?.ok_or_else(|| missing_head(id))?;
-            let newest = tail.and_then(|tail| tail.newest(number));
-            derive(&self.rows, newest, id, number, &rows::decode_head(number, id, row.value())?)
+            let newest = tail.map_or_else(Newest::default, |tail| tail.newest(number));
+            let head_row = newer(id, number, rows::decode_head(number, id, row.value())?, newest.head)?;
+            derive(&self.rows, newest.message, id, number, &head_row)
         };
         match head() {
             Ok(head) => Ok(Ok(head)),

@@ -1,26 +1,28 @@
-//! The logs on disk: appended messages that are durable and not yet among the rows.
+//! The logs on disk: appended messages and written app states that are durable and not yet in their tables.
 //!
 //! A transaction over many sessions would rewrite a page of the rows table for each of them. Instead it writes all the
 //! messages that it appends as one *entry* at the end of a log, and they are folded into the rows later, in the order
-//! of the rows table, many of one session at a time. There are two logs: while one is written, the other, *frozen*, is
+//! of the rows table, many of one session at a time. A commit that writes the app state logs its head row in the same
+//! way; only the last one of a session is folded. There are two logs: while one is written, the other, *frozen*, is
 //! folded and then dropped.
 //!
 //! ```text
 //! entry     1 u8 | part … | checksum u64
-//! part      session number u64 | seq u64 | id length u16 | row length u32 | checksum u64 | id … | message row …
+//! part      session number u64 | seq u64 | id length u16 | row length u32 | checksum u64 | id … | row …
 //! ```
 //!
-//! Entries are keyed by a position that only grows, over both logs. Integers are little-endian. The checksum of a part is
+//! The row is that of the message at `seq`, or the head row if that is 0. Entries are keyed by a position that only grows, over both logs. Integers are little-endian. The checksum of a part is
 //! XXH3-64 of its fields, its id and the position of the entry; the row has its own. The checksum of an entry is of the
 //! checksums of its parts, so that none can be missing.
 //!
-//! What is not logged settles its session first, that is, puts its logged messages among the rows in the same
+//! What is not logged settles its session first, that is, puts what is logged of it into the tables in the same
 //! transaction; so the rows of a session are always older than what counts in the logs. When the logs are read again, a
-//! message counts only if neither its session's head row tells of its seq nor there is a row at it or after it: nothing
-//! that was replaced, removed or deleted comes back from a log.
+//! message counts only if neither its session's head row tells of its seq nor there is a row at it or after it, and a
+//! head row only if it has a higher counter: nothing that was replaced, removed or deleted comes back from a log. For
+//! that, a head row is folded after the messages that it tells of.
 
 use super::logged::Logged;
-use super::{Blob, Index, Place, Snapshot, counts_from};
+use super::{Blob, Index, Place, Snapshot, counts_from, head_counts};
 use crate::error::{Fault, OpenError};
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -32,6 +34,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// The two logs.
 pub(super) const LOGS: [TableDefinition<'_, u64, Blob>; 2] =
     [TableDefinition::new("durable-session.log-a"), TableDefinition::new("durable-session.log-b")];
+
+/// The seq of a part that is a head row: no message has it.
+pub(super) const HEAD: u64 = 0;
 
 const FORMAT: u8 = 1;
 const FIELDS: usize = 8 + 8 + 2 + 4;
@@ -92,7 +97,7 @@ impl Position {
     }
 }
 
-/// A message on its way into a log.
+/// A message row or a head row on its way into a log.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(super) id: SessionId,
@@ -277,7 +282,7 @@ impl Stored {
     }
 }
 
-/// Tells which logged messages still count.
+/// Tells what of the logs still counts.
 struct Settled<I, H, R> {
     index: Index<I, H>,
     rows: R,
@@ -293,12 +298,21 @@ where
 {
     fn counts(&mut self, part: &Part) -> Result<bool, Fault> {
         let number = part.number;
+        if part.seq == HEAD && !bug("believe-the-log") {
+            return self.head_counts(part);
+        }
         let first = match self.known.get(&number) {
             Some(&known) => known,
             None => self.first(number, &part.id)?,
         };
         self.known.insert(number, first);
         Ok(first.is_some_and(|first| part.seq >= first))
+    }
+
+    fn head_counts(&self, part: &Part) -> Result<bool, Fault> {
+        let stored = self.index.heads.get(part.number)?;
+        // With its head row lost, the session is damaged, if it is still there.
+        Ok(stored.is_some_and(|stored| head_counts(part.number, &part.id, stored.value(), &part.row)))
     }
 
     fn first(&self, number: u64, id: &SessionId) -> Result<Option<u64>, Fault> {

@@ -1,7 +1,7 @@
 //! What the logs hold, in memory: reads find it here and never touch the logs.
 
-use super::log::Part;
-use super::{Blob, Place, counts_from};
+use super::log::{HEAD, Part};
+use super::{Blob, Place, counts_from, head_counts};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -9,11 +9,11 @@ use redb::ReadableTable;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 
-/// The durable messages that are not yet among the rows, of all sessions.
+/// The durable messages and head rows that are not yet in their tables, of all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Logged {
     sessions: HashMap<SessionId, Pending>,
-    /// The sessions with messages in the frozen log, in the order of the rows table.
+    /// The sessions with something in the frozen log, in the order of the rows table.
     frozen: BTreeMap<u64, SessionId>,
 }
 
@@ -24,6 +24,8 @@ struct Pending {
     rows: VecDeque<LoggedRow>,
     /// How many of the rows, from the first, are in the frozen log.
     frozen: usize,
+    /// The last head row, and whether it is in the frozen log.
+    head: Option<(Bytes, bool)>,
 }
 
 /// A message row that is in a log.
@@ -44,6 +46,25 @@ pub(crate) struct Tail {
     pub(super) rows: Vec<LoggedRow>,
     /// The newest of them all.
     pub(super) last: Option<LoggedRow>,
+    /// The last head row.
+    pub(super) head: Option<Bytes>,
+}
+
+/// The newest that the logs hold of a session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Newest<'a> {
+    /// The last message, with its seq.
+    pub(super) message: Option<(u64, &'a [u8])>,
+    /// The head row of the last commit that wrote the app state.
+    pub(crate) head: Option<&'a [u8]>,
+}
+
+/// What of a [`Tail`] counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counting<'a> {
+    /// From this seq on, all messages are in a log.
+    pub(crate) first: u64,
+    pub(super) rows: &'a [LoggedRow],
 }
 
 /// What a transaction does to the logs, once it is durable.
@@ -51,8 +72,8 @@ pub(crate) struct Tail {
 pub(crate) struct Effects {
     /// Sessions of which nothing is left in the logs.
     pub(super) settled: Vec<SessionId>,
-    /// Sessions of whose frozen messages so many are among the rows.
-    pub(super) folded: Vec<(SessionId, usize)>,
+    /// Sessions of whose frozen messages so many are among the rows, and whether their frozen head row is in its table.
+    pub(super) folded: Vec<(SessionId, usize, bool)>,
     /// Newly logged.
     pub(super) appended: Vec<Part>,
 }
@@ -90,25 +111,35 @@ impl Logged {
         self.sessions.iter().map(|(id, pending)| (id.clone(), tail(pending))).collect()
     }
 
-    /// All rows of one session.
-    pub(super) fn rows(&self, id: &SessionId, number: u64) -> impl Iterator<Item = &LoggedRow> {
-        self.pending(id, number).into_iter().flat_map(|pending| &pending.rows)
+    /// All of one session, the head row last.
+    pub(super) fn all(&self, id: &SessionId, number: u64) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.pending(id, number).into_iter().flat_map(|pending| {
+            let head = pending.head.iter().map(|(row, _)| (HEAD, row));
+            pending.rows.iter().map(|logged| (logged.seq, &logged.row)).chain(head)
+        })
     }
 
-    /// The newest row of one session.
-    pub(super) fn last(&self, id: &SessionId, number: u64) -> Option<&LoggedRow> {
-        self.pending(id, number)?.rows.back()
+    pub(super) fn newest(&self, id: &SessionId, number: u64) -> Newest<'_> {
+        let Some(pending) = self.pending(id, number) else { return Newest::default() };
+        Newest {
+            message: pending.rows.back().map(|last| (last.seq, &last.row[..])),
+            head: pending.head.as_ref().map(|(row, _)| &row[..]),
+        }
     }
 
     fn pending(&self, id: &SessionId, number: u64) -> Option<&Pending> {
         self.sessions.get(id).filter(|pending| pending.number == number)
     }
 
-    /// The frozen rows of each session, in the order of the rows table.
-    pub(super) fn frozen(&self) -> impl Iterator<Item = (&SessionId, u64, impl Iterator<Item = &LoggedRow>)> {
+    /// What is frozen of each session, its head row last, in the order of the rows table.
+    pub(super) fn frozen(
+        &self,
+    ) -> impl Iterator<Item = (&SessionId, u64, impl Iterator<Item = (u64, &Bytes)>)> {
         self.frozen.iter().filter_map(|(&number, id)| {
             let pending = self.pending(id, number)?;
-            Some((id, number, pending.rows.iter().take(pending.frozen)))
+            let rows = pending.rows.iter().take(pending.frozen).map(|logged| (logged.seq, &logged.row));
+            let head = pending.head.iter().filter(|(_, frozen)| *frozen).map(|(row, _)| (HEAD, row));
+            Some((id, number, rows.chain(head)))
         })
     }
 
@@ -116,13 +147,16 @@ impl Logged {
     pub(super) fn freeze(&mut self) {
         for (id, pending) in &mut self.sessions {
             pending.frozen = pending.rows.len();
+            if let Some((_, frozen)) = &mut pending.head {
+                *frozen = true;
+            }
             self.frozen.insert(pending.number, id.clone());
         }
     }
 
     /// Takes in what a log had when the store was opened.
     pub(super) fn recovered(&mut self, part: &Part) {
-        self.append(part.id.clone(), part.number, LoggedRow { seq: part.seq, row: part.row.clone() });
+        self.append(part.id.clone(), part.number, part.seq, part.row.clone());
     }
 
     /// Takes in what a durable transaction did.
@@ -132,47 +166,48 @@ impl Logged {
                 self.frozen.remove(&pending.number);
             }
         }
-        for (id, count) in effects.folded {
+        for (id, count, head) in effects.folded {
             let Some(pending) = self.sessions.get_mut(&id) else { continue };
             pending.rows.drain(..count.min(pending.rows.len()));
             pending.frozen = pending.frozen.saturating_sub(count);
-            if pending.frozen == 0 {
+            pending.head.take_if(|(_, frozen)| *frozen && head);
+            if pending.frozen == 0 && pending.head.as_ref().is_none_or(|(_, frozen)| !frozen) {
                 self.frozen.remove(&pending.number);
             }
-            if pending.rows.is_empty() {
+            if pending.rows.is_empty() && pending.head.is_none() {
                 self.sessions.remove(&id);
             }
         }
         for Part { id, number, seq, row } in effects.appended {
-            self.append(id, number, LoggedRow { seq, row });
+            self.append(id, number, seq, row);
         }
     }
 
-    fn append(&mut self, id: SessionId, number: u64, row: LoggedRow) {
-        let new = || Pending { number, rows: VecDeque::new(), frozen: 0 };
+    fn append(&mut self, id: SessionId, number: u64, seq: u64, row: Bytes) {
+        let new = || Pending { number, rows: VecDeque::new(), frozen: 0, head: None };
         let pending = self.sessions.entry(id).or_insert_with(new);
         if pending.number != number {
             // An earlier life, of which damage has left something in the logs.
             self.frozen.remove(&pending.number);
             *pending = new();
         }
-        pending.rows.push_back(row);
+        if seq == HEAD {
+            pending.head = Some((row, false));
+        } else {
+            pending.rows.push_back(LoggedRow { seq, row });
+        }
     }
 }
 
 impl Pending {
     fn tail(&self, rows: Vec<LoggedRow>) -> Tail {
         let first = self.rows.front().map_or(0, |row| row.seq);
-        Tail { number: self.number, first, rows, last: self.rows.back().cloned() }
+        let head = self.head.as_ref().map(|(row, _)| row.clone());
+        Tail { number: self.number, first, rows, last: self.rows.back().cloned(), head }
     }
 }
 
 impl Tail {
-    /// The seq of the first that is in a log.
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
     pub(crate) fn rows(&self) -> &[LoggedRow] {
         &self.rows
     }
@@ -188,30 +223,50 @@ impl Tail {
             None => u64::MAX,
             Some(row) => counts_from(self.number, id, row.value()),
         };
-        let rows = self.since(self.number, next_seq).map_or(&[][..], |tail| &tail.rows);
+        let rows = self.since(self.number, next_seq).map_or(&[][..], |counting| counting.rows);
         Ok(rows.iter().map(|logged| ((self.number, logged.seq), &logged.row[..])))
     }
 
-    /// What of it counts for a session with this number whose head row tells of the messages before `next_seq`.
+    /// The head row, with its number, if it counts.
+    pub(crate) fn counting_head(
+        &self,
+        id: &SessionId,
+        heads: &impl ReadableTable<u64, Blob>,
+    ) -> Result<Option<(u64, &[u8])>, Fault> {
+        let Some(row) = &self.head else { return Ok(None) };
+        let stored = heads.get(self.number)?;
+        let counts = stored.is_some_and(|stored| head_counts(self.number, id, stored.value(), row));
+        Ok(counts.then_some((self.number, &row[..])))
+    }
+
+    /// The messages that count for a session with this number whose stored head row tells of those before `next_seq`.
     ///
-    /// A transaction is durable a moment before its effects are here: until then, what it settled is here and among the
-    /// rows.
-    pub(crate) fn since(&self, number: u64, next_seq: u64) -> Option<&Self> {
-        // Settled as a whole or not at all, so the first stands for all.
-        let counts = self.number == number && self.first >= next_seq && self.last.is_some();
-        counts.then_some(self)
+    /// A transaction is durable a moment before its effects are here: until then, what it settled or folded is here and in
+    /// the tables.
+    pub(crate) fn since(&self, number: u64, next_seq: u64) -> Option<Counting<'_>> {
+        self.last.as_ref().filter(|last| self.number == number && last.seq >= next_seq)?;
+        let told = self.rows.partition_point(|row| row.seq < next_seq);
+        Some(Counting { first: self.first.max(next_seq), rows: &self.rows[told..] })
     }
 
     /// The newest of all, for a session with this number.
-    pub(super) fn newest(&self, number: u64) -> Option<(u64, &[u8])> {
-        let last = self.last.as_ref().filter(|_| self.number == number)?;
-        Some((last.seq, &last.row))
+    pub(crate) fn newest(&self, number: u64) -> Newest<'_> {
+        if self.number != number {
+            return Newest::default();
+        }
+        Newest {
+            message: self.last.as_ref().map(|last| (last.seq, &last.row[..])),
+            head: self.head.as_deref(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::newer;
     use super::*;
+    use durable_session::rows::{self, HeadRow};
+    use durable_session::store::{Head, Incarnation, Version};
 
     /// What a read meets when a transaction is durable and its effects are not shown yet.
     #[test]
@@ -222,11 +277,32 @@ mod tests {
             logged.recovered(&Part { id: id.clone(), number: 2, seq, row: vec![7].into() });
         }
         let tail = logged.tail(&id, 0..=u64::MAX, 9, true);
-        assert!(tail.since(2, 4).is_some() && tail.since(2, 1).is_some());
-        assert!(tail.since(2, 5).is_none(), "the head row tells of the first of them");
+        let counting =
+            |next_seq| tail.since(2, next_seq).map(|counting| (counting.first, counting.rows.len()));
+        assert_eq!([counting(1), counting(4)], [Some((4, 3)); 2]);
+        assert_eq!(counting(6), Some((6, 1)), "the head row tells of the others");
+        assert_eq!(counting(7), None, "the head row tells of all");
         assert!(tail.since(1, 4).is_none(), "of another life");
         assert!(Tail::default().since(0, 0).is_none(), "nothing is logged");
-        assert_eq!(tail.newest(2).map(|(seq, _)| seq), Some(6));
-        assert!(tail.newest(1).is_none());
+        assert_eq!(tail.newest(2).message.map(|(seq, _)| seq), Some(6));
+        assert!(tail.newest(1).message.is_none());
+    }
+
+    /// The same for a head row: settled, and touched since.
+    #[test]
+    fn of_two_head_rows_of_one_version_the_stored_one_counts() {
+        let id = SessionId::new("s").unwrap();
+        let head = |counter, last_accessed_at| {
+            let version = Version::new(Incarnation::from_bytes([7; 16]), counter);
+            Head { last_accessed_at, ..Head::new(version, 0) }
+        };
+        let stored = HeadRow { head: head(5, 90), app: b"stored" };
+        for (counter, expected) in [(4, &b"stored"[..]), (5, b"stored"), (6, b"logged")] {
+            let logged = rows::encode_head(1, &id, &head(counter, 10), b"logged");
+            assert_eq!(newer(&id, 1, stored, Some(&logged)).unwrap().app, expected);
+            let stored = rows::encode_head(1, &id, &stored.head, stored.app);
+            assert_eq!(head_counts(1, &id, &stored, &logged), expected == b"logged");
+        }
+        assert_eq!(newer(&id, 1, stored, None).unwrap(), stored);
     }
 }

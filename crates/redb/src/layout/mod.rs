@@ -1,4 +1,4 @@
-//! The layout on disk, version 2: the one place that knows tables, keys and rows.
+//! The layout on disk, version 3: the one place that knows tables, keys and rows.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -6,12 +6,12 @@
 //! | `durable-session.ids` | session id (bytes) | number row |
 //! | `durable-session.heads` | session number | head row |
 //! | `durable-session.rows` | (session number, seq) | message row |
-//! | `durable-session.log-a`, `-b` | position | appended messages that are not yet among the rows, see [`log`] |
+//! | `durable-session.log-a`, `-b` | position | messages and head rows that are not yet in their tables, see [`log`] |
 //!
 //! The rows are those of [`durable_session::rows`]. A session number belongs to one life of one session and is never
 //! used again. An append writes message rows only; the head is derived from the head row and the last message row.
 //!
-//! Version 1 had no logs; opening such a file makes it version 2.
+//! Version 1 had no logs, and those of version 2 held no head rows; opening such a file makes it version 3.
 //!
 //! Ids are keyed as bytes, not as `str`: redb panics on a `str` key that damage has made invalid UTF-8.
 
@@ -30,7 +30,7 @@ pub(crate) mod seqs;
 pub(crate) use fold::{LogDraft, Slice, empty_logs};
 pub(crate) use known::Known;
 pub(crate) use log::Position;
-pub(crate) use logged::{Effects, Logged, Tail};
+pub(crate) use logged::{Counting, Effects, Logged, Newest, Tail};
 
 use crate::error::{Fault, contradiction};
 use durable_session::SessionId;
@@ -41,7 +41,7 @@ use redb::{
 };
 
 /// The layout that this code writes, as stored in the file.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 type Blob = &'static [u8];
 type Place = (u64, u64);
@@ -119,7 +119,7 @@ impl<'txn> LazyRows<'txn> {
 /// Where a session is and what its head says.
 struct Found {
     number: u64,
-    /// The head as the head row has it: without the appends since.
+    /// The head as the table of heads has it: without what is logged, and without the appends since.
     stored: Head,
     current: Head,
 }
@@ -136,19 +136,47 @@ where
         }
     }
 
-    /// Finds the session; `newest` gives its newest logged message, `take` copies what is needed from the head row.
+    /// Finds the session; `newest` gives what the logs have of it, `take` copies what is needed from the head row.
     fn find<'n, T>(
         &self,
         rows: &impl ReadableTable<Place, Blob>,
-        newest: impl FnOnce(u64) -> Option<(u64, &'n [u8])>,
+        newest: impl FnOnce(u64) -> Newest<'n>,
         id: &SessionId,
         take: impl FnOnce(&HeadRow<'_>) -> T,
     ) -> Result<Option<(Found, T)>, Fault> {
         let Some(number) = self.number(id)? else { return Ok(None) };
         let row = self.heads.get(number)?.ok_or_else(|| missing_head(id))?;
-        let head_row = rows::decode_head(number, id, row.value())?;
-        let current = derive(rows, newest(number), id, number, &head_row)?;
-        Ok(Some((Found { number, stored: head_row.head, current }, take(&head_row))))
+        let stored = rows::decode_head(number, id, row.value())?;
+        let newest = newest(number);
+        let head_row = newer(id, number, stored, newest.head)?;
+        let current = derive(rows, newest.message, id, number, &head_row)?;
+        Ok(Some((Found { number, stored: stored.head, current }, take(&head_row))))
+    }
+}
+
+/// The newer one of the head row in the table and the one in a log, if there is one.
+///
+/// Equal counters mean that it has been folded or settled, and maybe touched since.
+pub(crate) fn newer<'a>(
+    id: &SessionId,
+    number: u64,
+    stored: HeadRow<'a>,
+    logged: Option<&'a [u8]>,
+) -> Result<HeadRow<'a>, StoreError> {
+    let Some(row) = logged else { return Ok(stored) };
+    let logged = rows::decode_head(number, id, row)?;
+    if logged.head.version.counter() <= stored.head.version.counter() {
+        return Ok(stored);
+    }
+    seqs::continues_head(id, &stored.head, &logged.head)?;
+    Ok(logged)
+}
+
+/// Whether a logged head row says more than the one in the table. What cannot be read is not passed over.
+fn head_counts(number: u64, id: &SessionId, stored: &[u8], logged: &[u8]) -> bool {
+    match (rows::decode_head(number, id, stored), rows::decode_head(number, id, logged)) {
+        (Ok(stored), Ok(logged)) => logged.head.version.counter() > stored.head.version.counter(),
+        _ => true,
     }
 }
 

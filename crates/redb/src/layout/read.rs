@@ -1,7 +1,7 @@
 //! Loads and reads: rows in order, within bounds.
 
 use super::seqs::Seqs;
-use super::{Blob, Found, Place, Tables, Tail};
+use super::{Blob, Counting, Found, Place, Tables, Tail};
 use crate::bodies::Bodies;
 use crate::error::Fault;
 use bytes::Bytes;
@@ -17,13 +17,13 @@ use std::ops::{Bound, RangeInclusive};
 /// It is no iterator: to hand each row out takes longer than to look at it where it is.
 pub(crate) fn walk(
     rows: &impl ReadableTable<Place, Blob>,
-    tail: Option<&Tail>,
+    tail: Option<Counting<'_>>,
     number: u64,
     seqs: RangeInclusive<u64>,
     order: Order,
     mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Fault>,
 ) -> Result<bool, Fault> {
-    let logged = tail.map_or(&[][..], |tail| &tail.rows).iter();
+    let logged = tail.map_or(&[][..], |tail| tail.rows).iter();
     let logged = logged.filter(|row| seqs.contains(&row.seq));
     let first = (number, *seqs.start());
     // What was folded a moment ago may still be there, too.
@@ -191,7 +191,7 @@ mod tests {
                     seqs.push(seq);
                     Ok(true)
                 };
-                assert!(walk(&rows, Some(&tail), 1, first..=last, order, visit).unwrap());
+                assert!(walk(&rows, tail.since(1, 1), 1, first..=last, order, visit).unwrap());
                 seqs
             });
             backward.reverse();

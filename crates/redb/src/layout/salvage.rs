@@ -2,7 +2,7 @@
 
 use super::read::{Room, walk};
 use super::seqs::{Seqs, follows, out_of_order};
-use super::{Blob, Found, Index, Place, Tables, Tail, derive, missing_head};
+use super::{Blob, Counting, Found, Index, Place, Tables, Tail, derive, missing_head, newer};
 use crate::error::Fault;
 use bytes::Bytes;
 use durable_session::SessionId;
@@ -40,13 +40,19 @@ where
             None => salvaged.damage.push(Damage { seq: None, error: missing_head(id) }),
             Some(row) => match rows::decode_head(number, id, row.value()) {
                 Err(error) => salvaged.damage.push(Damage { seq: None, error }),
-                Ok(head_row) => {
-                    salvaged.app = Some(Bytes::copy_from_slice(head_row.app));
-                    next_seq = head_row.head.next_seq;
-                    match derive(&self.rows, tail.newest(number), id, number, &head_row) {
+                Ok(stored) => {
+                    next_seq = stored.head.next_seq;
+                    let newest = tail.newest(number);
+                    // An older app state is better than none.
+                    let head_row = newer(id, number, stored, newest.head);
+                    salvaged.app = Some(Bytes::copy_from_slice(head_row.as_ref().unwrap_or(&stored).app));
+                    let current = head_row
+                        .map_err(Fault::from)
+                        .and_then(|head_row| derive(&self.rows, newest.message, id, number, &head_row));
+                    match current {
                         Ok(current) => {
                             salvaged.head = Some(current);
-                            let found = Found { number, stored: head_row.head, current };
+                            let found = Found { number, stored: stored.head, current };
                             match Seqs::new(id, &found, query.order, query.first, query.last) {
                                 Ok(expected) => seqs = Some(expected),
                                 Err(error) => salvaged.damage.push(Damage { seq: None, error }),
@@ -68,7 +74,7 @@ where
         id: &SessionId,
         number: u64,
         query: ReadQuery,
-        tail: Option<&Tail>,
+        tail: Option<Counting<'_>>,
         mut seqs: Option<Seqs>,
         salvaged: &mut Salvaged,
     ) -> Result<(), Fault> {

@@ -104,6 +104,18 @@ pub(super) fn continues(
         .at_seq(last.seq))
 }
 
+/// Checks a head row against the earlier one: only appends and writes of the app state came between them.
+pub(super) fn continues_head(id: &SessionId, stored: &Head, logged: &Head) -> Result<(), StoreError> {
+    let appended = logged.next_seq.wrapping_sub(stored.next_seq);
+    if logged.next_seq >= stored.next_seq
+        && logged.messages == stored.messages.wrapping_add(appended)
+        && logged.bytes >= stored.bytes
+    {
+        return Ok(());
+    }
+    Err(contradiction("the newest head row does not continue the one before it").in_session(id))
+}
+
 /// Whether a row is where it should be. Each row's checksum knows its place, but where damage has swapped pages, whole rows
 /// come at the wrong time.
 pub(crate) fn follows(order: Order, last: u64, seq: u64) -> bool {

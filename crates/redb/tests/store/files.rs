@@ -73,7 +73,7 @@ fn opened_after(change: impl FnOnce(&redb::WriteTransaction)) -> OpenError {
 #[test]
 fn a_store_of_an_unknown_layout_is_refused_with_both_versions() {
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("durable-session.meta");
-    for layout in [0_u64, 3, 7] {
+    for layout in [0_u64, 4, 7] {
         let error = opened_after(|txn| {
             let mut row = layout.to_le_bytes().to_vec();
             let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
@@ -81,7 +81,7 @@ fn a_store_of_an_unknown_layout_is_refused_with_both_versions() {
             txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
         });
         assert!(
-            matches!(error, OpenError::NewerFormat { found, supported: 2 } if found == layout),
+            matches!(error, OpenError::NewerFormat { found, supported: 3 } if found == layout),
             "{error}"
         );
     }

@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 use torture_disk::Disk;
 
 const ROWS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("durable-session.rows");
-const LOGS: [TableDefinition<'_, u64, &[u8]>; 2] =
+pub(crate) const LOGS: [TableDefinition<'_, u64, &[u8]>; 2] =
     [TableDefinition::new("durable-session.log-a"), TableDefinition::new("durable-session.log-b")];
 
 type Log<'txn> = redb::Table<'txn, u64, &'static [u8]>;
 
-fn open(disk: &Disk, log_bytes: u64) -> RedbStore {
+pub(crate) fn open(disk: &Disk, log_bytes: u64) -> RedbStore {
     RedbStore::builder().log_bytes(log_bytes).open_backend(disk.backend()).unwrap()
 }
 
-async fn tail(store: &RedbStore, session: &str) -> Vec<String> {
+pub(crate) async fn tail(store: &RedbStore, session: &str) -> Vec<String> {
     bodies(&store.load(&id(session), ALL).await.unwrap().unwrap().tail)
 }
 
 /// How many entries the logs have in the file, and how many message rows there are.
-fn counts(disk: &Disk) -> (u64, u64) {
+pub(crate) fn counts(disk: &Disk) -> (u64, u64) {
     let db = Database::builder().create_with_backend(disk.backend()).unwrap();
     let txn = db.begin_read().unwrap();
     let entries = LOGS.map(|log| txn.open_table(log).map_or(0, |log| log.len().unwrap()));
@@ -42,14 +42,14 @@ fn log_ends(disk: &Disk) -> [Option<u64>; 2] {
     LOGS.map(|log| Some(txn.open_table(log).ok()?.last().unwrap()?.0.value()))
 }
 
-fn change(disk: &Disk, change: impl FnOnce(&redb::WriteTransaction)) {
+pub(crate) fn change(disk: &Disk, change: impl FnOnce(&redb::WriteTransaction)) {
     let db = Database::builder().create_with_backend(disk.backend()).unwrap();
     let txn = db.begin_write().unwrap();
     change(&txn);
     txn.commit().unwrap();
 }
 
-fn until_folded(store: &RedbStore) {
+pub(crate) fn until_folded(store: &RedbStore) {
     let begun = Instant::now();
     while store.stats().logged > 0 {
         assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", store.stats());
@@ -58,7 +58,7 @@ fn until_folded(store: &RedbStore) {
 }
 
 /// Appends to `sessions` of one message each, so many to each of them, in turns.
-async fn fill(store: &RedbStore, sessions: usize, each: usize) -> Vec<Head> {
+pub(crate) async fn fill(store: &RedbStore, sessions: usize, each: usize) -> Vec<Head> {
     let name = |n: usize| id(&format!("s-{n:03}"));
     let mut heads = Vec::new();
     for n in 0..sessions {

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod golden;
 mod host;
+mod logged_states;
 mod logs;
 mod queue;
 mod structure;
