@@ -81,8 +81,13 @@ impl Plot<'_> {
         for (n, line) in self.lines.iter().enumerate() {
             let color = COLORS[n % COLORS.len()];
             let values = line.points.iter().map(|&(x, y)| {
-                // Above the highest line and below the others, so that numbers do not meet.
-                let below = points().any(|other| other.0.total_cmp(&x).is_eq() && other.1 > y);
+                // Where there is more room: above the highest line, below the lowest.
+                let gap = |away: fn(f64, f64) -> f64| {
+                    let others = points().filter(|other| other.0.total_cmp(&x).is_eq());
+                    let gaps = others.map(|other| away(other.1, y)).filter(|gap| *gap > 0.0);
+                    gaps.fold(f64::INFINITY, f64::min)
+                };
+                let below = gap(|other, y| other - y) < gap(|other, y| y - other);
                 let offset = (-8, if below { 10 } else { -20 });
                 let text = Text::new(number(y), offset, ("sans-serif", 13).into_font().color(&color));
                 EmptyElement::at((x, y)) + text

@@ -87,7 +87,7 @@ impl Report {
         };
         let figure = Figure { name: name.into(), value, unit, target, verdict };
         println!(
-            "{:<44} {:>12} {:<14} {:<8} {}",
+            "{:<60} {:>12} {:<14} {:<8} {}",
             figure.name,
             short(value),
             figure.unit,

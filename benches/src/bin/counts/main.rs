@@ -1,5 +1,7 @@
 //! Figures that do not depend on the clock: what is written, synced, allocated and kept.
 
+mod steady;
+
 use anyhow::Result;
 use benches::{Bound, ByHand, Line, Options, Plot, Report, SeriesLabelPosition, id, message};
 use clap::Parser;
@@ -21,6 +23,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn main() -> Result<()> {
     let mut report = Report::new("counts", Options::parse())?;
     disk(&mut report)?;
+    steady::steady(&mut report)?;
     real_disk(&mut report)?;
     file(&mut report)?;
     allocations(&mut report)?;
