@@ -1,13 +1,17 @@
 //! Message bodies copied out of the database's pages, many to an allocation.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use durable_session::store::Row;
 
 /// How many bytes share an allocation. Whoever keeps one small body keeps so much in memory at most.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 8 * 1024;
 
-/// Copies bodies.
+/// Copies rows.
 pub(crate) struct Bodies {
-    room: BytesMut,
+    rows: Vec<Row>,
+    /// Bodies that share the next allocation, and the seq and length of each.
+    chunk: Vec<u8>,
+    parts: Vec<(u64, usize)>,
     /// How many bytes are still to come, about: no more room is made than that.
     expected: usize,
 }
@@ -15,19 +19,32 @@ pub(crate) struct Bodies {
 impl Bodies {
     /// For bodies of so many bytes together, as far as that is known.
     pub(crate) fn new(expected: u64) -> Self {
-        Self { room: BytesMut::new(), expected: usize::try_from(expected).unwrap_or(usize::MAX) }
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        Self { rows: Vec::new(), chunk: Vec::new(), parts: Vec::new(), expected }
     }
 
-    pub(crate) fn copy(&mut self, body: &[u8]) -> Bytes {
-        if body.len() > CHUNK / 4 {
-            return Bytes::copy_from_slice(body);
-        }
-        if self.room.capacity() < body.len() {
-            self.room = BytesMut::with_capacity(self.expected.clamp(body.len(), CHUNK));
+    pub(crate) fn push(&mut self, seq: u64, body: &[u8]) {
+        let small = body.len() <= CHUNK / 4;
+        if !small || self.chunk.capacity() - self.chunk.len() < body.len() {
+            self.share();
+            let room = if small { self.expected.min(CHUNK) } else { 0 };
+            self.chunk.reserve_exact(room.max(body.len()));
         }
         self.expected = self.expected.saturating_sub(body.len());
-        self.room.extend_from_slice(body);
-        self.room.split().freeze()
+        self.chunk.extend_from_slice(body);
+        self.parts.push((seq, body.len()));
+    }
+
+    /// All rows, in the order in which they came.
+    pub(crate) fn finish(mut self) -> Vec<Row> {
+        self.share();
+        self.rows
+    }
+
+    fn share(&mut self) {
+        let mut chunk = Bytes::from(std::mem::take(&mut self.chunk));
+        let rows = self.parts.drain(..).map(|(seq, bytes)| Row { seq, body: chunk.split_to(bytes) });
+        self.rows.extend(rows);
     }
 }
 
@@ -41,8 +58,12 @@ mod tests {
             let mut bodies = Bodies::new(expected);
             let all: Vec<Vec<u8>> =
                 (0..200_u8).map(|n| vec![n; usize::from(n) * usize::from(n % 9)]).collect();
-            let copied: Vec<Bytes> = all.iter().map(|body| bodies.copy(body)).collect();
-            assert_eq!(copied, all);
+            for (seq, body) in (1..).zip(&all) {
+                bodies.push(seq, body);
+            }
+            let rows = bodies.finish();
+            assert!(rows.iter().map(|row| row.seq).eq(1..=200));
+            assert!(rows.iter().map(|row| &row.body).eq(&all));
         }
     }
 }

@@ -143,7 +143,6 @@ where
         let mut room = Room::new(query.max_messages, query.max_bytes);
         let mut seqs = Seqs::new(id, found, order, first, last)?;
         let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
-        let mut rows = Vec::new();
         let tail = tail.since(found.number, found.stored.next_seq);
         let all = walk(&self.rows, tail, found.number, first..=last, order, |seq, row| {
             // By its length first: a row that the page would not hold is not decoded.
@@ -152,13 +151,13 @@ where
             }
             let message = rows::decode_message(id, found.number, seq, row)?;
             seqs.pass(id, seq, message.body.len() as u64)?;
-            rows.push(Row { seq, body: bodies.copy(message.body) });
+            bodies.push(seq, message.body);
             Ok(true)
         })?;
         if all {
             seqs.end(id)?;
         }
-        Ok((rows, !all))
+        Ok((bodies.finish(), !all))
     }
 }
 
