@@ -3,10 +3,12 @@
 mod by_hand;
 mod plot;
 mod report;
+mod sizes;
 
 pub use by_hand::ByHand;
 pub use plot::{Line, Plot, SeriesLabelPosition};
 pub use report::{Bound, Options, Report, median};
+pub use sizes::Sizes;
 
 use durable_session::store::SessionStore;
 use durable_session::{Message, SessionId};
@@ -14,6 +16,7 @@ use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -33,17 +36,22 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// Every store, fresh; files are made in `folder`.
+/// Every store, fresh; files are made in `folder`, and in memory where there is a tmpfs, which leaves the disk's time out.
 ///
 /// # Errors
 /// A file could not be made.
-pub fn subjects(folder: &str) -> Result<[Subject; 2], Box<dyn Error>> {
-    let folder = TempDir::new_in(folder)?;
-    let redb = RedbStore::open(folder.path().join("bench.redb"))?;
-    Ok([
-        Subject { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None },
-        Subject { name: "redb", store: Arc::new(redb), _folder: Some(folder) },
-    ])
+pub fn subjects(folder: &str) -> Result<Vec<Subject>, Box<dyn Error>> {
+    let mut all = vec![Subject { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None }];
+    for (name, folder) in [("redb", folder), ("redb on tmpfs", "/dev/shm")] {
+        if !Path::new(folder).is_dir() {
+            println!("SKIPPED: {name}, as there is no {folder}");
+            continue;
+        }
+        let folder = TempDir::new_in(folder)?;
+        let store = Arc::new(RedbStore::open(folder.path().join("bench.redb"))?);
+        all.push(Subject { name, store, _folder: Some(folder) });
+    }
+    Ok(all)
 }
 
 /// The `n`th session's id.

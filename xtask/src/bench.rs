@@ -110,7 +110,8 @@ fn json(shell: &Shell, name: &str) -> Result<PathBuf> {
 }
 
 fn criterion(shell: &Shell, quick: bool) -> Result<bool> {
-    let mut command = shell.cargo(["bench", "--package", "benches", "--benches", "--"]);
+    let mut command =
+        shell.cargo(["bench", "--package", "benches", "--bench", "save", "--bench", "load", "--"]);
     if quick {
         command.arg("--quick");
     }
