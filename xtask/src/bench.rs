@@ -13,6 +13,8 @@ const PEERS: &str = "peers";
 const PYTHON: &str = "python";
 /// Minutes of appends over many sessions, ours and SQLite's by turns.
 const SUSTAINED: &str = "sustained";
+/// The same, with sessions that are deleted, so that as much comes as goes.
+const DELETES: &str = "deletes";
 /// Distributions rather than single figures.
 const CRITERION: &str = "criterion";
 /// What runs in workerd.
@@ -24,7 +26,9 @@ pub(crate) fn run(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool
     match only {
         Some(PEERS) => peers(shell, quick),
         Some(PYTHON) => python_peers(shell, quick),
-        Some(SUSTAINED) => sustained(shell, quick),
+        Some(SUSTAINED) => sustained(shell, quick, None),
+        // About three times the messages that a recorded conversation of two people has on average.
+        Some(DELETES) => sustained(shell, quick, Some("100")),
         Some(CRITERION) => criterion(shell, quick),
         Some(WORKERS) => workers::bench(shell),
         // A quick look, or one at something else, need not wait for the others.
@@ -66,10 +70,15 @@ fn peers(shell: &Shell, quick: bool) -> Result<bool> {
     ran(command)
 }
 
-fn sustained(shell: &Shell, quick: bool) -> Result<bool> {
-    let Some(mut command) = peers_program(shell, "sustained.json")? else { return Ok(false) };
+fn sustained(shell: &Shell, quick: bool, keep: Option<&str>) -> Result<bool> {
+    let file = if keep.is_none() { "sustained.json" } else { "deletes.json" };
+    let Some(mut command) = peers_program(shell, file)? else { return Ok(false) };
     // Room for all sessions: what is measured is appending, not loading.
-    command.args(["--sustained", if quick { "1" } else { "10" }, "--memory", "1024"]).arg(shell.target());
+    command.args(["--sustained", if quick { "1" } else { "10" }, "--memory", "1024"]);
+    if let Some(messages) = keep {
+        command.args(["--keep", messages]);
+    }
+    command.arg(shell.target());
     ran(command)
 }
 

@@ -44,7 +44,8 @@ enum Task {
         /// Fewer samples: a first impression rather than a figure.
         #[arg(long)]
         quick: bool,
-        /// Only figures whose group's name contains this; or `peers`, `python`, `sustained`, `criterion`, `workers`.
+        /// Only figures whose group's name contains this; or `peers`, `python`, `sustained`, `deletes`, `criterion`,
+        /// `workers`.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },

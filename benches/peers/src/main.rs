@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use rows::Rows;
 use std::path::PathBuf;
+use sustained::Load;
 use tokio::runtime::Runtime;
 
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ struct Options {
     /// With --sustained: how much memory the live sessions may have, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     memory: u64,
+    /// With --sustained: each session is deleted when it has so many messages, and begins anew.
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u64).range(1..))]
+    keep: Option<u64>,
     /// Write the figures to this file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -42,7 +46,8 @@ fn main() -> Result<()> {
     for folder in &options.folders {
         match options.sustained {
             Some(minutes) => {
-                sustained::run(&runtime, folder, minutes, options.memory << 20, &mut rows)?;
+                let load = Load { minutes, memory: options.memory << 20, keep: options.keep };
+                sustained::run(&runtime, folder, load, &mut rows)?;
             }
             None => compare::run(&runtime, folder, if options.quick { 200 } else { 2_000 }, &mut rows)?,
         }

@@ -17,7 +17,7 @@ impl SqliteByHand {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let mut made = Self::empty(path)?;
         let all: Vec<usize> = (0..SESSIONS).flat_map(|n| [n; 10]).chain([0; LONG]).collect();
-        made.in_one_transaction(&all)?;
+        made.in_one_transaction(&all, &[])?;
         Ok(made)
     }
 
@@ -41,10 +41,16 @@ impl SqliteByHand {
         Ok(())
     }
 
-    /// What a caller gains who gathers appends by hand.
-    pub(crate) fn in_one_transaction(&mut self, sessions: &[usize]) -> Result<()> {
+    fn delete(&mut self, session: usize) -> Result<()> {
+        self.db.prepare_cached("delete from rows where session = ?")?.execute([i64::try_from(session)?])?;
+        Ok(())
+    }
+
+    /// What a caller gains who gathers appends, and then deletes, by hand.
+    pub(crate) fn in_one_transaction(&mut self, sessions: &[usize], deleted: &[usize]) -> Result<()> {
         self.db.execute_batch("begin immediate")?;
         sessions.iter().try_for_each(|&n| self.insert(n))?;
+        deleted.iter().try_for_each(|&n| self.delete(n))?;
         Ok(self.db.execute_batch("commit")?)
     }
 }
