@@ -102,6 +102,23 @@ async fn c9_a_page_that_is_in_memory_is_not_read_from_the_store() {
 }
 
 #[tokio::test]
+async fn a_whole_state_is_read_from_the_store_in_one_go() {
+    let store = Puppet::new();
+    let writer = with_window(&store, 4);
+    writer.add_messages(vec![Message::user("x"); 10]).await.unwrap();
+    // What is before the first message need not be looked for.
+    writer.remove(1).await.unwrap();
+    let (loads, chat) = (store.loads(), with_window(&store, 4));
+    // Loaded with its older messages; from memory and the store; and, when it is short, from memory alone.
+    for (read, expected) in [(1, (loads + 1, 0)), (2, (loads + 1, 1))] {
+        assert_eq!(chat.get_state().await.unwrap().messages.len(), 9);
+        assert_eq!((store.loads(), store.reads()), expected, "read {read}");
+    }
+    with_window(&store, 10).get_state().await.unwrap();
+    assert_eq!((store.loads(), store.reads()), (loads + 2, 1));
+}
+
+#[tokio::test]
 async fn c9_a_page_shows_one_version_also_when_others_append() {
     let store = Puppet::new();
     let chat = with_window(&store, 1);
