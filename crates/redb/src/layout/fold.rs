@@ -237,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_transaction_logs_is_newer_than_what_was_logged_before() {
+        let db = database();
+        let id = SessionId::new("s1").unwrap();
+        let (mut logged, mut position) = log::recover(&db, KIB).unwrap();
+        write(&db, (&mut logged, &mut position), &[(1, HEAD), (1, 3), (1, 4)], Slice::Share);
+        let mut log = LogDraft::new(&logged, &position);
+        let newest = |log: &LogDraft<'_>| {
+            let Newest { message, head } = log.newest(&id, 1);
+            (message.map(|(seq, row)| (seq, row[0])), head.map(|row| row[0]))
+        };
+        assert_eq!(newest(&log), (Some((4, 7)), Some(7)));
+        log.append(&id, 1, 5, vec![8]);
+        assert_eq!(newest(&log), (Some((5, 8)), Some(7)));
+        log.append(&id, 1, HEAD, vec![9]);
+        log.append(&id, 2, 6, vec![6]);
+        assert_eq!(newest(&log), (Some((5, 8)), Some(9)));
+        let settled = log.settle(&id, 1);
+        assert!(settled.iter().map(|&(seq, _)| seq).eq([3, 4, HEAD, HEAD, 5]));
+        assert_eq!(newest(&log), (None, None));
+    }
+
+    #[test]
     fn a_frozen_log_is_folded_a_slice_at_a_time() {
         let db = database();
         let (mut logged, mut position) = log::recover(&db, KIB).unwrap();
