@@ -66,4 +66,21 @@ mod tests {
             assert!(rows.iter().map(|row| &row.body).eq(&all));
         }
     }
+
+    /// Whoever keeps a small body keeps the others of its allocation, too, which are few; a large one is alone.
+    #[test]
+    fn small_bodies_share_8_kib_and_large_ones_nothing() {
+        let small = [0; 400];
+        let mut bodies = Bodies::new(1 << 20);
+        (1..=30).for_each(|seq| bodies.push(seq, &small));
+        for (seq, bytes) in [(31, 2048), (32, 2049), (33, 400)] {
+            bodies.push(seq, &vec![0; bytes]);
+        }
+        let rows = bodies.finish();
+        let next_to = |rows: &[Row]| rows[0].body.as_ptr_range().end == rows[1].body.as_ptr();
+        let ends: Vec<u64> = rows.windows(2).filter(|rows| !next_to(rows)).map(|rows| rows[0].seq).collect();
+        assert_eq!(ends, [20, 31, 32]);
+        let alone: Vec<u64> = rows.iter().filter(|row| row.body.is_unique()).map(|row| row.seq).collect();
+        assert_eq!(alone, [32, 33]);
+    }
 }
