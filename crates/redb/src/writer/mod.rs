@@ -13,7 +13,6 @@ pub(crate) use lookout::Lookout;
 pub(crate) use queue::{Bounds, Control, Queue};
 pub(crate) use thread::{Writer, start};
 
-use crate::error::closed;
 use durable_session::SessionId;
 use durable_session::store::{Commit, CommitOutcome, DeleteIf, DeleteOutcome, StoreError, StoreErrorKind};
 
@@ -64,12 +63,49 @@ pub(crate) async fn submit(
     queue.push(Request { id: id.clone(), change, answer }, permit).map_err(|e| e.in_session(id))?;
     match answered.await {
         Some(result) => result.map_err(|e| if e.session().is_none() { e.in_session(id) } else { e }),
-        // The writer answers whatever it takes from the queue; what it never took was not done.
-        None if queue.ended_orderly() => Err(closed().in_session(id)),
+        // Before it ends in order, the writer answers all that was accepted.
         None => Err(StoreError::new(
             StoreErrorKind::OutcomeUnknown,
             "the writer thread ended unexpectedly; open the store again",
         )
         .in_session(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::queue::Work;
+    use super::*;
+    use futures_util::FutureExt;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    #[test]
+    fn when_the_writer_breaks_down_nobody_waits_for_ever_and_nobody_is_told_that_nothing_changed() {
+        let queue = Queue::new(Bounds {
+            queue_requests: 8,
+            queue_bytes: 1 << 10,
+            batch_requests: 1,
+            batch_bytes: 1 << 10,
+            deadline: Duration::from_mins(1),
+        });
+        let deadlines = Deadlines::start().unwrap();
+        let id = SessionId::new("s").unwrap();
+        let mut taken = pin!(submit(&queue, &deadlines, &id, Change::Touch(1)));
+        let mut queued = pin!(submit(&queue, &deadlines, &id, Change::Touch(2)));
+        assert!(taken.as_mut().now_or_never().is_none());
+        assert!(queued.as_mut().now_or_never().is_none());
+
+        let Work::Batch(batch) = queue.next(&mut Lookout::new(), None) else { panic!("no batch") };
+        assert_eq!((batch.len(), queue.depth()), (1, 1));
+        drop(batch);
+        queue.abandon();
+
+        for waiting in [taken, queued] {
+            let error = waiting.now_or_never().expect("still waiting").unwrap_err();
+            assert_eq!((error.kind(), error.session()), (StoreErrorKind::OutcomeUnknown, Some(&id)));
+        }
+        let error = submit(&queue, &deadlines, &id, Change::Touch(3)).now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Closed);
     }
 }

@@ -9,7 +9,7 @@ use durable_session::store::{StoreError, StoreErrorKind};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -57,7 +57,6 @@ pub(crate) struct Queue {
     capacity: u32,
     smallest: u32,
     bounds: Bounds,
-    ended: AtomicBool,
     /// As many as `items`, to be watched without the lock.
     watched: AtomicUsize,
     /// Callers to be woken.
@@ -84,7 +83,6 @@ impl Queue {
             capacity,
             smallest: capacity.div_ceil(requests).clamp(1, capacity),
             bounds,
-            ended: AtomicBool::new(false),
             watched: AtomicUsize::new(0),
             due: Due::default(),
         }
@@ -171,12 +169,16 @@ impl Queue {
         self.state().items.len()
     }
 
-    pub(crate) fn set_ended(&self) {
-        self.ended.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn ended_orderly(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// There is no writer any more: nothing is accepted, and whoever still waits learns that no answer will come.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.closing = true;
+        self.room.close();
+        let unanswered = std::mem::take(&mut state.items);
+        self.watched.store(0, Ordering::Release);
+        // This wakes callers, who may come right back.
+        drop(state);
+        drop(unanswered);
     }
 
     /// Blocks until there is something to do, then takes all that one transaction may hold; or until nothing was there to

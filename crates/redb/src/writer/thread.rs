@@ -38,8 +38,20 @@ pub(crate) struct Writer {
 
 /// Starts the writer thread.
 pub(crate) fn start(writer: Writer) -> io::Result<()> {
-    std::thread::Builder::new().name("durable-session-writer".into()).spawn(move || writer.run())?;
+    std::thread::Builder::new().name("durable-session-writer".into()).spawn(move || {
+        let _ends = Ends(Arc::clone(&writer.queue));
+        writer.run();
+    })?;
     Ok(())
+}
+
+/// However the writer ends, by a panic too: nobody is left waiting for it.
+struct Ends(Arc<Queue>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Writer {
@@ -56,9 +68,7 @@ impl Writer {
                     let _ = answer.send(self.reopen());
                 }
                 Work::Control(Control::Close(answer)) => {
-                    let result = self.close();
-                    self.queue.set_ended();
-                    let _ = answer.send(result);
+                    let _ = answer.send(self.close());
                     return;
                 }
                 Work::Recover => {
@@ -74,7 +84,6 @@ impl Writer {
                     if let Err(error) = self.close() {
                         tracing::warn!(%error, "the store was not closed cleanly; opening it will take longer");
                     }
-                    self.queue.set_ended();
                     return;
                 }
             }
