@@ -78,17 +78,18 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
     use std::pin::pin;
+    use std::sync::Arc;
     use std::time::Duration;
 
     #[test]
     fn when_the_writer_breaks_down_nobody_waits_for_ever_and_nobody_is_told_that_nothing_changed() {
-        let queue = Queue::new(Bounds {
+        let queue = Arc::new(Queue::new(Bounds {
             queue_requests: 8,
             queue_bytes: 1 << 10,
             batch_requests: 1,
             batch_bytes: 1 << 10,
             deadline: Duration::from_mins(1),
-        });
+        }));
         let deadlines = Deadlines::start().unwrap();
         let id = SessionId::new("s").unwrap();
         let mut taken = pin!(submit(&queue, &deadlines, &id, Change::Touch(1)));
@@ -99,7 +100,7 @@ mod tests {
         let Work::Batch(batch) = queue.next(&mut Lookout::new(), None) else { panic!("no batch") };
         assert_eq!((batch.len(), queue.depth()), (1, 1));
         drop(batch);
-        queue.abandon();
+        drop(thread::Ends(Arc::clone(&queue)));
 
         for waiting in [taken, queued] {
             let error = waiting.now_or_never().expect("still waiting").unwrap_err();

@@ -46,7 +46,7 @@ pub(crate) fn start(writer: Writer) -> io::Result<()> {
 }
 
 /// However the writer ends, by a panic too: nobody is left waiting for it.
-struct Ends(Arc<Queue>);
+pub(super) struct Ends(pub(super) Arc<Queue>);
 
 impl Drop for Ends {
     fn drop(&mut self) {

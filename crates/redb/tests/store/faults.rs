@@ -84,6 +84,40 @@ fn while_the_disk_fails_nothing_is_answered_wrongly_and_reopen_brings_the_store_
 }
 
 #[test]
+fn when_the_disk_works_again_the_store_comes_back_by_itself() {
+    let disk = Disk::default();
+    let store = reopenable(&disk, RedbDurability::Immediate);
+    let s = id("s");
+    block_on(create(&store, &s, &["a"]));
+    let fail = || {
+        let head = stored(&store, &s).head;
+        disk.fail(Some(Failure::from(disk.counts().operations + 1)));
+        // The second finds a store that could not be opened again.
+        for round in [1, 2] {
+            assert!(append_two(&store, &s, &head, round).is_err());
+        }
+        disk.fail(None);
+        head
+    };
+    // Whether it is asked to write or to read; it tries again after a while.
+    let head = fail();
+    until(|| append_two(&store, &s, &head, 3));
+    fail();
+    until(|| block_on(store.load(&s, ALL)).map_err(|error| error.kind()));
+    assert_eq!(bodies(&stored(&store, &s).tail), ["a", "3a", "3b"]);
+}
+
+/// Asks again while the storage is said to be unavailable.
+fn until<T>(mut ask: impl FnMut() -> Result<T, StoreErrorKind>) {
+    let given_up = Instant::now() + Duration::from_mins(1);
+    while let Err(error) = ask() {
+        assert_eq!(error, StoreErrorKind::Unavailable);
+        assert!(Instant::now() < given_up, "the store did not come back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn storage_of_the_host_stays_closed_and_the_error_says_who_must_act() {
     let disk = Disk::default();
     let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
