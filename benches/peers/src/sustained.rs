@@ -233,12 +233,15 @@ fn many_callers(
 fn gathered(theirs: &mut SqliteByHand, load: Load, next: &mut u64, end: Instant) -> Result<Work> {
     let mut done = Work::default();
     while Instant::now() < end {
-        let batch = *next..*next + CALLERS as u64;
-        *next = batch.end;
-        let some: Vec<_> = batch.clone().map(Load::session).collect();
-        let old: Vec<_> = batch.clone().filter(|&n| load.deletes(n).is_some()).map(Load::session).collect();
+        let (mut some, mut old) = (Vec::new(), Vec::new());
+        for n in *next..*next + CALLERS as u64 {
+            let (session, deletes) = (Load::session(n), load.deletes(n));
+            some.push(session);
+            old.extend(deletes.map(|_| session));
+            done.append(deletes);
+        }
+        *next += CALLERS as u64;
         theirs.in_one_transaction(&some, &old)?;
-        batch.for_each(|n| done.append(load.deletes(n)));
     }
     Ok(done)
 }

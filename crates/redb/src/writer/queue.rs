@@ -132,13 +132,17 @@ impl Queue {
             return Err(closed());
         }
         if let Item::Control(Control::Close(_)) = item {
-            state.closing = true;
-            self.room.close();
+            self.accept_no_more(&mut state);
         }
         state.items.push_back(item);
         self.watched.store(state.items.len(), Ordering::Release);
         self.wake(state);
         Ok(())
+    }
+
+    fn accept_no_more(&self, state: &mut State) {
+        state.closing = true;
+        self.room.close();
     }
 
     /// Waking a thread costs a system call, and there is no need to while it is awake.
@@ -159,8 +163,7 @@ impl Queue {
     /// No handle is left: the writer ends once it has done what is here.
     pub(crate) fn end(&self) {
         let mut state = self.state();
-        state.closing = true;
-        self.room.close();
+        self.accept_no_more(&mut state);
         self.wake(state);
     }
 
@@ -172,8 +175,7 @@ impl Queue {
     /// There is no writer any more: nothing is accepted, and whoever still waits learns that no answer will come.
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
-        state.closing = true;
-        self.room.close();
+        self.accept_no_more(&mut state);
         let unanswered = std::mem::take(&mut state.items);
         self.watched.store(0, Ordering::Release);
         // This wakes callers, who may come right back.
