@@ -5,11 +5,14 @@ use crate::fixture::{Checked, Fixture, T, yield_now};
 use crate::probe::Probe;
 use durable_session::env::{Clock, Random, RandomError};
 use durable_session::store::SessionStore;
-use durable_session::{AppState, ChatSession, ChatSessions, ChatSessionsBuilder, JsonObject, Message};
+use durable_session::{
+    AppState, ChatSession, ChatSessions, ChatSessionsBuilder, Expiry, JsonObject, Message,
+};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 /// A clock that stands still until it is moved. A clone is the same clock.
 #[derive(Clone)]
@@ -47,6 +50,18 @@ pub(crate) fn hub_on<A: AppState>(
     set_up: impl FnOnce(ChatSessionsBuilder<A>) -> ChatSessionsBuilder<A>,
 ) -> ChatSessions<A> {
     set_up(ChatSessions::builder_with(store, clock.clone(), NoRandom)).build()
+}
+
+/// A hub of its own whose sessions expire. Times are seconds.
+pub(crate) fn expiring_hub(
+    store: impl SessionStore + 'static,
+    clock: &ManualClock,
+    time_to_live: u64,
+    touch_interval: u64,
+) -> Checked<ChatSessions> {
+    let expiry = Expiry::after(Duration::from_secs(time_to_live), Duration::from_secs(touch_interval));
+    let expiry = expiry.map_err(Failure::new)?;
+    Ok(hub_on(store, clock, |builder| builder.expiry(expiry)))
 }
 
 impl Fixture {

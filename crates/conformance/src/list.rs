@@ -109,6 +109,9 @@ macro_rules! __conformance_cases {
             chat_order::calls_gather_while_a_commit_is_under_way [C3] [];
             chat_order::a_dropped_caller_stops_nothing [C3] [];
             chat_order::a_dropped_caller_takes_nobody_with_it [C3] [];
+            chat_dropped::a_dropped_callers_change_is_seen_by_the_next_read [C1 C3] [AcceptsOnFirstPoll];
+            chat_dropped::a_session_whose_callers_went_away_leaves_memory [C2 C9] [AcceptsOnFirstPoll];
+            chat_dropped::what_a_dropped_caller_created_is_kept_while_it_is_read [C10 C1] [AcceptsOnFirstPoll List];
             chat_failure::a_failed_commit_leaves_no_ghost [C4] [];
             chat_failure::an_unknown_outcome_is_said_and_the_truth_is_read [C4] [];
             chat_failure::a_failed_commit_fails_every_call_in_it_alike [C4] [];

@@ -29,6 +29,7 @@ struct State {
     load_trouble: Option<StoreErrorKind>,
     loads_held: bool,
     commits_held: bool,
+    answers_held: bool,
     /// Commits that may go on all the same.
     passes: u64,
     waiting: Vec<Waker>,
@@ -83,16 +84,22 @@ impl Probe {
         self.state().loads_held = true;
     }
 
+    /// Commits and deletes are made from now on, and their answers wait.
+    pub(crate) fn hold_answers(&self) {
+        self.state().answers_held = true;
+    }
+
     /// One commit goes on; others still wait.
     pub(crate) fn pass_one(&self) {
         self.wake(|state| state.passes += 1);
     }
 
-    /// Commits and loads go on.
+    /// Commits, loads and answers go on.
     pub(crate) fn release(&self) {
         self.wake(|state| {
             state.commits_held = false;
             state.loads_held = false;
+            state.answers_held = false;
         });
     }
 
@@ -157,7 +164,11 @@ impl SessionStore for Probe {
         .await;
         let trouble = self.state().trouble.take();
         match trouble {
-            None | Some(Trouble::Conflicts(0)) => self.inner.commit(id, commit).await,
+            None | Some(Trouble::Conflicts(0)) => {
+                let outcome = self.inner.commit(id, commit).await;
+                self.released(|state| state.answers_held).await;
+                outcome
+            }
             Some(Trouble::Fails(kind)) => Err(failed(kind, id)),
             Some(Trouble::FailsAfterWriting(kind)) => {
                 self.inner.commit(id, commit).await?;
@@ -176,7 +187,9 @@ impl SessionStore for Probe {
     }
 
     async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
-        self.inner.delete(id, condition).await
+        let outcome = self.inner.delete(id, condition).await;
+        self.released(|state| state.answers_held).await;
+        outcome
     }
 
     fn limits(&self) -> StoreLimits {

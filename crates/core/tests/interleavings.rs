@@ -9,7 +9,7 @@
 use async_trait::async_trait;
 use durable_session::env::{Clock, SystemRandom};
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, Loaded, Page, ReadQuery, Salvaged,
+    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, Loaded, Op, Page, ReadQuery, Salvaged,
     SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
 };
 use durable_session::{ChatSession, ChatSessions, Memory, Message, SessionId};
@@ -22,6 +22,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -49,16 +50,26 @@ struct Slow {
     trace: Trace,
     /// Commits that shall fail: before being made (`false`) or after (`true`).
     faults: Arc<Mutex<Vec<Option<bool>>>>,
+    /// The messages appended by commits that were answered.
+    answered: Arc<AtomicU64>,
 }
 
 impl Slow {
     fn new(trace: &Trace) -> Self {
-        Self { inner: MemoryStore::new(), trace: trace.clone(), faults: Arc::default() }
+        Self {
+            inner: MemoryStore::new(),
+            trace: trace.clone(),
+            faults: Arc::default(),
+            answered: Arc::default(),
+        }
     }
 
     fn sessions(&self) -> ChatSessions {
         // Every occasion evicts: the budget is nothing.
-        let memory = Memory { bytes: 0, idle: Duration::ZERO };
+        self.sessions_in(Memory { bytes: 0, idle: Duration::ZERO })
+    }
+
+    fn sessions_in(&self, memory: Memory) -> ChatSessions {
         ChatSessions::builder_with(self.clone(), Still(self.trace.clone()), SystemRandom)
             .memory(memory)
             .attempts(1000)
@@ -100,7 +111,8 @@ impl SessionStore for Slow {
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
         let (this, id) = (self.clone(), id.clone());
         let reply = Reply::default();
-        let work = answering(reply.clone(), async move {
+        let appended = commit.ops.iter().filter(|op| matches!(op, Op::Append(_))).count() as u64;
+        let work = async move {
             yield_now().await;
             let fault = this.faults.lock().unwrap().pop().flatten();
             if fault == Some(false) {
@@ -114,8 +126,11 @@ impl SessionStore for Slow {
                 return Err(StoreError::new(StoreErrorKind::OutcomeUnknown, "after"));
             }
             Ok(outcome)
-        });
-        drop(spawn(work));
+        };
+        let (answered, to) = (Arc::clone(&self.answered), reply.clone());
+        drop(spawn(async move {
+            answering(to, work, || answered.fetch_add(appended, Ordering::SeqCst)).await;
+        }));
         reply.await
     }
 
@@ -158,11 +173,12 @@ impl Future for Reply {
     }
 }
 
-async fn answering(reply: Reply, work: impl Future<Output = Outcome>) {
+async fn answering<T>(reply: Reply, work: impl Future<Output = Outcome>, answered: impl FnOnce() -> T) {
     let outcome = work.await;
     let waker = {
         let mut cell = reply.0.lock().unwrap();
         cell.0 = Some(outcome);
+        answered();
         cell.1.take()
     };
     if let Some(waker) = waker {
@@ -312,6 +328,50 @@ fn c3_futures_dropped_at_every_point_leave_whole_changes_and_stop_nobody() {
                 _ => panic!("half a change: {texts:?}"),
             }
         }
+    });
+}
+
+/// Clauses C1 and C3. The reader's own poll may be the one that takes the answer in, or meet another reader's.
+#[test]
+fn a_change_dropped_at_any_point_is_read_once_the_store_has_answered() {
+    explore("dropped, then read", |trace| {
+        let store = Slow::new(trace);
+        // Nothing is evicted: a session that is loaded anew would be right by itself.
+        let sessions = store.sessions_in(Memory::default());
+        let chat = sessions.session(id());
+        add(&chat, trace, "created").unwrap();
+        let dropper = {
+            let chat = chat.clone();
+            thread::spawn(move || {
+                for polls in 1..4 {
+                    let mut call = Box::pin(chat.add_message(Message::user("dropped")));
+                    for _ in 0..polls {
+                        if block_on(poll_immediate(&mut call)).is_some() {
+                            break;
+                        }
+                        thread::yield_now();
+                    }
+                }
+            })
+        };
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (chat, store, trace) = (chat.clone(), store.clone(), trace.clone());
+                thread::spawn(move || {
+                    for _ in 0..3 {
+                        let answered = store.answered.load(Ordering::SeqCst);
+                        let count = block_on(chat.snapshot()).unwrap().message_count();
+                        assert!(count >= answered, "{answered} messages were answered, {count} are read");
+                        trace.note("read", count);
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        dropper.join().unwrap();
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        let answered = store.answered.load(Ordering::SeqCst);
+        assert!(block_on(chat.snapshot()).unwrap().message_count() >= answered);
     });
 }
 

@@ -1,24 +1,20 @@
 //! Idle sessions expire, used ones do not (C10).
 
-use crate::Failure;
 use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{Checked, Fixture, id};
-use crate::hub::{ManualClock, hub_on, said, say};
+use crate::hub::{ManualClock, expiring_hub, said, say};
 use crate::probe::Probe;
 use async_trait::async_trait;
+use durable_session::ChatSessions;
 use durable_session::env::Clock;
 use durable_session::store::{ListPage, ListQuery, SessionList, SessionStore, StoreError};
-use durable_session::{ChatSessions, Expiry};
 use std::sync::Arc;
-use std::time::Duration;
 
 const TTL: u64 = 1000;
 const TOUCH_INTERVAL: u64 = 100;
 
 fn hub(store: impl SessionStore + 'static, clock: &ManualClock) -> Checked<ChatSessions> {
-    let expiry = Expiry::after(Duration::from_secs(TTL), Duration::from_secs(TOUCH_INTERVAL));
-    let expiry = expiry.map_err(Failure::new)?;
-    Ok(hub_on(store, clock, |builder| builder.expiry(expiry)))
+    expiring_hub(store, clock, TTL, TOUCH_INTERVAL)
 }
 
 async fn exists(t: &Fixture, name: &str) -> Checked<bool> {

@@ -1,6 +1,7 @@
 //! The cases. Each is a function in the module of its subject; `list.rs` says which there are.
 
 pub(crate) mod atomic;
+pub(crate) mod chat_dropped;
 pub(crate) mod chat_expiry;
 pub(crate) mod chat_failure;
 pub(crate) mod chat_order;

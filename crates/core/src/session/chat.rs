@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 /// A handle to one chat session. Cheap to clone; all handles to one id share one live instance (clause C2).
 ///
 /// Calls that change something return once the change is durable. Dropping such a call's future is safe: its change is
-/// then made whole or not at all.
+/// then made whole or not at all, and the next read sees it once the store has made it.
 pub struct ChatSession<A = JsonObject> {
     engine: Engine,
     app: PhantomData<fn() -> A>,

@@ -1,4 +1,4 @@
-//! A caller's wait for a batch.
+//! A caller's wait: for a batch, or only for its turn to look at one.
 
 use super::batch::{Outcome, Ticket};
 use super::engine::Engine;
@@ -46,9 +46,62 @@ impl Future for Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.ticket.leave();
-        if let Some(key) = self.key {
-            let others = self.engine.slot.lock().leave(key);
-            others.wake();
+        leave(self.engine, self.key);
+    }
+}
+
+/// Gives up a wait. Others that remain are woken: the one that leaves may have been about to poll the flight.
+fn leave(engine: &Engine, key: Option<u64>) {
+    if let Some(key) = key {
+        let others = engine.slot.lock().leave(key);
+        others.wake();
+    }
+}
+
+/// How often a reader polls a flight that may be answered. A store may wake its callers without an answer for as
+/// long as it works, and readers do not wait for that.
+const POLLS: u32 = 8;
+
+/// A reader's look at the slot's flight, which may be answered although no caller waits for it any more.
+///
+/// It polls the flight, and again after its executor had a turn if the store may have answered all the same.
+#[must_use]
+pub(crate) struct CatchUp<'a> {
+    engine: &'a Engine,
+    key: Option<u64>,
+    polls: u32,
+}
+
+impl<'a> CatchUp<'a> {
+    pub(crate) fn new(engine: &'a Engine) -> Self {
+        Self { engine, key: None, polls: 0 }
+    }
+}
+
+impl Future for CatchUp<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Engine { hub, slot } = self.engine;
+        let mut key = self.key;
+        // Waiting before polling: whoever polls the flight meanwhile wakes this reader afterwards.
+        slot.lock().wait(&mut key, cx.waker());
+        self.key = key;
+        slot.drive(hub);
+        self.polls += 1;
+        let mut state = slot.lock();
+        if state.may_be_answered() && self.polls < POLLS {
+            return Poll::Pending;
         }
+        if let Some(key) = self.key.take() {
+            state.done(key);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for CatchUp<'_> {
+    fn drop(&mut self) {
+        leave(self.engine, self.key);
     }
 }

@@ -5,7 +5,7 @@
 //! again on the state that is stored by then.
 
 use super::batch::{Outcome, Reach, Ticket, Work};
-use super::claim::Claim;
+use super::claim::{CatchUp, Claim};
 use super::hub::Hub;
 use super::plan::{Halt, Planned, Planner};
 use super::slot::{Admission, Slot, State};
@@ -69,21 +69,37 @@ impl Engine {
         self.seen(Reach::whole(self.hub.config.window)).await
     }
 
+    /// Takes in what the store has answered meanwhile, also to callers that went away (clauses C1, C3). It waits for no
+    /// writer: work that the store has not answered goes on.
+    pub(crate) async fn catch_up(&self) {
+        if self.slot.lock().is_behind() {
+            CatchUp::new(self).await;
+        }
+    }
+
     async fn seen(&self, reach: Reach) -> Result<LongView, Error> {
-        let mut call = None;
+        let (mut call, mut behind) = (None, true);
         loop {
             self.check_open()?;
-            let (claim, load) = {
+            let wait = {
                 let mut state = self.slot.lock();
-                if let Some(published) = &state.published {
+                if behind && state.is_behind() {
+                    None
+                } else if let Some(published) = &state.published {
                     return Ok(LongView::new(Arc::clone(published), Vec::new()));
-                }
-                match state.admit(reach) {
-                    Admission::Wait { ticket, load } => (self.claim(ticket), load),
-                    Admission::Open => continue,
+                } else {
+                    match state.admit(reach) {
+                        Admission::Wait { ticket, load } => Some((self.claim(ticket), load)),
+                        Admission::Open => continue,
+                    }
                 }
             };
             call.get_or_insert_with(|| self.slot.call());
+            let Some((claim, load)) = wait else {
+                behind = false;
+                CatchUp::new(self).await;
+                continue;
+            };
             match claim.await {
                 Outcome::Loaded(loaded) if reach.reads_more() => return Ok(loaded),
                 outcome => waited(outcome, load)?,

@@ -53,6 +53,7 @@ impl Engine {
     }
 
     pub(crate) async fn touch(&self, at: u64) -> Result<(), Error> {
+        self.catch_up().await;
         self.hub.store.touch(&self.slot.id, at).await?;
         self.hub.stats.touch();
         let mut state = self.slot.lock();
@@ -66,6 +67,7 @@ impl Engine {
 
     /// Writes down the last use of a live session, if only this hub knows of it.
     async fn flush_touch(&self) -> Result<bool, Error> {
+        self.catch_up().await;
         let pending = {
             let state = self.slot.lock();
             let written = state.published.as_ref().filter(|v| v.exists).map(|v| v.head.last_accessed_at);

@@ -98,27 +98,29 @@ impl Hub {
         self.registry.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Charges a slot what it holds now and makes room if that is too much.
-    pub(crate) fn charge(&self, slot: &Arc<Slot>, weight: u64) {
-        let now = self.clock.now_ms();
-        let looks = {
-            let mut live = self.live.lock();
-            let mut state = slot.lock();
-            let before = std::mem::replace(&mut state.charged, weight);
-            state.used_at = now;
-            live.bytes = live.bytes + weight - before;
-            live.sessions = live.sessions + u64::from(weight > 0) - u64::from(before > 0);
-            if weight > 0 && !state.enlisted {
-                state.enlisted = true;
-                live.queue.push_back((Arc::clone(slot), now));
-            }
-            if live.bytes > self.config.memory.bytes { CLOSE_LOOKS } else { LOOKS }
-        };
-        self.make_room(looks);
+    /// Charges a slot that was used what it holds now, and makes room if that is too much.
+    pub(crate) fn charge(self: &Arc<Self>, slot: &Arc<Slot>, weight: u64) {
+        let over = self.account(slot, weight, self.clock.now_ms());
+        self.make_room(if over { CLOSE_LOOKS } else { LOOKS });
+    }
+
+    /// Charges a slot what it holds now. Returns whether live sessions hold more than they may.
+    fn account(&self, slot: &Arc<Slot>, weight: u64, used_at: u64) -> bool {
+        let mut live = self.live.lock();
+        let mut state = slot.lock();
+        let before = std::mem::replace(&mut state.charged, weight);
+        state.used_at = used_at;
+        live.bytes = live.bytes + weight - before;
+        live.sessions = live.sessions + u64::from(weight > 0) - u64::from(before > 0);
+        if weight > 0 && !state.enlisted {
+            state.enlisted = true;
+            live.queue.push_back((Arc::clone(slot), used_at));
+        }
+        live.bytes > self.config.memory.bytes
     }
 
     /// Looks at up to `looks` live sessions, least recently used first, and drops from memory what is too much or idle.
-    pub(crate) fn make_room(&self, looks: usize) {
+    pub(crate) fn make_room(self: &Arc<Self>, looks: usize) {
         let now = self.clock.now_ms();
         for _ in 0..looks {
             // Dropped after the locks: the last reference to a slot takes the registry's lock.
@@ -143,8 +145,14 @@ impl Hub {
                     return;
                 }
                 if state.charged > 0 && (state.calls > 0 || !state.evict()) {
+                    let left_alone = state.is_left_alone();
                     drop(state);
-                    live.queue.push_back((slot, now));
+                    if left_alone {
+                        drop(live);
+                        self.take_in(slot, enlisted_at, used_at);
+                    } else {
+                        live.queue.push_back((slot, now));
+                    }
                     continue;
                 }
                 let charged = std::mem::take(&mut state.charged);
@@ -160,6 +168,21 @@ impl Hub {
                 drop(state);
                 slot
             };
+        }
+    }
+
+    /// Takes in what the store answered to callers that went away, so that the session can leave memory, too. It does
+    /// not count as use. `slot` was taken out of the queue of live sessions and goes back.
+    fn take_in(self: &Arc<Self>, slot: Arc<Slot>, enlisted_at: u64, used_at: u64) {
+        slot.drive_and(self, |weight| {
+            self.account(&slot, weight, used_at);
+        });
+        let busy = slot.lock().is_busy();
+        let mut live = self.live.lock();
+        if busy {
+            live.queue.push_back((slot, self.clock.now_ms()));
+        } else {
+            live.queue.push_front((slot, enlisted_at));
         }
     }
 

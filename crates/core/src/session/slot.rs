@@ -86,6 +86,11 @@ impl Slot {
 
     /// Polls the flight, and the ones that follow from it, as far as they go without waiting.
     pub(crate) fn drive(self: &Arc<Self>, hub: &Arc<Hub>) {
+        self.drive_and(hub, |weight| hub.charge(self, weight));
+    }
+
+    /// Like [`drive`](Self::drive), with `charge` told the session's weight after each answer.
+    pub(crate) fn drive_and(self: &Arc<Self>, hub: &Arc<Hub>, charge: impl Fn(u64)) {
         loop {
             let (future, settled) = {
                 let mut state = self.lock();
@@ -117,7 +122,7 @@ impl Slot {
                         state.launch(self, hub);
                         (std::mem::take(&mut state.waiters), state.weight())
                     };
-                    hub.charge(self, weight);
+                    charge(weight);
                     wakers.wake();
                 }
             }
@@ -220,11 +225,29 @@ impl State {
         self.flight.is_some() || !self.queue.is_empty()
     }
 
+    /// Whether the store may have made changes that are not published yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_busy() && !planted::bug("leave-answers-to-callers")
+    }
+
+    /// Whether work is pending that no caller waits for: nobody polls it unless the session is used.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.is_busy() && self.waiters.is_empty()
+    }
+
+    /// Whether the store may have answered although the flight's last poll did not say so: the store woke the slot
+    /// meanwhile, or another thread polls the flight right now. That poll then ends by waking every waiter.
+    pub(crate) fn may_be_answered(&mut self) -> bool {
+        let polled_elsewhere = self.flight.as_ref().is_some_and(|flight| flight.future.is_none());
+        self.woken |= polled_elsewhere;
+        self.flight.is_some() && self.woken
+    }
+
     /// The calls that wait to be committed.
     pub(crate) fn depth(&self) -> u64 {
         let calls = |b: &Batch| match &b.work {
-            Work::Commit { calls, .. } => *calls,
-            Work::Load(_) | Work::Delete(_) => 0,
+            Work::Commit { calls, .. } if !b.ticket.is_abandoned() => *calls,
+            _ => 0,
         };
         self.queue.iter().map(|b| calls(b)).sum::<u64>() + self.flight.as_ref().map_or(0, |f| calls(&f.batch))
     }

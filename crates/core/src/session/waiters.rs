@@ -22,6 +22,10 @@ impl Waiters {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Wakes them all. Not under a lock: a waker is others' code.
     pub(crate) fn wake(self) {
         self.0.into_iter().for_each(|(_, waker)| waker.wake());
