@@ -93,6 +93,12 @@ impl Future for CatchUp<'_> {
         if state.may_be_answered() && self.polls < POLLS {
             return Poll::Pending;
         }
+        if state.is_abandoned() && self.polls == 1 {
+            // A task that did much in one turn may be told "not yet" of an answer that is there (tokio's budget).
+            drop(state);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(key) = self.key.take() {
             state.done(key);
         }

@@ -243,6 +243,11 @@ impl State {
         self.flight.is_some() && self.woken
     }
 
+    /// Whether nobody waits for the flight's answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.batch.ticket.is_abandoned())
+    }
+
     /// The calls that wait to be committed.
     pub(crate) fn depth(&self) -> u64 {
         let calls = |b: &Batch| match &b.work {
