@@ -12,6 +12,7 @@ mod planted;
 mod power_loss;
 mod security;
 mod seeded;
+mod verdict;
 
 use anyhow::Result;
 use campaign::{Budget, Plan, Tally};
@@ -19,6 +20,7 @@ use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use verdict::Kind;
 
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
@@ -52,6 +54,9 @@ struct Cli {
     /// Only this case of it.
     #[arg(long, requires = "only", requires = "seed")]
     case: Option<u64>,
+    /// Show that a verdict can turn: alter in this way what the campaign sees, before it checks it.
+    #[arg(long, value_name = "KIND", requires = "only")]
+    doctor: Option<Kind>,
     /// Show that each campaign finds the bug that is planted for it.
     #[arg(long)]
     planted: bool,
@@ -97,12 +102,17 @@ fn main() -> ExitCode {
     println!("torture seed={seed}");
     let mut failed = 0;
     for (_, run) in campaigns {
-        match run(&Plan { seed, budget, case: cli.case }) {
-            Ok(tally) => println!("{tally}"),
-            Err(error) => {
-                failed += 1;
-                println!("FAILED {error:#}");
+        let ended = run(&Plan { seed, budget, case: cli.case, doctor: cli.doctor });
+        let error = match &ended {
+            Ok(tally) => {
+                println!("{tally}");
+                tally.failed()
             }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            failed += 1;
+            println!("FAILED {error:#}");
         }
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,8 @@
 //! What a session has to be after its commits, worked out without any store.
 
-use anyhow::{Result, bail, ensure};
+use crate::campaign::Tally;
+use crate::verdict::{Broken, Kind};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
@@ -116,29 +118,63 @@ pub(crate) fn known(mut session: Session, head: &Head) -> Result<Session> {
     Ok(session)
 }
 
-/// Why what a store has of a session is not `state`; all of it must be in `loaded`.
-pub(crate) fn check(state: &State, loaded: Option<&Loaded>) -> Result<()> {
+/// How what a store has of a session differs from `state`; all of it must be in `loaded`.
+pub(crate) fn compare(state: &State, loaded: Option<&Loaded>) -> Broken {
     match (state, loaded) {
-        (None, None) => Ok(()),
-        (None, Some(loaded)) => bail!("there is a session, {:?}, where none should be", loaded.head),
-        (Some(_), None) => bail!("the session is gone"),
+        (None, None) => Broken::default(),
+        (None, Some(loaded)) => compare_rows(&BTreeMap::new(), &loaded.tail)
+            .at_least_one(Kind::Ghosts)
+            .within(format_args!("there is a session, {:?}, where none should be", loaded.head)),
+        (Some(session), None) => {
+            compare_rows(&session.rows, &[]).at_least_one(Kind::Lost).within("the session is gone")
+        }
         (Some(session), Some(loaded)) => {
-            session.check_head(&loaded.head)?;
-            check_rows(session, &loaded.tail)?;
-            ensure!(loaded.app == session.app, "the app state is another one");
-            Ok(())
+            let broken = compare_rows(&session.rows, &loaded.tail);
+            if !broken.is_nothing() {
+                broken
+            } else if let Err(difference) = session.check_head(&loaded.head) {
+                Broken::new(Kind::Wrong, 1, difference.to_string())
+            } else if loaded.app != session.app {
+                Broken::new(Kind::Wrong, 1, "the app state is another one")
+            } else {
+                Broken::default()
+            }
         }
     }
 }
 
-fn check_rows(session: &Session, rows: &[Row]) -> Result<()> {
-    let is: Vec<u64> = rows.iter().map(|row| row.seq).collect();
-    let should: Vec<u64> = session.rows.keys().copied().collect();
-    ensure!(is == should, "the seqs are {is:?}, not {should:?}");
-    for (row, body) in rows.iter().zip(session.rows.values()) {
-        ensure!(row.body == *body, "the message at seq {} is another one", row.seq);
+/// How these rows differ from those that should be, which each are known by seq and body.
+pub(crate) fn compare_rows(rows: &BTreeMap<u64, Bytes>, are: &[Row]) -> Broken {
+    let should: Vec<_> = rows.iter().map(|(seq, body)| (*seq, body)).collect();
+    Broken::between(&should, &are.iter().map(|row| (row.seq, &row.body)).collect::<Vec<_>>())
+}
+
+/// Fails if there is any difference, and counts what was compared.
+pub(crate) fn check(state: &State, loaded: Option<&Loaded>, tally: &mut Tally) -> Result<()> {
+    tally.checked(1 + loaded.map_or(0, |loaded| loaded.tail.len()));
+    Ok(compare(state, loaded).into_result()?)
+}
+
+/// Loads all of a session, for the campaign to check.
+pub(crate) fn see(store: &dyn SessionStore, id: &SessionId, tally: &Tally) -> Result<Option<Loaded>> {
+    let mut loaded = load(store, id)?;
+    if let Some(loaded) = &mut loaded {
+        sees(loaded, tally);
     }
-    Ok(())
+    Ok(loaded)
+}
+
+/// What was loaded, before it is checked.
+pub(crate) fn sees(loaded: &mut Loaded, tally: &Tally) {
+    tally.sees(&mut loaded.tail, ghost);
+    if tally.doctors(Kind::Wrong) {
+        loaded.app = Bytes::from_static(b"doctored");
+    }
+}
+
+/// A row that nobody wrote.
+pub(crate) fn ghost(last: &Row) -> Row {
+    Row { seq: last.seq + 1, body: Bytes::from_static(b"doctored") }
 }
 
 /// Loads all of a session.

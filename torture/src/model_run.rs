@@ -3,6 +3,7 @@
 use crate::campaign::{Plan, Tally};
 use crate::model::{self, Session, State};
 use crate::seeded::{Seeded, log_bytes};
+use crate::verdict::Kind;
 use anyhow::{Context, Result, bail, ensure};
 use durable_session::SessionId;
 use durable_session::store::{
@@ -21,7 +22,7 @@ const LIMITS: StoreLimits = MemoryStore::DEFAULT_LIMITS;
 const STEPS: u64 = 60;
 
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    plan.cases(NAME, 150, |_, rng, tally| {
+    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 150, |_, rng, tally| {
         // The same random bits for both: the versions are equal, too.
         let bits = rng.u64(..);
         let memory = MemoryStore::with(Seeded::new(bits), LIMITS);
@@ -45,22 +46,22 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
             }
             let chosen = rng.usize(0..states.len());
             let (id, state) = &mut states[chosen];
-            one(&memory, &redb, id, state, step * 10, rng)
+            one((&memory, &redb), id, state, step * 10, rng, tally)
                 .with_context(|| format!("step {step}, session {id}"))?;
             tally.add("steps", 1);
         }
         Ok(())
-    })
+    }))
 }
 
 /// One change and one read, of both; their answers are equal, and as the model says.
 fn one(
-    memory: &MemoryStore,
-    redb: &RedbStore,
+    (memory, redb): (&MemoryStore, &RedbStore),
     id: &SessionId,
     state: &mut State,
     at: u64,
     rng: &mut Rng,
+    tally: &mut Tally,
 ) -> Result<()> {
     match rng.u8(0..12) {
         0 => {
@@ -102,8 +103,8 @@ fn one(
             }
         }
     }
-    let loaded = model::load(redb, id)?;
-    model::check(state, loaded.as_ref())?;
+    let loaded = model::see(redb, id, tally)?;
+    model::check(state, loaded.as_ref(), tally)?;
     ensure!(loaded == model::load(memory, id)?, "the loads differ");
     let tail = TailBounds { max_messages: rng.usize(0..9), max_bytes: rng.u64(0..2_000) };
     ensure!(block_on(memory.load(id, tail))? == block_on(redb.load(id, tail))?, "the tails {tail:?} differ");

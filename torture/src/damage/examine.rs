@@ -3,7 +3,8 @@
 use super::sample::Sample;
 use crate::campaign::Tally;
 use crate::model::{self, ALL, Session, State};
-use anyhow::{Result, bail, ensure};
+use crate::verdict::{Broken, Kind, hold};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
@@ -26,21 +27,18 @@ const EVERYTHING: ReadQuery = ReadQuery {
 pub(super) struct Findings {
     /// Answers that name the damage.
     pub(super) named: u64,
-    /// What is missing without a word. Content that was never stored is no finding but a failure at once.
-    pub(super) silent: Vec<String>,
+    /// What differs without a word. Content that was never stored is no finding but a failure at once.
+    pub(super) silent: Broken,
 }
 
 impl Findings {
-    pub(super) fn nothing_is_wrong(&self) -> Result<()> {
-        ensure!(self.silent.is_empty(), "SILENT: {:?}", self.silent);
-        Ok(())
-    }
-
     /// redb looks at no checksum when it searches: a damaged key can hide a row. Verification has to tell.
     pub(super) fn verification_names_what_is_silent(&self, store: &RedbStore) -> Result<()> {
         let told =
             block_on(store.verify(|_| {})).map_or(true, |verification| !verification.damage.is_empty());
-        ensure!(self.silent.is_empty() || told, "SILENT, also for verification: {:?}", self.silent);
+        if !told {
+            self.silent.clone().into_result().context("verification says nothing, either")?;
+        }
         Ok(())
     }
 
@@ -60,32 +58,40 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
     let mut findings = Findings::default();
     for (id, state) in &sample.sessions {
         let Some(session) = state else {
-            ensure!(!matches!(block_on(store.load(id, ALL)), Ok(Some(_))), "{id}: GHOST session");
+            tally.checked(1);
+            hold!(!matches!(block_on(store.load(id, ALL)), Ok(Some(_))), Ghosts, "{id} is there");
             continue;
         };
         tally.add("sessions", 1);
         match block_on(store.load(id, ALL)) {
             Err(error) => findings.error(id, &error)?,
-            Ok(loaded) => loaded_is_true(id, state, session, loaded.as_ref(), &mut findings)?,
+            Ok(mut loaded) => {
+                loaded.iter_mut().for_each(|loaded| model::sees(loaded, tally));
+                tally.checked(1 + loaded.as_ref().map_or(0, |loaded| loaded.tail.len()));
+                loaded_is_true(id, state, session, loaded.as_ref(), &mut findings)?;
+            }
         }
         match block_on(store.read(id, EVERYTHING)) {
             Err(error) => findings.error(id, &error)?,
-            Ok(None) => findings.silent.push(format!("{id} is absent for a read")),
-            Ok(Some(page)) => {
+            Ok(None) => {
+                findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for a read")))
+            }
+            Ok(Some(mut page)) => {
+                tally.sees(&mut page.rows, model::ghost);
+                tally.checked(1 + page.rows.len());
                 are_true(id, session, &page.rows)?;
-                if page.rows.len() != session.rows.len() {
-                    findings.silent.push(format!("{id} reads {} of its messages", page.rows.len()));
-                }
+                findings.silent.join(model::compare_rows(&session.rows, &page.rows).within(id));
             }
         }
-        salvaged_is_true(store, id, session, &mut findings)?;
+        salvaged_is_true(store, id, session, &mut findings, tally)?;
     }
     match block_on(store.list(&ListQuery::all(1000))) {
         Err(_) => findings.named += 1,
         Ok(page) => {
             for (id, state) in &sample.sessions {
+                tally.checked(1);
                 if state.is_some() && !page.sessions.iter().any(|listed| listed.id == *id) {
-                    findings.silent.push(format!("{id} is not listed"));
+                    findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is not listed")));
                 }
             }
         }
@@ -101,16 +107,14 @@ fn loaded_is_true(
     findings: &mut Findings,
 ) -> Result<()> {
     let Some(loaded) = loaded else {
-        findings.silent.push(format!("{id} is absent"));
+        findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent")));
         return Ok(());
     };
     are_true(id, session, &loaded.tail)?;
     // A stale page brings back an earlier one, which names its session.
     let own = loaded.app.is_empty() || loaded.app.starts_with(format!("{id} ").as_bytes());
-    ensure!(loaded.app == session.app || own, "{id}: MADE UP app state");
-    if let Err(difference) = model::check(state, Some(loaded)) {
-        findings.silent.push(format!("{id}: {difference}"));
-    }
+    hold!(loaded.app == session.app || own, Wrong, "{id}: the app state is made up");
+    findings.silent.join(model::compare(state, Some(loaded)).within(id));
     Ok(())
 }
 
@@ -119,22 +123,24 @@ fn salvaged_is_true(
     id: &SessionId,
     session: &Session,
     findings: &mut Findings,
+    tally: &mut Tally,
 ) -> Result<()> {
     match block_on(store.salvage(id, EVERYTHING)) {
         Err(error) => findings.error(id, &error)?,
-        Ok(None) => findings.silent.push(format!("{id} is absent for salvage")),
-        Ok(Some(salvaged)) => {
+        Ok(None) => findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for salvage"))),
+        Ok(Some(mut salvaged)) => {
+            tally.sees(&mut salvaged.rows, model::ghost);
+            tally.checked(1 + salvaged.rows.len());
             are_true(id, session, &salvaged.rows)?;
             let named = |seq: u64| salvaged.damage.iter().any(|damage| damage.seq == Some(seq));
             let headless = salvaged.damage.iter().any(|damage| damage.seq.is_none());
-            let gone = session
-                .rows
-                .keys()
-                .filter(|&&seq| !named(seq) && !headless && !salvaged.rows.iter().any(|row| row.seq == seq));
-            let gone: Vec<_> = gone.collect();
-            if !gone.is_empty() {
-                findings.silent.push(format!("{id}: salvage passes over {gone:?}"));
-            }
+            let there = |seq: u64| salvaged.rows.iter().any(|row| row.seq == seq);
+            // What is named may be missing, and any part of a session without a readable head.
+            let mut should = session.rows.clone();
+            should.retain(|&seq, _| there(seq) || !named(seq) && !headless);
+            findings
+                .silent
+                .join(model::compare_rows(&should, &salvaged.rows).within(format_args!("{id}, salvaged")));
         }
     }
     Ok(())
@@ -147,7 +153,7 @@ fn are_true(id: &SessionId, session: &Session, rows: &[Row]) -> Result<()> {
             Some(body) if *body == row.body => {}
             // A stale page brings back what a later commit replaced or removed; it names its session all the same.
             _ if row.body.starts_with(format!("{id} ").as_bytes()) => {}
-            other => bail!("{id}: MADE UP at seq {}: {:?}, not {other:?}", row.seq, row.body),
+            other => hold!(false, Ghosts, "{id}: made up at seq {}: {:?}, not {other:?}", row.seq, row.body),
         }
     }
     Ok(())

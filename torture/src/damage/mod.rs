@@ -6,6 +6,7 @@ mod sample;
 mod wounds;
 
 use crate::campaign::{Plan, Tally};
+use crate::verdict::Kind;
 use anyhow::{Context, Result};
 use durable_session_redb::{OpenError, RedbStore};
 use examine::Findings;
@@ -19,33 +20,33 @@ const DAMAGES: u64 = 100;
 
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
     let mut current: Option<(u64, Sample)> = None;
-    plan.cases(NAME, 300, |case, rng, tally| {
+    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 300, |case, rng, tally| {
         let number = case / DAMAGES;
         let sample = match current.take() {
             Some((n, sample)) if n == number => sample,
             _ => {
                 foreign::check(tally).context("foreign files")?;
-                Sample::make(&mut plan.rng("damage sample", number))?
+                Sample::make(&mut plan.rng("damage sample", number), tally)?
             }
         };
         let (_, sample) = current.insert((number, sample));
         let (wound, file) = wounds::wound(sample, rng);
         tally.add(wound, 1);
         both(sample, wound, &file, tally).context(wound)
-    })
+    }))
 }
 
 /// The file is opened as it is, and with every page checked first.
 fn both(sample: &Sample, wound: &str, file: &[u8], tally: &mut Tally) -> Result<()> {
     if let Some((store, _)) = open(file, true, tally)? {
         let findings = examine::examine(&store, sample, tally)?;
-        findings.nothing_is_wrong().context("every page was checked when it was opened")?;
+        findings.silent.into_result().context("every page was checked when it was opened")?;
         examine::go_on(&store, sample);
     }
     if let Some((store, disk)) = open(file, false, tally)? {
         let findings: Findings = examine::examine(&store, sample, tally)?;
         tally.add("named", findings.named);
-        tally.add("missed_until_verified", findings.silent.len() as u64);
+        tally.add("missed_until_verified", findings.silent.findings());
         let told = findings.verification_names_what_is_silent(&store);
         if wound == "stale_page" {
             // A page of an earlier time is whole, so that nobody may have seen the damage, and then redb can abort the

@@ -1,5 +1,6 @@
 //! A store that is closed, of some age, and what is in it.
 
+use crate::campaign::Tally;
 use crate::model::{self, State};
 use crate::seeded::{Seeded, log_bytes};
 use anyhow::{Context, Result, bail};
@@ -24,7 +25,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn make(rng: &mut Rng) -> Result<Self> {
+    pub(super) fn make(rng: &mut Rng, tally: &mut Tally) -> Result<Self> {
         let disk = Disk::default();
         let mut sessions = Vec::new();
         for n in 0..SESSIONS {
@@ -37,7 +38,8 @@ impl Sample {
         let store = open(&disk, rng)?;
         change(&store, &mut sessions, rng)?;
         for (id, state) in &sessions {
-            model::check(state, model::load(&store, id)?.as_ref()).context("while the file was sound")?;
+            let loaded = model::load(&store, id)?;
+            model::check(state, loaded.as_ref(), tally).context("while the file was sound")?;
         }
         block_on(store.close())?;
         let file = disk.bytes();

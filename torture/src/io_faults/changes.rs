@@ -14,7 +14,10 @@ use torture_disk::Disk;
 const CHANGES: u64 = 14;
 
 pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let Some(mut store) = create(disk, level, tally)? else { return Ok(()) };
+    let Some(mut store) = create(disk, level, tally)? else {
+        tally.skipped();
+        return Ok(());
+    };
     let ids = [SessionId::new("a")?, SessionId::new("b")?, SessionId::new("c")?];
     let mut states: [State; 3] = [None, None, None];
     for n in 0..CHANGES {
@@ -32,18 +35,19 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
     }
     super::heal(disk);
     for (id, state) in ids.iter().zip(&states) {
-        let loaded = if let Ok(loaded) = model::load(&store, id) {
+        let loaded = if let Ok(loaded) = model::see(&store, id, tally) {
             loaded
         } else {
             recover(&store, disk)?;
-            model::load(&store, id)?
+            model::see(&store, id, tally)?
         };
-        model::check(state, loaded.as_ref()).with_context(|| format!("session {id} at the end"))?;
+        model::check(state, loaded.as_ref(), tally).with_context(|| format!("session {id} at the end"))?;
     }
     let after = RedbStore::builder().reader_threads(1).open_backend(disk.after_power_loss().backend())?;
     for (id, state) in ids.iter().zip(&states) {
-        model::check(state, model::load(&after, id)?.as_ref())
-            .with_context(|| format!("LOST: session {id} after a power loss"))?;
+        let loaded = model::see(&after, id, tally)?;
+        model::check(state, loaded.as_ref(), tally)
+            .with_context(|| format!("session {id} after a power loss"))?;
     }
     Ok(())
 }
@@ -91,30 +95,32 @@ fn settle(
         matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown),
         "a failing disk is answered with {error:?}"
     );
-    let loaded = if let Ok(loaded) = model::load(store, id) {
+    let loaded = if let Ok(loaded) = model::see(store, id, tally) {
         loaded
     } else {
         recover(store, disk)?;
         tally.add("reopened", 1);
-        model::load(store, id).context("reading on a sound disk")?
+        model::see(store, id, tally).context("reading on a sound disk")?
     };
-    let unchanged = model::check(before, loaded.as_ref());
+    tally.checked(1 + loaded.as_ref().map_or(0, |loaded| loaded.tail.len()));
+    let changed = model::compare(before, loaded.as_ref());
     if error.kind() == StoreErrorKind::Unavailable {
         tally.add("refused", 1);
-        return unchanged.map(|()| before.clone()).context("GHOST: changed, though told otherwise");
+        changed.into_result().context("changed, though told otherwise")?;
+        return Ok(before.clone());
     }
     tally.add("unknown", 1);
-    if unchanged.is_ok() {
+    if changed.is_nothing() {
         return Ok(before.clone());
     }
     let Some(mut session) = after else {
-        ensure!(loaded.is_none(), "half deleted");
+        model::check(&None, loaded.as_ref(), tally).context("half deleted")?;
         return Ok(None);
     };
     if let Some(loaded) = &loaded {
         session.incarnation = Some(loaded.head.version.incarnation());
     }
     let after = Some(session);
-    model::check(&after, loaded.as_ref()).context("neither whole nor absent")?;
+    model::check(&after, loaded.as_ref(), tally).context("neither whole nor absent")?;
     Ok(after)
 }

@@ -4,6 +4,7 @@ mod calls;
 mod changes;
 
 use crate::campaign::{Budget, Plan, Tally};
+use crate::verdict::Kind;
 use anyhow::{Context, Result, bail};
 use durable_session_redb::{OpenError, RedbDurability, RedbStore};
 use fastrand::Rng;
@@ -76,11 +77,12 @@ fn play(number: u64) -> Play {
 
 /// A case is a workload with each of its operations failing once in every way.
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    plan.cases(NAME, 2, |case, rng, tally| {
+    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 2, |case, rng, tally| {
         let mut round = Round::begin(plan, case, tally)?;
         while let Some((level, fault, k)) = round.next() {
             // A first impression takes some of them; a case that is played again takes all.
             if matches!(plan.budget, Budget::Quick) && plan.case.is_none() && rng.u8(..) >= 20 {
+                tally.add("left_out", 1);
                 continue;
             }
             let disk = Disk::default();
@@ -94,7 +96,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
             tally.add("faults", 1);
         }
         Ok(())
-    })
+    }))
 }
 
 fn attempt(disk: &Disk, level: RedbDurability) -> Result<RedbStore, OpenError> {

@@ -6,7 +6,8 @@ mod script;
 pub(crate) use child::run as child;
 
 use crate::campaign::{Plan, Tally};
-use anyhow::{Context, Result, bail, ensure};
+use crate::verdict::{Broken, Kind, hold};
+use anyhow::{Context, Result, bail};
 use durable_session::ChatSessions;
 use durable_session_redb::RedbStore;
 use fastrand::Rng;
@@ -31,7 +32,7 @@ struct Journal {
 }
 
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    plan.cases(NAME, 3, |_, rng, tally| {
+    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("killed.redb");
         let quick_recovery = rng.bool();
@@ -47,7 +48,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         }
         tally.add("steps", journal.iter().map(|journal| journal.acknowledged).sum());
         Ok(())
-    })
+    }))
 }
 
 fn run_and_kill(
@@ -110,19 +111,23 @@ fn note(journal: &mut [Journal], line: &str) -> Result<()> {
 /// Compares what is stored with the script, and goes on from there.
 fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()> {
     if !file.exists() {
-        ensure!(journal.iter().all(|journal| journal.acknowledged == 0), "LOST: the file is gone");
+        let acknowledged: u64 = journal.iter().map(|journal| journal.acknowledged).sum();
+        hold!(acknowledged == 0, Lost, "the file is gone, {acknowledged} steps were acknowledged");
+        // Killed before the file was made: there is nothing to look at.
+        tally.skipped();
         return Ok(());
     }
     let store = RedbStore::open(file).context("opening after the kill")?;
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
     for (n, journal) in journal.iter_mut().enumerate() {
         let chat = sessions.session(script::id(n)?);
-        let stored = Conversation::of(&block_on(chat.get_state())?);
+        let stored = Conversation::of(block_on(chat.get_state())?, tally);
         let Journal { begun, acknowledged } = *journal;
         let step =
             (acknowledged..=begun.max(acknowledged)).rev().find(|&step| script::after(n, step) == stored);
-        let Some(step) = step else { bail!("{}", explain(n, *journal, &stored)) };
+        tally.checked(1 + stored.texts.len());
         tally.add("sessions", 1);
+        let Some(step) = step else { return Err(explain(n, *journal, &stored).into()) };
         *journal = Journal { begun: step, acknowledged: step };
     }
     block_on(sessions.close())?;
@@ -130,16 +135,17 @@ fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()>
     Ok(())
 }
 
-fn explain(session: usize, journal: Journal, stored: &Conversation) -> String {
+fn explain(session: usize, journal: Journal, stored: &Conversation) -> Broken {
     let Journal { begun, acknowledged } = journal;
+    let should = script::after(session, acknowledged);
+    let broken = Broken::between(&should.texts, &stored.texts);
     let step = (0..acknowledged).rev().find(|&step| script::after(session, step) == *stored);
-    match step {
-        Some(step) => {
-            format!("LOST: session {session} is as after {step} steps, {acknowledged} were acknowledged")
+    let broken = match step {
+        Some(step) => broken.at_least_one(Kind::Lost).within(format_args!("is as after {step} steps")),
+        None if broken.is_nothing() => {
+            Broken::new(Kind::Wrong, 1, format!("the app state is {}, not {}", stored.app, should.app))
         }
-        None => format!(
-            "session {session}: {acknowledged} steps acknowledged, {begun} begun; stored is {stored:?}, not {:?}",
-            script::after(session, acknowledged)
-        ),
-    }
+        None => broken,
+    };
+    broken.within(format_args!("session {session}, {acknowledged} steps acknowledged, {begun} begun"))
 }

@@ -1,13 +1,15 @@
 //! What every session goes through, step by step: the same in parent and child.
 
+use crate::campaign::Tally;
+use crate::verdict::Kind;
 use anyhow::Result;
 use durable_session::{ChatSession, ChatSessionState, Error, Message, SessionId};
 
 /// What is to be seen of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Conversation {
-    texts: Vec<String>,
-    app: String,
+    pub(super) texts: Vec<String>,
+    pub(super) app: String,
 }
 
 /// One step.
@@ -94,9 +96,11 @@ pub(super) fn after(session: usize, steps: u64) -> Conversation {
 }
 
 impl Conversation {
-    pub(super) fn of(state: &ChatSessionState) -> Self {
+    pub(super) fn of(mut state: ChatSessionState, tally: &Tally) -> Self {
+        tally.sees(&mut state.messages, |_| Message::user("doctored"));
         let texts =
             state.messages.iter().filter_map(|m| m.text().map(std::borrow::Cow::into_owned)).collect();
-        Self { texts, app: state.app.to_string() }
+        let app = if tally.doctors(Kind::Wrong) { "doctored".to_owned() } else { state.app.to_string() };
+        Self { texts, app }
     }
 }

@@ -1,7 +1,7 @@
 //! What each session went through, and when on the disk's log.
 
 use crate::model::{self, State};
-use anyhow::{Result, bail};
+use crate::verdict::{Broken, Kind};
 use durable_session::SessionId;
 use durable_session::store::Loaded;
 
@@ -30,24 +30,24 @@ impl History {
     }
 
     /// Which step is stored after a power loss at `cut`: not before the last acknowledged, not after the last begun.
-    pub(super) fn find(&self, cut: usize, loaded: Option<&Loaded>) -> Result<usize> {
+    pub(super) fn find(&self, cut: usize, loaded: Option<&Loaded>) -> Result<usize, Broken> {
         let least = self.steps.iter().rposition(|step| step.acknowledged <= cut).unwrap_or(0);
         let most = self.steps.iter().rposition(|step| step.started <= cut).unwrap_or(0);
-        let mut reasons = Vec::new();
-        for n in (least..=most).rev() {
-            match model::check(&self.steps[n].state, loaded) {
-                Ok(()) => return Ok(n),
-                Err(reason) => reasons.push(format!("not step {n}: {reason}")),
-            }
+        let differs = |n: usize| model::compare(&self.steps[n].state, loaded);
+        let is = |n: &usize| differs(*n).is_nothing();
+        if let Some(n) = (least..=most).rev().find(is) {
+            return Ok(n);
         }
-        let other = (0..self.steps.len())
-            .find(|&n| !(least..=most).contains(&n) && model::check(&self.steps[n].state, loaded).is_ok());
-        match other {
-            Some(n) if n < least => {
-                bail!("{}: LOST: step {least} was acknowledged, step {n} is stored", self.id)
-            }
-            Some(n) => bail!("{}: GHOST: step {n} is stored, which was not begun", self.id),
-            None => bail!("{}: neither whole nor absent: {}", self.id, reasons.join("; ")),
-        }
+        let broken = match (0..self.steps.len()).find(is) {
+            Some(n) if n < least => differs(least)
+                .at_least_one(Kind::Lost)
+                .within(format_args!("step {least} was acknowledged, step {n} is stored")),
+            Some(n) => differs(most)
+                .at_least_one(Kind::Ghosts)
+                .within(format_args!("step {n} is stored, which was not begun")),
+            // Neither whole nor absent: whatever is said of the step that was acknowledged.
+            None => differs(least).within(format_args!("not step {least}, nor any other up to {most}")),
+        };
+        Err(broken.within(&self.id))
     }
 }

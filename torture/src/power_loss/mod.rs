@@ -6,6 +6,7 @@ mod workload;
 
 use crate::campaign::{Plan, Tally};
 use crate::model;
+use crate::verdict::Kind;
 use anyhow::{Context, Result, bail};
 use durable_session::store::{CommitOutcome, SessionStore};
 use durable_session_redb::RedbDurability;
@@ -22,7 +23,7 @@ const CRASHES: u64 = 200;
 
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
     let mut current: Option<(u64, Workload)> = None;
-    plan.cases(NAME, 3_000, |case, rng, tally| {
+    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 3_000, |case, rng, tally| {
         let number = case / CRASHES;
         let workload = match current.take() {
             Some((n, workload)) if n == number => workload,
@@ -40,7 +41,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         };
         let (_, workload) = current.insert((number, workload));
         crash(workload, rng, tally)
-    })
+    }))
 }
 
 /// Loses the power once, looks at every session, goes on, and loses the power again.
@@ -49,14 +50,15 @@ fn crash(workload: &Workload, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     let file = image::image(&workload.base, &workload.log, cut, rng);
     let told = || format!("power lost at {cut} of {} ({:?})", workload.log.len(), workload.level);
     let again = Disk::with(file.clone()).logging();
-    let survived = survivor(&again, workload.level, &workload.histories, cut, rng).with_context(told)?;
+    let survived =
+        survivor(&again, workload.level, &workload.histories, cut, rng, tally).with_context(told)?;
     tally.add("sessions", survived.len() as u64);
     if rng.u8(0..3) == 0 {
         tally.add("second_crashes", 1);
         let log = again.take_log();
         let second = rng.usize(0..=log.len());
         let file = image::image(&file, &log, second, rng);
-        survivor(&Disk::with(file), workload.level, &survived, second, rng)
+        survivor(&Disk::with(file), workload.level, &survived, second, rng, tally)
             .with_context(|| format!("and again at {second} of {}", log.len()))
             .with_context(told)?;
     }
@@ -70,12 +72,14 @@ fn survivor(
     histories: &[History],
     cut: usize,
     rng: &mut Rng,
+    tally: &mut Tally,
 ) -> Result<Vec<History>> {
     let store = workload::open(disk, level, rng.u64(..)).context("opening after the power loss")?;
     let mut survived = Vec::new();
     for history in histories {
-        let loaded = model::load(&store, &history.id)?;
+        let loaded = model::see(&store, &history.id, tally)?;
         let step = history.find(cut, loaded.as_ref())?;
+        tally.checked(1 + loaded.map_or(0, |loaded| loaded.tail.len()));
         survived.push(History::new(history.id.clone(), history.steps[step].state.clone()));
     }
     let chosen = rng.usize(0..survived.len());
@@ -88,7 +92,8 @@ fn survivor(
     };
     let acknowledged = disk.log_len();
     let state = Some(model::known(session, &head)?);
-    model::check(&state, model::load(&store, &history.id)?.as_ref()).context("after the next change")?;
+    let loaded = model::see(&store, &history.id, tally)?;
+    model::check(&state, loaded.as_ref(), tally).context("after the next change")?;
     history.steps.push(Step { state, started, acknowledged });
     if rng.u8(0..8) == 0 {
         let verification = block_on(store.verify(|_| {}))?;

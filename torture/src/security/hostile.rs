@@ -44,6 +44,7 @@ pub(super) fn crowd(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     for (status, response) in answers.iter().flat_map(|(statuses, responses)| statuses.iter().zip(responses))
     {
         tally.add("hostile_requests", 1);
+        tally.checked(1);
         tally.add("refused", u64::from(*status >= 400));
         ensure!(*status < 500 || *status == 503, "a client is answered with {status}");
         open += usize::from(matches!(response.body(), durable_session_http::Body::Events(_)));
@@ -115,12 +116,16 @@ pub(super) fn headers(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
             let random: Vec<u8> = (0..rng.usize(0..40)).map(|_| rng.u8(..)).collect();
             let value =
                 if rng.bool() { random } else { VALUES[rng.usize(0..VALUES.len())].as_bytes().to_vec() };
-            let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
+            let Ok(value) = HeaderValue::from_bytes(&value) else {
+                tally.skipped();
+                continue;
+            };
             request.headers_mut().append(HeaderName::from_static(NAMES[rng.usize(0..NAMES.len())]), value);
         }
         let told = format!("{request:?}");
         let status = block_on(api.handle(request)).status();
         tally.add("headers", 1);
+        tally.checked(1);
         ensure!(status.as_u16() < 500, "{status} for {told}");
     }
     Ok(())

@@ -4,7 +4,8 @@ mod hostile;
 mod log;
 
 use crate::campaign::{Plan, Tally};
-use anyhow::{Result, bail, ensure};
+use crate::verdict::{Kind, hold};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use durable_session::{ChatSessions, Message, SessionId};
 use durable_session_http::{Api, Body};
@@ -17,13 +18,15 @@ use torture_disk::{Disk, Failure};
 
 pub(crate) const NAME: &str = "security";
 
+const KINDS: &[Kind] = &[Kind::Shown, Kind::Logged, Kind::Wrong];
+
 pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    plan.cases(NAME, 3, |_, rng, tally| {
+    Ok(plan.cases(NAME, KINDS, 3, |_, rng, tally| {
         nothing_is_logged(rng, tally)?;
         others_are_not_reached(rng, tally)?;
         hostile::crowd(rng, tally)?;
         hostile::headers(rng, tally)
-    })
+    }))
 }
 
 fn text(response: Response<Body>) -> String {
@@ -73,12 +76,15 @@ fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
             .messages(durable_session::MessageQuery::last(3)),
     );
     let _ = block_on(store.close());
-    let logged = log.end();
-    tally.add("log_lines", logged.lines().count() as u64);
-    ensure!(!logged.is_empty(), "nothing at all was logged, so this shows nothing");
-    if let Some(line) = logged.lines().find(|line| line.contains(&canary)) {
-        bail!("LOGGED: {line}");
+    let mut logged = log.end();
+    if tally.doctors(Kind::Logged) {
+        logged.push_str(&canary);
     }
+    tally.add("log_lines", logged.lines().count() as u64);
+    tally.checked(logged.lines().count());
+    ensure!(!logged.is_empty(), "nothing at all was logged, so this shows nothing");
+    let line = logged.lines().find(|line| line.contains(&canary));
+    hold!(line.is_none(), Logged, "{line:?}");
     Ok(())
 }
 
@@ -94,14 +100,22 @@ fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         for end in ["", "/messages", "/events", "/booking-info", "/../"] {
             let Ok(request) = Request::get(format!("/api/chat/session/{guess}{end}")).body(Bytes::new())
             else {
+                // Not a path at all.
+                tally.skipped();
                 continue;
             };
             let path = request.uri().path().to_owned();
             let own = path.split('/').nth(4) == Some(id.as_str());
             let response = block_on(api.handle(request));
             tally.add("guesses", 1);
-            ensure!(response.status().as_u16() < 500, "{} for {path}", response.status());
-            ensure!(own || !text(response).contains(&canary), "{path} shows another's messages");
+            tally.checked(1);
+            let faulty = response.status().as_u16() >= 500 || tally.doctors(Kind::Wrong);
+            ensure!(!faulty, "{} for {path}", response.status());
+            let mut shown = text(response);
+            if tally.doctors(Kind::Shown) {
+                shown.push_str(&canary);
+            }
+            hold!(own || !shown.contains(&canary), Shown, "{path} shows another's messages");
         }
     }
     // Ids that the library makes have nothing in common that could be guessed.
