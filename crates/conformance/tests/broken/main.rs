@@ -44,6 +44,9 @@ fn every_broken_store_is_caught_by_the_clause_that_it_breaks_and_every_case_catc
             writeln!(found, "{clause} {fault:?}: {} {}", joined(case.clauses()), case.name()).unwrap();
         }
     }
+    // Past the test harness, which would swallow it, and before anything that fails.
+    let total = FAULTS.len();
+    writeln!(std::io::stderr(), "broken stores: {} of {total} caught", total - uncaught.len()).unwrap();
     assert_eq!(uncaught, [], "broken stores that no case of their clause catches");
 
     idle.retain(|name| !THREADED.iter().any(|(case, _)| case == name));
@@ -56,9 +59,6 @@ fn every_broken_store_is_caught_by_the_clause_that_it_breaks_and_every_case_catc
         let new: Vec<_> = found.lines().filter(|line| !CAUGHT.lines().any(|l| l == *line)).collect();
         assert!(missing.is_empty() && new.is_empty(), "no longer caught: {missing:#?}\nnow caught: {new:#?}");
     }
-    // Past the test harness, which would swallow it.
-    let total = FAULTS.len();
-    writeln!(std::io::stderr(), "broken stores: {total} of {total} caught").unwrap();
 }
 
 /// Cases with threads, each with a fault that it catches. Whether one does in a given run is up to the scheduler.
