@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ManualClock, Puppet, id, settle, spawn_add};
+use common::{ManualClock, Puppet, id, settle, spawn_add, texts};
 use durable_session::{ChatSessions, Memory, Message, Watched};
 use futures_util::future::poll_immediate;
 
@@ -81,6 +81,31 @@ async fn c7_a_window_that_is_full_of_messages_needs_no_load_whatever_was_removed
     chat.add_message(Message::user("x")).await.unwrap();
     chat.add_message(message(20)).await.unwrap();
     assert_eq!(store.loads(), 1);
+}
+
+#[tokio::test]
+async fn c7_a_message_sent_again_after_its_caller_was_dropped_is_stored_once() {
+    let message = || Message::user("x").with_id("x");
+    // The first call's commit is still with the store when the message is sent again, or has just been made.
+    for made_meanwhile in [false, true] {
+        let store = Puppet::new();
+        let chat = store.sessions().session(id("s"));
+        chat.add_message(Message::user("before")).await.unwrap();
+        store.hold_commits();
+        let mut dropped = Box::pin(chat.add_message(message()));
+        assert!(poll_immediate(&mut dropped).await.is_none());
+        drop(dropped);
+        if made_meanwhile {
+            store.release();
+            settle().await;
+        }
+        let again = spawn_add(&chat, message());
+        settle().await;
+        store.release();
+        let again = again.await.unwrap().unwrap();
+        assert_eq!((again.seq, again.replayed), (2, true));
+        assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["before", "x"]);
+    }
 }
 
 #[tokio::test]
