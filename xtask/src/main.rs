@@ -3,6 +3,7 @@
 //! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
 
 mod bench;
+mod doors;
 mod fix;
 mod msrv;
 mod package;
@@ -35,7 +36,8 @@ enum Task {
         /// Only this part.
         part: Option<suite::Part>,
     },
-    /// Check formatting, lints, docs, licences, dependencies, packages and the wasm32 build. Changes nothing.
+    /// Check formatting, lints, docs, licences, dependencies, packages, the wasm32 build and the table of tests
+    /// (`docs/doors.md`). Changes nothing.
     Verify,
     /// Format, and apply the lints' own corrections.
     Fix,

@@ -3,7 +3,7 @@
 use crate::packages::Packages;
 use crate::setup::{CARGO_DENY, CARGO_MACHETE, Tool, install, wasm_target};
 use crate::shell::{Shell, Step};
-use crate::{msrv, package};
+use crate::{doors, msrv, package};
 use anyhow::Result;
 use std::process::Command;
 
@@ -22,6 +22,7 @@ pub(crate) const OTHER_WORKSPACES: [&str; 3] = ["examples/custom-store", "benche
 /// Runs every check, also after one has failed. `true` if all passed.
 pub(crate) fn run(shell: &Shell) -> Result<bool> {
     let mut checks = Checks { shell, passed: 0, failed: Vec::new(), untested: Vec::new() };
+    checks.doors()?;
     checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
     checks.run("clippy", clippy(shell, "Cargo.toml"))?;
     for folder in OTHER_WORKSPACES {
@@ -92,6 +93,14 @@ impl Checks<'_> {
     fn run(&mut self, name: &str, command: Command) -> Result<()> {
         let ok = Step::new(self.shell, name, command).run()?.ok;
         self.verdict(name, ok);
+        Ok(())
+    }
+
+    /// The table of tests names none that does not exist, and says of every clause how it is shown.
+    fn doors(&mut self) -> Result<()> {
+        let problems = doors::check(self.shell.root())?;
+        problems.iter().for_each(|problem| println!("   {problem}"));
+        self.verdict("docs/doors.md", problems.is_empty());
         Ok(())
     }
 
