@@ -6,9 +6,18 @@ use crate::shell::{Finished, Shell, Step};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// The Workers: each the name that tests know it by, and its crate.
-const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
-const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
+/// A Worker: the name that tests know it by, its crate, and the profile that it is built with.
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    name: &'static str,
+    folder: &'static str,
+    profile: &'static str,
+}
+
+const TESTS: Worker =
+    Worker { name: "tests", folder: "crates/cloudflare/tests/worker", profile: "worker-test" };
+/// Built as it is deployed.
+const TUTOR: Worker = Worker { name: "tutor", folder: "examples/tutor-worker", profile: "worker" };
 /// Their tests.
 const FOLDER: &str = "crates/cloudflare/tests/workerd";
 /// The tests of the page that the tutoring Worker serves.
@@ -19,8 +28,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("workers");
     match prepare(shell)? {
         Ok((tests, tools)) => {
-            for (name, folder) in WORKERS {
-                if !part.preparation(&build(shell, &tests, &tools, name, folder)?) {
+            for worker in [TESTS, TUTOR] {
+                if !part.preparation(&build(shell, &tests, &tools, worker)?) {
                     return Ok(part);
                 }
             }
@@ -73,8 +82,7 @@ pub(crate) fn bench(shell: &Shell) -> Result<bool> {
             return Ok(true);
         }
     };
-    let (name, folder) = TUTOR;
-    if !build(shell, &tests, &tools, name, folder)?.ok {
+    if !build(shell, &tests, &tools, TUTOR)?.ok {
         return Ok(false);
     }
     let mut command = shell.command("node");
@@ -124,12 +132,13 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-fn build(shell: &Shell, tests: &NodeTests<'_>, tools: &Tools, name: &str, folder: &str) -> Result<Finished> {
+fn build(shell: &Shell, tests: &NodeTests<'_>, tools: &Tools, worker: Worker) -> Result<Finished> {
+    let Worker { name, folder, profile } = worker;
     let out = built(shell).join(name);
     // A failed build leaves it behind, and the next one waits for it.
     let _ = std::fs::remove_dir_all(out.join(".tmp"));
     let mut command = shell.command(&tools.worker_build);
-    command.args(["--profile", "worker", "--no-opt", "--out-dir"]).arg(&out).arg(folder);
+    command.args(["--profile", profile, "--no-opt", "--out-dir"]).arg(&out).arg(folder);
     command.env("WASM_BINDGEN_BIN", &tools.wasm_bindgen);
     command.env("ESBUILD_BIN", tests.folder().join("node_modules/.bin/esbuild"));
     command.env("CARGO_TARGET_DIR", shell.target().join("worker"));

@@ -78,8 +78,8 @@ fn survivor(
     let mut survived = Vec::new();
     for history in histories {
         let loaded = model::see(&store, &history.id, tally)?;
+        tally.checked(1 + loaded.as_ref().map_or(0, |loaded| loaded.tail.len()));
         let step = history.find(cut, loaded.as_ref())?;
-        tally.checked(1 + loaded.map_or(0, |loaded| loaded.tail.len()));
         survived.push(History::new(history.id.clone(), history.steps[step].state.clone()));
     }
     let chosen = rng.usize(0..survived.len());

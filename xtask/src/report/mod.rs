@@ -70,6 +70,17 @@ impl Part {
         self.elapsed += finished.elapsed;
     }
 
+    /// Takes in something that was shown without a test runner.
+    pub(crate) fn check(&mut self, name: &str, holds: bool, elapsed: Duration) {
+        self.elapsed += elapsed;
+        self.counts.passed += u64::from(holds);
+        self.counts.failed += u64::from(!holds);
+        println!("   {name} {} ({:.1} s)", if holds { "ok" } else { "FAILED" }, elapsed.as_secs_f32());
+        if !holds {
+            self.notes.push(format!("FAILED {name}"));
+        }
+    }
+
     /// Takes in a run that had to succeed before the tests can run; `true` if it did.
     pub(crate) fn preparation(&mut self, finished: &Finished) -> bool {
         self.elapsed += finished.elapsed;
@@ -159,6 +170,29 @@ mod tests {
         };
         assert!(concluded(part(), false));
         assert!(!concluded(part(), true));
+    }
+
+    #[test]
+    fn a_test_that_says_that_it_did_not_run_is_skipped_and_fails_in_ci() {
+        let part = || {
+            let mut part = Part::new("native");
+            part.cargo_test(&finished(true, &[PASSED, "note: not run: there is no data"]));
+            part
+        };
+        assert_eq!(part().counts, Counts { passed: 2, failed: 0, skipped: 1 });
+        assert!(concluded(part(), false));
+        assert!(!concluded(part(), true));
+    }
+
+    #[test]
+    fn a_check_that_does_not_hold_is_a_failure() {
+        let part = |holds| {
+            let mut part = Part::new("native");
+            part.check("something", holds, Duration::ZERO);
+            part
+        };
+        assert!(concluded(part(true), true));
+        assert!(!concluded(part(false), false));
     }
 
     #[test]

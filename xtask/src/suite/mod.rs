@@ -20,7 +20,7 @@ pub(crate) enum Part {
     Examples,
     /// The wire protocol's golden scenarios against the whole-state object.
     Protocol,
-    /// Every torture campaign for some seconds.
+    /// The tests that need optimized code (replay, the campaigns' verdicts), and every torture campaign for some seconds.
     Torture,
     /// The Durable Object store inside workerd.
     Workers,

@@ -1,6 +1,7 @@
 //! `cargo xtask torture`.
 
 mod interleavings;
+mod tally;
 
 use crate::report::Part;
 use crate::shell::{Shell, Step};
@@ -25,18 +26,31 @@ pub(crate) fn run(shell: &Shell, args: &[String]) -> Result<bool> {
     Ok(if asked.help || asked.only.is_some() { held } else { interleavings::run(shell, &asked)? && held })
 }
 
-/// The first impression that is part of the tests: every campaign for some seconds. The interleavings run with the native
-/// tests.
+/// Packages whose tests need optimized code: `replay` is killed with commits in flight, and campaigns play many cases.
+pub(crate) const OPTIMIZED: [&str; 2] = ["replay", "torture"];
+
+/// The tests of these packages, and then every campaign for some seconds, all from one build. The interleavings run with
+/// the native tests.
 pub(crate) fn quick(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("torture");
-    let mut command = campaigns(shell);
+    let mut tests = shell.cargo(["test", "--profile", "torture", "--no-fail-fast"]);
+    for package in OPTIMIZED {
+        tests.args(["--package", package]);
+    }
+    tests.args(["--", "--show-output"]);
+    part.cargo_test(&Step::new(shell, "optimized tests", tests).run()?);
+
+    // The program that its own tests ran: another `cargo` would build it with other features.
+    let mut command = shell.command(shell.target().join("torture/torture"));
     command.arg("--quick");
     part.torture(&Step::new(shell, "torture", command).run()?);
     Ok(part)
 }
 
 pub(crate) use interleavings::command as interleavings;
+pub(crate) use interleavings::turn as interleavings_turn;
 
+/// The campaigns' own program, and nothing else.
 fn campaigns(shell: &Shell) -> Command {
     shell.cargo(["run", "--quiet", "--profile", "torture", "--package", "torture", "--"])
 }
