@@ -121,9 +121,9 @@ impl Plan {
         Rng::with_seed(hasher.finish())
     }
 
-    /// Plays cases until the budget is used up: `quick` of them, or as many as the time allows. A case that fails ends
-    /// the campaign: the tally counts what was found, and its error says how to play the case again. A campaign that
-    /// checked nothing has failed, too.
+    /// Plays cases until the budget is used up: `quick` of them, or as many as the time allows. A
+    /// case that fails ends the campaign: the tally counts what was found, and its error says how
+    /// to play the case again. A campaign that checked nothing has failed, too.
     pub(crate) fn cases(
         &self,
         name: &'static str,

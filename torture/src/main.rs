@@ -14,7 +14,6 @@ mod security;
 mod seeded;
 mod verdict;
 
-use anyhow::Result;
 use campaign::{Budget, Plan, Tally};
 use clap::Parser;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ use std::time::Duration;
 use verdict::Kind;
 
 /// One campaign: its name and how it is run.
-type Campaign = (&'static str, fn(&Plan) -> Result<Tally>);
+type Campaign = (&'static str, fn(&Plan) -> Tally);
 
 const CAMPAIGNS: [Campaign; 8] = [
     (power_loss::NAME, power_loss::run),
@@ -102,15 +101,9 @@ fn main() -> ExitCode {
     println!("torture seed={seed}");
     let mut failed = 0;
     for (_, run) in campaigns {
-        let ended = run(&Plan { seed, budget, case: cli.case, doctor: cli.doctor });
-        let error = match &ended {
-            Ok(tally) => {
-                println!("{tally}");
-                tally.failed()
-            }
-            Err(error) => Some(error),
-        };
-        if let Some(error) = error {
+        let tally = run(&Plan { seed, budget, case: cli.case, doctor: cli.doctor });
+        println!("{tally}");
+        if let Some(error) = tally.failed() {
             failed += 1;
             println!("FAILED {error:#}");
         }

@@ -21,7 +21,8 @@ pub(crate) enum Kind {
     Shown,
     /// A message text, an app state or an id is in the log.
     Logged,
-    /// Any other answer that is not true; an error that must not occur; a panic; a resource that grows.
+    /// Any other answer that is not true; an error that must not occur; a panic; a resource that
+    /// grows.
     Wrong,
 }
 
@@ -55,7 +56,8 @@ impl Broken {
         broken
     }
 
-    /// How the messages that are there differ from those that should be. Each is known by its content.
+    /// How the messages that are there differ from those that should be. Each is known by its
+    /// content.
     pub(crate) fn between<T: Eq + Hash + fmt::Debug>(should: &[T], is: &[T]) -> Self {
         let mut times: HashMap<&T, u64> = HashMap::new();
         for message in is {

@@ -1,7 +1,9 @@
-//! The verdict of every campaign can turn: one that sees something altered prints a count of it and fails.
+//! The verdict of every campaign can turn: one that sees something altered prints a count of it and
+//! fails.
 //!
-//! `--doctor KIND` alters what a campaign sees, between what it attacks and its checks. All else is as always: the same
-//! program, checks, counts and exit code.
+//! `--doctor KIND` alters what a campaign sees, between what it attacks and its checks. All else is
+//! as always: the same program, checks, counts and exit code.
+#![allow(clippy::unwrap_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
 use std::process::Command;
 
@@ -29,7 +31,8 @@ impl Verdict {
     }
 }
 
-/// Plays the campaign as it is, then with each of these altered. `all_well` is how it is played as it is.
+/// Plays the campaign as it is, then with each of these altered. `all_well` is how it is played as
+/// it is.
 fn turns(campaign: &str, kinds: &[&str], all_well: &[&str]) {
     let verdict = Verdict::of(campaign, all_well);
     assert!(verdict.ok, "{}", verdict.printed);

@@ -1,4 +1,5 @@
-//! `docs/doors.md`: which test shows which clause of the contract, through which door. Checked by `cargo xtask verify`.
+//! `docs/doors.md`: which test shows which clause of the contract, through which door. Checked by
+//! `cargo xtask verify`.
 
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,13 +129,14 @@ fn test_problem(test: &str, sources: &BTreeMap<String, (String, String)>) -> Opt
     let Some((source, name)) = test.split_once("::") else {
         return Some(format!("`{test}` is not written as source::test"));
     };
-    let Some((path, text)) = sources.get(source) else {
+    let Some((path, found)) = sources.get(source) else {
         return Some(format!("`{source}` is not among the sources"));
     };
-    (!has_test(path, text, name)).then(|| format!("{path} has no test `{name}`"))
+    (!has_test(path, found, name)).then(|| format!("{path} has no test `{name}`"))
 }
 
-/// Whether a source has that test: a title, a case of the suite, a test function, a golden scenario or a campaign.
+/// Whether a source has that test: a title, a case of the suite, a test function, a golden scenario
+/// or a campaign.
 fn has_test(path: &str, text: &str, name: &str) -> bool {
     let quoted =
         |before: &str| ['\'', '"', '`'].iter().any(|q| text.contains(&format!("{before}{q}{name}{q}")));

@@ -36,8 +36,8 @@ enum Task {
         /// Only this part.
         part: Option<suite::Part>,
     },
-    /// Check formatting, lints, docs, licences, dependencies, packages, the wasm32 build and the table of tests
-    /// (`docs/doors.md`). Changes nothing.
+    /// Check formatting, lints, docs, licences, dependencies, packages, the wasm32 build and the
+    /// table of tests (`docs/doors.md`). Changes nothing.
     Verify,
     /// Format, and apply the lints' own corrections.
     Fix,

@@ -99,7 +99,9 @@ impl Checks<'_> {
     /// The table of tests names none that does not exist, and says of every clause how it is shown.
     fn doors(&mut self) -> Result<()> {
         let problems = doors::check(self.shell.root())?;
-        problems.iter().for_each(|problem| println!("   {problem}"));
+        for problem in &problems {
+            println!("   {problem}");
+        }
         self.verdict("docs/doors.md", problems.is_empty());
         Ok(())
     }

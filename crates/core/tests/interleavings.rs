@@ -231,7 +231,8 @@ fn stored(store: &Slow) -> Vec<String> {
     doctored(state.messages.iter().map(|m| m.text().unwrap().into_owned()).collect())
 }
 
-/// What is stored, or something else if `INTERLEAVINGS_DOCTOR` asks for it: shows that the checks see it.
+/// What is stored, or something else if `INTERLEAVINGS_DOCTOR` asks for it: shows that the checks
+/// see it.
 fn doctored(mut texts: Vec<String>) -> Vec<String> {
     let at = texts.len().saturating_sub(2);
     match std::env::var("INTERLEAVINGS_DOCTOR").as_deref() {
@@ -245,12 +246,13 @@ fn doctored(mut texts: Vec<String>) -> Vec<String> {
 }
 
 std::thread_local! {
-    /// How many messages the checks of this test have compared with what was acknowledged or stored.
+    /// How many messages the checks of this test have compared with what was acknowledged or
+    /// stored.
     static CHECKED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Each text of `acknowledged` is stored once, at its seq, and nothing is stored twice. `cargo xtask torture` reads the
-/// counts behind `BROKEN` and `checked=`.
+/// Each text of `acknowledged` is stored once, at its seq, and nothing is stored twice. The counts
+/// behind `BROKEN` and `checked=` are what `cargo xtask torture` reads.
 fn check(store: &Slow, acknowledged: &[(String, u64)]) {
     let texts = stored(store);
     let (mut lost, mut reordered) = (0, 0);

@@ -86,7 +86,8 @@ async fn c7_a_window_that_is_full_of_messages_needs_no_load_whatever_was_removed
 #[tokio::test]
 async fn c7_a_message_sent_again_after_its_caller_was_dropped_is_stored_once() {
     let message = || Message::user("x").with_id("x");
-    // The first call's commit is still with the store when the message is sent again, or has just been made.
+    // The first call's commit is still with the store when the message is sent again, or has just
+    // been made.
     for made_meanwhile in [false, true] {
         let store = Puppet::new();
         let chat = store.sessions().session(id("s"));

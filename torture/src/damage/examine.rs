@@ -27,7 +27,8 @@ const EVERYTHING: ReadQuery = ReadQuery {
 pub(super) struct Findings {
     /// Answers that name the damage.
     pub(super) named: u64,
-    /// What differs without a word. Content that was never stored is no finding but a failure at once.
+    /// What differs without a word. Content that was never stored is no finding but a failure at
+    /// once.
     pub(super) silent: Broken,
 }
 
@@ -66,7 +67,9 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
         match block_on(store.load(id, ALL)) {
             Err(error) => findings.error(id, &error)?,
             Ok(mut loaded) => {
-                loaded.iter_mut().for_each(|loaded| model::sees(loaded, tally));
+                if let Some(loaded) = &mut loaded {
+                    model::sees(loaded, tally);
+                }
                 tally.checked(1 + loaded.as_ref().map_or(0, |loaded| loaded.tail.len()));
                 loaded_is_true(id, state, session, loaded.as_ref(), &mut findings)?;
             }
@@ -74,7 +77,7 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
         match block_on(store.read(id, EVERYTHING)) {
             Err(error) => findings.error(id, &error)?,
             Ok(None) => {
-                findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for a read")))
+                findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for a read")));
             }
             Ok(Some(mut page)) => {
                 tally.sees(&mut page.rows, model::ghost);

@@ -18,9 +18,9 @@ pub(crate) const NAME: &str = "damage";
 /// So many damages of each sample.
 const DAMAGES: u64 = 100;
 
-pub(crate) fn run(plan: &Plan) -> Result<Tally> {
+pub(crate) fn run(plan: &Plan) -> Tally {
     let mut current: Option<(u64, Sample)> = None;
-    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 300, |case, rng, tally| {
+    plan.cases(NAME, Kind::OF_MESSAGES, 300, |case, rng, tally| {
         let number = case / DAMAGES;
         let sample = match current.take() {
             Some((n, sample)) if n == number => sample,
@@ -33,7 +33,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         let (wound, file) = wounds::wound(sample, rng);
         tally.add(wound, 1);
         both(sample, wound, &file, tally).context(wound)
-    }))
+    })
 }
 
 /// The file is opened as it is, and with every page checked first.

@@ -29,8 +29,8 @@ const CALLS: u32 = 6;
 /// A client's values begin at its number times this.
 const CLIENT: u32 = 100;
 
-pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 400, |case, rng, tally| {
+pub(crate) fn run(plan: &Plan) -> Tally {
+    plan.cases(NAME, Kind::OF_MESSAGES, 400, |case, rng, tally| {
         let (what, store): (_, Arc<dyn SessionStore>) = if case % 2 == 0 {
             ("memory", Arc::new(MemoryStore::new()))
         } else {
@@ -44,7 +44,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
             2 => one_hub(&store, true, rng, tally),
             _ => two_hubs(&store, rng, tally),
         }
-    }))
+    })
 }
 
 fn hub(store: &Arc<dyn SessionStore>, rng: &mut Rng) -> ChatSessions {
@@ -106,7 +106,8 @@ fn at_the_end(client: &Client, tally: &Tally) -> Result<Vec<u32>> {
     }
 }
 
-/// Whether what is there at the end follows from the calls: what was added and not popped, each client's in its order.
+/// Whether what is there at the end follows from the calls: what was added and not popped, each
+/// client's in its order.
 fn explained(content: &[u32], events: &[&Event]) -> Result<(), Broken> {
     let popped: HashSet<u32> = events
         .iter()

@@ -122,7 +122,8 @@ fn check(shown: &[String], told: &[(String, Told)]) -> Result<(), Broken> {
         Told::Unknown => shown_at.contains_key(text.as_str()),
     };
     let mut should: Vec<&String> = told.iter().filter(stands).map(|(text, _)| text).collect();
-    // Rounds are in order; within one, the order that is shown is as good as any other that keeps turns whole.
+    // Rounds are in order; within one, the order that is shown is as good as any other that keeps
+    // turns whole.
     let round = |text: &str| text.split('.').next().and_then(|n| n.parse::<usize>().ok());
     should.sort_by_key(|text| (round(text), shown_at.get(text.as_str()).copied()));
     let mut broken = Broken::between(&should, &shown.iter().collect::<Vec<_>>());

@@ -31,8 +31,8 @@ struct Journal {
     acknowledged: u64,
 }
 
-pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
+pub(crate) fn run(plan: &Plan) -> Tally {
+    plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("killed.redb");
         let quick_recovery = rng.bool();
@@ -48,7 +48,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         }
         tally.add("steps", journal.iter().map(|journal| journal.acknowledged).sum());
         Ok(())
-    }))
+    })
 }
 
 fn run_and_kill(

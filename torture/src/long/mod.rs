@@ -5,7 +5,7 @@ mod process;
 
 use crate::campaign::{Budget, Plan, Tally};
 use crate::verdict::Kind;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use durable_session::env::{Clock, SystemRandom};
 use durable_session::store::{ListQuery, SessionList};
 use durable_session::{ChatSessions, Expiry, Memory};
@@ -41,15 +41,16 @@ impl Clock for Hands {
 }
 
 /// A case is a round: open, load, sweep, compact, close, measure. All rounds are on one file.
-pub(crate) fn run(plan: &Plan) -> Result<Tally> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("long.redb");
+pub(crate) fn run(plan: &Plan) -> Tally {
+    let folder = tempfile::tempdir();
     let hands = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
     let mut load = Load::default();
     let mut rss_warm = 0;
     let (began, mut told) = (Instant::now(), Duration::ZERO);
     let mut before = None;
-    Ok(plan.cases(NAME, KINDS, 25, |round, rng, tally| {
+    plan.cases(NAME, KINDS, 25, |round, rng, tally| {
+        let folder = folder.as_ref().map_err(|error| anyhow!("no temporary folder: {error}"))?;
+        let file = folder.path().join("long.redb");
         let (live, stored) = play(&file, &hands, &mut load, round, rng, tally)?;
         let mut now = Process::settled(before.as_ref())?;
         // The first round is what the others are compared with.
@@ -74,7 +75,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
             );
         }
         Ok(())
-    }))
+    })
 }
 
 /// One round; returns how many sessions live and how many bytes they have.

@@ -21,9 +21,9 @@ pub(crate) const NAME: &str = "power-loss";
 /// So many crashes of each workload.
 const CRASHES: u64 = 200;
 
-pub(crate) fn run(plan: &Plan) -> Result<Tally> {
+pub(crate) fn run(plan: &Plan) -> Tally {
     let mut current: Option<(u64, Workload)> = None;
-    Ok(plan.cases(NAME, Kind::OF_MESSAGES, 3_000, |case, rng, tally| {
+    plan.cases(NAME, Kind::OF_MESSAGES, 3_000, |case, rng, tally| {
         let number = case / CRASHES;
         let workload = match current.take() {
             Some((n, workload)) if n == number => workload,
@@ -41,7 +41,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         };
         let (_, workload) = current.insert((number, workload));
         crash(workload, rng, tally)
-    }))
+    })
 }
 
 /// Loses the power once, looks at every session, goes on, and loses the power again.

@@ -5,7 +5,8 @@ use super::Counts;
 /// Begins a line by which a test says that it ended early: it could not run.
 const NOT_RUN: &str = "note: not run: ";
 
-/// Sums the `test result:` lines of `cargo test`. A test that says that it did not run is skipped and has not passed.
+/// Sums the `test result:` lines of `cargo test`. A test that says that it did not run is skipped
+/// and has not passed.
 pub(super) fn cargo(lines: &[String]) -> Counts {
     let mut counts = Counts::default();
     for line in lines.iter().map(|line| line.trim()) {

@@ -20,7 +20,8 @@ pub(crate) enum Part {
     Examples,
     /// The wire protocol's golden scenarios against the whole-state object.
     Protocol,
-    /// The tests that need optimized code (replay, the campaigns' verdicts), and every torture campaign for some seconds.
+    /// The tests that need optimized code (replay, the campaigns' verdicts), and every torture
+    /// campaign for some seconds.
     Torture,
     /// The Durable Object store inside workerd.
     Workers,

@@ -15,8 +15,8 @@ pub(super) const NAME: &str = "interleavings";
 const QUICK: u64 = 300;
 const ROUND: u64 = 2_000;
 
-/// So that the checker sees something else than what is stored: the kinds of `BROKEN` lines, and something stored that
-/// nobody sent, which the scenarios' other assertions have to find.
+/// So that the checker sees something else than what is stored: the kinds of `BROKEN` lines, and
+/// something stored that nobody sent, which the scenarios' other assertions have to find.
 const DOCTORED: [(&str, &str); 4] =
     [("lost", "lost"), ("doubled", "doubled"), ("reordered", "reordered"), ("ghosts", "wrong")];
 /// The variable that asks for it.
@@ -96,7 +96,8 @@ pub(super) fn run(shell: &Shell, asked: &Asked) -> Result<bool> {
     Ok(true)
 }
 
-/// Shows that the verdict can turn: whatever is altered of what the scenarios see is counted, and fails.
+/// Shows that the verdict can turn: whatever is altered of what the scenarios see is counted, and
+/// fails.
 pub(crate) fn turn(shell: &Shell, part: &mut Part) -> Result<()> {
     for (doctored, counted) in DOCTORED {
         let began = Instant::now();

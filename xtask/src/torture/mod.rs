@@ -26,11 +26,12 @@ pub(crate) fn run(shell: &Shell, args: &[String]) -> Result<bool> {
     Ok(if asked.help || asked.only.is_some() { held } else { interleavings::run(shell, &asked)? && held })
 }
 
-/// Packages whose tests need optimized code: `replay` is killed with commits in flight, and campaigns play many cases.
+/// Packages whose tests need optimized code: `replay` is killed with commits in flight, and
+/// campaigns play many cases.
 pub(crate) const OPTIMIZED: [&str; 2] = ["replay", "torture"];
 
-/// The tests of these packages, and then every campaign for some seconds, all from one build. The interleavings run with
-/// the native tests.
+/// The tests of these packages, and then every campaign for some seconds, all from one build. The
+/// interleavings run with the native tests.
 pub(crate) fn quick(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("torture");
     let mut tests = shell.cargo(["test", "--profile", "torture", "--no-fail-fast"]);

@@ -23,8 +23,9 @@ pub(super) struct Tally {
 impl Tally {
     /// Takes in one run of the scenarios.
     ///
-    /// A scenario whose schedules all held prints `interleavings NAME: schedules=… distinct=… checked=…`; one whose check
-    /// failed prints `BROKEN lost=… doubled=… reordered=…: …`, once or several times, in the section with its output.
+    /// A scenario whose schedules all held prints `interleavings NAME: schedules=… distinct=…
+    /// checked=…`; one whose check failed prints `BROKEN lost=… doubled=… reordered=…: …`, once or
+    /// several times, in the section with its output.
     pub(super) fn add(&mut self, lines: &[String], ok: bool) {
         let mut scenario = "";
         let mut explained = BTreeSet::new();
