@@ -6,18 +6,14 @@ use crate::shell::{Finished, Shell, Step};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// A Worker: the name that tests know it by, its crate, and the profile that it is built with.
-#[derive(Debug, Clone, Copy)]
-struct Worker {
-    name: &'static str,
-    folder: &'static str,
-    profile: &'static str,
-}
-
-const TESTS: Worker =
-    Worker { name: "tests", folder: "crates/cloudflare/tests/worker", profile: "worker-test" };
-/// Built as it is deployed.
-const TUTOR: Worker = Worker { name: "tutor", folder: "examples/tutor-worker", profile: "worker" };
+/// The Workers: each the name that tests know it by, and its crate.
+const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
+const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
+/// For tests, both are built without optimization at link time: with one profile they share what
+/// they are built from.
+const FOR_TESTS: &str = "worker-test";
+/// As it is deployed: for measurements.
+const AS_DEPLOYED: &str = "worker";
 /// Their tests.
 const FOLDER: &str = "crates/cloudflare/tests/workerd";
 /// The tests of the page that the tutoring Worker serves.
@@ -28,8 +24,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("workers");
     match prepare(shell)? {
         Ok((tests, tools)) => {
-            for worker in [TESTS, TUTOR] {
-                if !part.preparation(&build(shell, &tests, &tools, worker)?) {
+            for worker in WORKERS {
+                if !part.preparation(&build(shell, &tests, &tools, worker, FOR_TESTS)?) {
                     return Ok(part);
                 }
             }
@@ -82,7 +78,7 @@ pub(crate) fn bench(shell: &Shell) -> Result<bool> {
             return Ok(true);
         }
     };
-    if !build(shell, &tests, &tools, TUTOR)?.ok {
+    if !build(shell, &tests, &tools, TUTOR, AS_DEPLOYED)?.ok {
         return Ok(false);
     }
     let mut command = shell.command("node");
@@ -132,8 +128,13 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-fn build(shell: &Shell, tests: &NodeTests<'_>, tools: &Tools, worker: Worker) -> Result<Finished> {
-    let Worker { name, folder, profile } = worker;
+fn build(
+    shell: &Shell,
+    tests: &NodeTests<'_>,
+    tools: &Tools,
+    (name, folder): (&str, &str),
+    profile: &str,
+) -> Result<Finished> {
     let out = built(shell).join(name);
     // A failed build leaves it behind, and the next one waits for it.
     let _ = std::fs::remove_dir_all(out.join(".tmp"));
