@@ -6,20 +6,22 @@ use super::Counts;
 const NOT_RUN: &str = "note: not run: ";
 
 /// Sums the `test result:` lines of `cargo test`. A test that says that it did not run is skipped
-/// and has not passed.
+/// and has not passed, whether its runner knows of it (and calls it ignored) or not.
 pub(super) fn cargo(lines: &[String]) -> Counts {
     let mut counts = Counts::default();
+    let mut not_run = 0;
     for line in lines.iter().map(|line| line.trim()) {
-        if let Some(result) = line.strip_prefix("test result:") {
-            counts.passed += number_before(result, "passed");
+        if line.starts_with(NOT_RUN) {
+            not_run += 1;
+        } else if let Some(result) = line.strip_prefix("test result:") {
+            let ignored = number_before(result, "ignored");
             counts.failed += number_before(result, "failed");
-            counts.skipped += number_before(result, "ignored");
-        } else if line.starts_with(NOT_RUN) {
-            counts.skipped += 1;
+            counts.skipped += ignored.max(not_run);
+            counts.passed += number_before(result, "passed").saturating_sub(not_run.saturating_sub(ignored));
+            not_run = 0;
         }
     }
-    let not_run = lines.iter().filter(|line| line.trim().starts_with(NOT_RUN)).count() as u64;
-    counts.passed = counts.passed.saturating_sub(not_run);
+    counts.skipped += not_run;
     counts
 }
 
@@ -106,9 +108,13 @@ mod tests {
         let output = lines(
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
              test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n\
-             note: not run: there is no data\n",
+             note: not run: there is no data\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n\
+             note: not run: there is no data\n\
+             test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.00s\n",
         );
-        assert_eq!(cargo(&output), Counts { passed: 15, failed: 2, skipped: 2 });
+        // One said itself that it did not run, and of another its runner knew.
+        assert_eq!(cargo(&output), Counts { passed: 18, failed: 2, skipped: 3 });
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(crate) fn turn(shell: &Shell, part: &mut Part) -> Result<()> {
         if !turned {
             println!("   {NAME} with {doctored} messages: {tally}");
         }
-        part.check(&format!("{NAME} sees {doctored} messages"), turned, began.elapsed());
+        part.check(&format!("{NAME}: the verdict on {doctored} turns"), turned, began.elapsed());
     }
     Ok(())
 }
