@@ -84,6 +84,23 @@ async fn c7_a_window_that_is_full_of_messages_needs_no_load_whatever_was_removed
 }
 
 #[tokio::test]
+async fn c7_a_message_sent_again_after_its_session_left_memory_is_stored_once() {
+    let store = Puppet::new();
+    let sessions = bounded(&store, &ManualClock::at(1), 0);
+    let chat = sessions.session(id("s"));
+    for n in 0..3 {
+        let message = || Message::user("x").with_id(format!("{n}"));
+        assert!(!chat.add_message(message()).await.unwrap().replayed);
+        let loads = store.loads();
+        sessions.session(id("other")).snapshot().await.unwrap();
+        let again = chat.add_message(message()).await.unwrap();
+        assert_eq!((again.seq, again.replayed), (n + 1, true));
+        assert_eq!(store.loads(), loads + 2, "both were loaded");
+    }
+    assert_eq!(chat.get_state().await.unwrap().messages.len(), 3);
+}
+
+#[tokio::test]
 async fn c7_a_message_sent_again_after_its_caller_was_dropped_is_stored_once() {
     let message = || Message::user("x").with_id("x");
     // The first call's commit is still with the store when the message is sent again, or has just
