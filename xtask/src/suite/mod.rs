@@ -1,6 +1,7 @@
 //! `cargo xtask test`.
 
 mod browser;
+mod engines;
 mod examples;
 mod native;
 mod protocol;

@@ -1,5 +1,6 @@
 //! The workspace's own tests.
 
+use super::engines;
 use crate::report::Part;
 use crate::shell::{Shell, Step};
 use crate::torture;
@@ -20,5 +21,6 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     part.cargo_test(&Step::new(shell, "native tests", tests).run()?);
     part.cargo_test(&Step::new(shell, "interleavings", torture::interleavings(shell, SCHEDULES)).run()?);
     torture::interleavings_turn(shell, &mut part)?;
+    engines::run(shell, &mut part)?;
     Ok(part)
 }

@@ -22,8 +22,8 @@ const DOCTORED: [(&str, &str); 4] =
 /// The variable that asks for it.
 const DOCTOR: &str = "INTERLEAVINGS_DOCTOR";
 
-/// The bug that only this campaign has to find.
-const PLANTED: &str = "slot-check-then-act";
+/// The bugs that this campaign has to find.
+const PLANTED: [&str; 2] = ["slot-check-then-act", "leave-answers-to-callers"];
 
 /// What the command line of the campaigns says that matters here; their own program refuses what is wrong.
 #[derive(Debug, Default)]
@@ -115,16 +115,20 @@ pub(crate) fn turn(shell: &Shell, part: &mut Part) -> Result<()> {
 }
 
 fn planted(shell: &Shell, seed: u64) -> Result<bool> {
-    let mut command = build(shell, "planted-shuttle", "--cfg shuttle --cfg planted", ROUND);
-    command.env("SHUTTLE_RANDOM_SEED", seed.to_string()).env("DURABLE_SESSION_PLANTED", PLANTED);
-    let output = command.output()?;
-    let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = output.lines().find(|line| line.starts_with("test ") && line.ends_with("FAILED"));
-    match told {
-        Some(told) => println!("planted {PLANTED}: found, seed={seed}: {NAME}: {told}"),
-        None => println!("planted {PLANTED}: MISSED by {NAME}, seed={seed}"),
+    let mut all = true;
+    for bug in PLANTED {
+        let mut command = build(shell, "planted-shuttle", "--cfg shuttle --cfg planted", ROUND);
+        command.env("SHUTTLE_RANDOM_SEED", seed.to_string()).env("DURABLE_SESSION_PLANTED", bug);
+        let output = command.output()?;
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = output.lines().find(|line| line.starts_with("test ") && line.ends_with("FAILED"));
+        match told {
+            Some(told) => println!("planted {bug}: found, seed={seed}: {NAME}: {told}"),
+            None => println!("planted {bug}: MISSED by {NAME}, seed={seed}"),
+        }
+        all &= told.is_some();
     }
-    Ok(told.is_some())
+    Ok(all)
 }
 
 #[cfg(test)]
