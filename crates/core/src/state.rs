@@ -3,6 +3,7 @@
 use crate::Message;
 use crate::app::{self, AppState};
 use crate::json::JsonObject;
+use crate::transfer::whole_number;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -80,8 +81,8 @@ impl<'de, A: AppState> Visitor<'de> for StateVisitor<A> {
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
                 "messages" => messages = Some(map.next_value()?),
-                "createdAt" => created_at = Some(map.next_value()?),
-                "lastAccessedAt" => last_accessed_at = Some(map.next_value()?),
+                "createdAt" => created_at = Some(time(&mut map, "createdAt")?),
+                "lastAccessedAt" => last_accessed_at = Some(time(&mut map, "lastAccessedAt")?),
                 _ => {
                     let value = map.next_value::<Box<RawValue>>()?;
                     app.set_json(&key, value.get()).map_err(M::Error::custom)?;
@@ -95,6 +96,13 @@ impl<'de, A: AppState> Visitor<'de> for StateVisitor<A> {
             last_accessed_at: last_accessed_at.ok_or_else(|| M::Error::missing_field("lastAccessedAt"))?,
         })
     }
+}
+
+/// A time, also if its whole number is written with a fraction, as in `1763264606917.0`.
+fn time<'de, M: MapAccess<'de>>(map: &mut M, field: &str) -> Result<u64, M::Error> {
+    let raw = map.next_value::<Box<RawValue>>()?;
+    whole_number(raw.get())
+        .ok_or_else(|| M::Error::custom(format!("`{field}` must be whole Unix milliseconds, from 0 on")))
 }
 
 /// Writes the state's JSON from parts that are JSON already, without parsing a message.
@@ -187,6 +195,22 @@ mod tests {
             ["{}", r#"{"messages":[],"createdAt":1}"#, r#"{"messages":{},"createdAt":1,"lastAccessedAt":1}"#]
         {
             assert!(serde_json::from_str::<ChatSessionState>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_whole_number_however_it_is_written() {
+        let read = |time: &str| {
+            let json = format!(r#"{{"messages":[],"createdAt":{time},"lastAccessedAt":{time}}}"#);
+            serde_json::from_str::<ChatSessionState>(&json).map(|s| (s.created_at, s.last_accessed_at))
+        };
+        for time in ["1763264606917", "1763264606917.0", "1.763264606917e12"] {
+            assert_eq!(read(time).unwrap(), (1_763_264_606_917, 1_763_264_606_917), "{time}");
+        }
+        assert_eq!(read("18446744073709551615").unwrap().0, u64::MAX);
+        for time in ["1763264606917.5", "-1", "\"1763264606917\"", "null", "18446744073709551616"] {
+            let error = read(time).unwrap_err().to_string();
+            assert!(error.contains("`createdAt` must be whole Unix milliseconds"), "{time}: {error}");
         }
     }
 }
