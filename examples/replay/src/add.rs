@@ -1,118 +1,176 @@
 //! Adding the messages as a live service would: many conversations at once, each in its order.
 
-use crate::input::Conversation;
-use anyhow::{Context, Result, bail};
-use durable_session::ChatSessions;
-use indicatif::ProgressBar;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::faults::Faults;
+use crate::input::{Conversation, Conversations, Skipped};
+use crate::told::Told;
+use anyhow::{Context, Error, Result};
+use durable_session::store::StoreErrorKind;
+use durable_session::{ChatSession, ChatSessions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 /// What all workers share.
 pub(crate) struct Work {
     sessions: ChatSessions,
-    conversations: Arc<[Conversation]>,
-    /// Conversations that still want something added, by index, each in the hands of at most one worker.
-    waiting: Mutex<VecDeque<Turn>>,
-    progress: ProgressBar,
+    told: Told,
     acks: bool,
+    /// What is done so far, also when the work ends early.
+    pub(crate) done: Arc<Done>,
 }
 
-/// A conversation, and how many of its messages are stored; not known before its first turn.
-struct Turn {
-    conversation: usize,
-    stored: Option<usize>,
+/// What was done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Conversations of which every message is stored.
+    pub(crate) conversations: AtomicU64,
+    /// Messages that are stored: added in this run, or found to be stored already.
+    pub(crate) messages: AtomicU64,
+    /// Conversations that could be read from the file.
+    pub(crate) read: AtomicU64,
+    /// Messages added in this run.
+    pub(crate) added: AtomicU64,
+}
+
+/// Why nothing is added to a conversation, or no more.
+enum Stop {
+    /// It cannot be taken. The others can.
+    Skip(String),
+    /// The store does not work.
+    General(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::General(error)
+    }
 }
 
 impl Work {
-    pub(crate) fn new(
-        sessions: ChatSessions,
-        conversations: Arc<[Conversation]>,
-        progress: ProgressBar,
-        acks: bool,
-    ) -> Self {
-        let waiting =
-            (0..conversations.len()).map(|conversation| Turn { conversation, stored: None }).collect();
-        Self { sessions, conversations, waiting: Mutex::new(waiting), progress, acks }
+    pub(crate) fn new(sessions: ChatSessions, told: Told, acks: bool) -> Self {
+        Self { sessions, told, acks, done: Arc::default() }
     }
 
-    /// Adds what is not stored yet, with up to `in_flight` calls under way; answers how many messages that were.
-    pub(crate) async fn run(self, in_flight: usize) -> Result<u64> {
-        let work = Arc::new(self);
+    /// Adds what is not stored yet, with up to `in_flight` conversations under way. Each worker has one of them, and one
+    /// more waits: that is all of the file that is in memory.
+    pub(crate) async fn run(self, conversations: Conversations, in_flight: usize) -> Result<()> {
+        let (give, take) = mpsc::channel(1);
+        let (told, done) = (self.told.clone(), Arc::clone(&self.done));
+        let reader = tokio::task::spawn_blocking(move || {
+            for conversation in conversations {
+                match conversation {
+                    Ok(conversation) => {
+                        done.read.fetch_add(1, Ordering::Relaxed);
+                        // Nobody takes it any more once the work has failed.
+                        if give.blocking_send(conversation).is_err() {
+                            break;
+                        }
+                    }
+                    Err(skipped) => told.skip(None, &skipped),
+                }
+            }
+        });
+        let (work, take) = (Arc::new(self), Arc::new(Mutex::new(take)));
         let mut workers = JoinSet::new();
         for _ in 0..in_flight {
-            let work = Arc::clone(&work);
-            workers.spawn(async move { work.worker().await });
+            let (work, take) = (Arc::clone(&work), Arc::clone(&take));
+            workers.spawn(async move { work.worker(&take).await });
         }
-        let mut added = 0;
+        drop(take);
         // The first failure ends the run: dropping the set stops the other workers.
         while let Some(worker) = workers.join_next().await {
-            added += worker.context("a worker panicked")??;
+            worker.context("a worker panicked")??;
         }
-        Ok(added)
+        reader.await.context("the reader panicked")
     }
 
-    async fn worker(&self) -> Result<u64> {
-        let mut added = 0;
-        while let Some(turn) = self.next() {
-            let conversation = &self.conversations[turn.conversation];
-            let stored = match turn.stored {
-                Some(stored) => stored,
-                None => self.stored(conversation).await?,
-            };
-            if stored < conversation.messages.len() {
-                self.add(turn.conversation, stored).await?;
-                added += 1;
-                self.put_back(Turn { stored: Some(stored + 1), ..turn });
+    async fn worker(&self, conversations: &Mutex<mpsc::Receiver<Conversation>>) -> Result<()> {
+        loop {
+            let Some(conversation) = conversations.lock().await.recv().await else { return Ok(()) };
+            // Whether it is the same conversation again is seen when it is compared with what is stored.
+            if conversation.earlier.is_some() {
+                continue;
+            }
+            match self.take(&conversation).await {
+                Ok(()) => _ = self.done.conversations.fetch_add(1, Ordering::Relaxed),
+                Err(Stop::Skip(reason)) => {
+                    let skipped = Skipped { place: conversation.place, reason };
+                    self.told.skip(Some(conversation.number), &skipped);
+                }
+                Err(Stop::General(error)) => return Err(error.context(conversation.place.to_string())),
             }
         }
-        Ok(added)
     }
 
-    async fn add(&self, index: usize, place: usize) -> Result<()> {
-        let conversation = &self.conversations[index];
-        if self.acks {
-            println!("sent {index} {place}");
+    async fn take(&self, conversation: &Conversation) -> Result<(), Stop> {
+        let Conversation { place, repeated, .. } = conversation;
+        for repeated in repeated {
+            let said = format!("{place}: stored once, since it repeats an earlier one: message {repeated}");
+            self.told.say(&said);
         }
-        let message = conversation.messages[place].clone();
-        self.sessions
-            .session(conversation.id.clone())
-            .add_message(message)
-            .await
-            .with_context(|| format!("could not add message {} of {}", place + 1, conversation.id))?;
-        if self.acks {
-            println!("acknowledged {index} {place}");
+        let session = self.sessions.session(conversation.id.clone());
+        let stored = stored(&session, conversation).await?;
+        self.done.messages.fetch_add(stored as u64, Ordering::Relaxed);
+        for place in stored..conversation.messages.len() {
+            self.add(&session, conversation, place).await?;
         }
-        self.progress.inc(1);
         Ok(())
     }
 
-    /// How many messages an earlier run has stored. Counting, and not message ids, finds the place to go on from: so it
-    /// works at any length and for messages that say the same.
-    async fn stored(&self, conversation: &Conversation) -> Result<usize> {
-        let snapshot = self
-            .sessions
-            .session(conversation.id.clone())
-            .snapshot()
-            .await
-            .with_context(|| format!("could not load {}", conversation.id))?;
-        let stored = usize::try_from(snapshot.message_count()).context("too many messages")?;
-        let last = snapshot.tail().next_back();
-        if let (Some((_, last)), Some(expected)) =
-            (last, stored.checked_sub(1).and_then(|i| conversation.messages.get(i)))
-            && last != expected
-        {
-            bail!("the store has another conversation under {}: start with an empty one", conversation.id);
+    async fn add(
+        &self,
+        session: &ChatSession,
+        conversation: &Conversation,
+        place: usize,
+    ) -> Result<(), Stop> {
+        let number = conversation.number;
+        if self.acks {
+            println!("sent {number} {place}");
         }
-        self.progress.inc(stored.min(conversation.messages.len()) as u64);
-        Ok(stored)
+        session.add_message(conversation.messages[place].clone()).await.map_err(|error| {
+            of_one(error, &format!("could not add message {}; {place} messages of it are stored", place + 1))
+        })?;
+        if self.acks {
+            println!("acknowledged {number} {place}");
+        }
+        self.done.added.fetch_add(1, Ordering::Relaxed);
+        self.done.messages.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
+}
 
-    fn next(&self) -> Option<Turn> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+/// How many messages an earlier run has stored. Counting, and not message ids, finds the place to go on from: so it
+/// works at any length and for messages that say the same.
+async fn stored(session: &ChatSession, conversation: &Conversation) -> Result<usize, Stop> {
+    let file = &conversation.messages;
+    let snapshot = session.snapshot().await.map_err(|error| of_one(error, "could not load the session"))?;
+    if snapshot.message_count() == 0 {
+        return Ok(0);
     }
+    let stored =
+        session.get_state().await.map_err(|error| of_one(error, "could not read the session"))?.messages;
+    if stored.len() <= file.len() && stored[..] == file[..stored.len()] {
+        return Ok(stored.len());
+    }
+    let all = file.len() as u64;
+    match Faults::between(file, &stored) {
+        Faults { lost, .. } if lost == all && all > 0 => Err(Stop::Skip(
+            "the store has another conversation under its id; that was left as it is".to_owned(),
+        )),
+        // Nothing is added to what is damaged; the comparison tells how.
+        _ => Ok(file.len()),
+    }
+}
 
-    fn put_back(&self, turn: Turn) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(turn);
+/// Whether an error is about this conversation or about all.
+fn of_one(error: durable_session::Error, doing: &str) -> Stop {
+    match error.store_kind() {
+        None | Some(StoreErrorKind::TooLarge | StoreErrorKind::Corrupt)
+            if !matches!(error, durable_session::Error::Closed { .. }) =>
+        {
+            Stop::Skip(format!("{doing}: {error}"))
+        }
+        _ => Stop::General(Error::new(error).context(doing.to_owned())),
     }
 }

@@ -1,129 +1,187 @@
-//! Reading conversations: JSON Lines, plain or gzipped.
+//! Reading conversations: JSON Lines or one JSON array, plain or gzipped, one conversation at a time.
 
-use anyhow::{Context, Result};
-use durable_session::{Message, SessionId};
-use flate2::read::MultiGzDecoder;
+use anyhow::{Context, Result, anyhow, bail};
+use durable_session::transfer::{Place, Record, Records, recognize};
+use durable_session::{Limits, Message, SessionId};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// One line of the file.
+/// One conversation of the file.
 #[derive(Debug)]
 pub(crate) struct Conversation {
+    /// Which of the conversations that could be read it is, from 0.
+    pub(crate) number: usize,
+    pub(crate) place: Place,
     pub(crate) id: SessionId,
+    /// Its messages. A message that is there twice, with one id and equal, is here once.
     pub(crate) messages: Vec<Message>,
+    /// The places within it of messages that repeat an earlier one, from 1.
+    pub(crate) repeated: Vec<usize>,
+    /// The first conversation of the file with the same id, if there is one: its number and place.
+    pub(crate) earlier: Option<(usize, Place)>,
 }
 
-/// A line that is not a conversation. The reason never quotes the line: it may be somebody's words.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed {
-    pub(crate) line: usize,
+/// A conversation that is not taken. The reason never quotes it: it may be somebody's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) place: Place,
     pub(crate) reason: String,
 }
 
-/// What a file holds.
-#[derive(Debug, Default)]
-pub(crate) struct Input {
-    pub(crate) conversations: Vec<Conversation>,
-    pub(crate) malformed: Vec<Malformed>,
-}
-
-/// Reads a file; gzip is recognised by its first bytes, whatever the name.
-pub(crate) fn read(path: &Path) -> Result<Input> {
-    let context = || format!("could not read {}", path.display());
-    let mut file = File::open(path).with_context(context)?;
-    let mut magic = Vec::new();
-    file.by_ref().take(2).read_to_end(&mut magic).with_context(context)?;
-    file.rewind().with_context(context)?;
-    if magic == [0x1f, 0x8b] {
-        parse(BufReader::new(MultiGzDecoder::new(file)))
-    } else {
-        parse(BufReader::new(file))
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
     }
-    .with_context(context)
 }
 
-fn parse(mut reader: impl BufRead) -> Result<Input> {
-    let mut input = Input::default();
-    let mut seen = HashMap::new();
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).with_context(|| format!("line {line}"))? == 0 {
-            break;
+/// The conversations of a file, in its order. Keeps one of them and a hash of each id in memory.
+pub(crate) struct Conversations {
+    records: Records<'static>,
+    read: usize,
+    hashers: [RandomState; 2],
+    seen: HashMap<[u64; 2], (usize, Place)>,
+}
+
+impl Conversations {
+    /// Opens a file; `progress` follows the reading of it.
+    pub(crate) fn open(path: &Path, progress: &ProgressBar) -> Result<Self> {
+        let context = || format!("could not read {}", path.display());
+        let file = File::open(path).with_context(context)?;
+        let about = file.metadata().with_context(context)?;
+        if !about.is_file() {
+            bail!("{} is not a regular file: it is read twice, to add and to compare", path.display());
         }
-        if bytes.trim_ascii().is_empty() {
-            continue;
+        progress.set_length(about.len());
+        Ok(Self::new(BufReader::new(progress.wrap_read(file))))
+    }
+
+    fn new(input: impl BufRead + Send + 'static) -> Self {
+        Self {
+            records: Records::new(input),
+            read: 0,
+            hashers: [RandomState::new(), RandomState::new()],
+            seen: HashMap::new(),
         }
-        match conversation(&bytes) {
-            Ok(conversation) => {
-                if let Some(first) = seen.insert(conversation.id.clone(), line) {
-                    seen.insert(conversation.id, first);
-                    let reason = format!("its session is already on line {first}");
-                    input.malformed.push(Malformed { line, reason });
-                } else {
-                    input.conversations.push(conversation);
-                }
+    }
+
+    /// The first conversation with this id, if this is not it.
+    fn earlier(&mut self, id: &SessionId, number: usize, place: Place) -> Option<(usize, Place)> {
+        let hash = [self.hashers[0].hash_one(id), self.hashers[1].hash_one(id)];
+        let first = *self.seen.entry(hash).or_insert((number, place));
+        (first.0 != number).then_some(first)
+    }
+}
+
+impl Iterator for Conversations {
+    type Item = Result<Conversation, Skipped>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Record { place, text, .. } = self.records.next()?;
+        let found = text.map_err(anyhow::Error::from).and_then(|text| conversation(&text));
+        Some(match found {
+            Ok((id, messages, repeated)) => {
+                let number = self.read;
+                self.read += 1;
+                let earlier = self.earlier(&id, number, place);
+                Ok(Conversation { number, place, id, messages, repeated, earlier })
             }
-            Err(error) => input.malformed.push(Malformed { line, reason: format!("{error:#}") }),
-        }
+            Err(error) => Err(Skipped { place, reason: format!("{error:#}") }),
+        })
     }
-    Ok(input)
 }
 
-fn conversation(bytes: &[u8]) -> Result<Conversation> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        #[serde(borrow)]
-        id: &'a RawValue,
-        #[serde(borrow)]
-        messages: &'a RawValue,
-    }
-    let text = std::str::from_utf8(bytes).context("it is not UTF-8")?;
-    let line: Line<'_> = json(text, "it is not an object with id and messages")?;
-    let id: String = json(line.id.get(), "its id is not a string")?;
+fn conversation(text: &str) -> Result<(SessionId, Vec<Message>, Vec<usize>)> {
+    let fields: HashMap<String, &RawValue> = json(text, "it is not a JSON object")?;
+    let (Some(id), Some(messages)) = (fields.get("id"), fields.get("messages")) else {
+        let shape = recognize(text).map_or_else(String::new, |shape| format!("; it is {shape}"));
+        bail!("it is not an object with `id` and `messages`{shape}");
+    };
+    let id: String = json(id.get(), "its `id` is not a string")?;
     let id = SessionId::new(id)?;
-    let messages: Vec<&RawValue> = json(line.messages.get(), "its messages are not an array")?;
-    let messages = messages
-        .iter()
-        .enumerate()
-        .map(|(index, message)| {
-            Message::from_json(message.get()).with_context(|| format!("its message {} is none", index + 1))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Conversation { id, messages })
+    let messages: Vec<&RawValue> = json(messages.get(), "its `messages` are not an array")?;
+    let messages = messages.into_iter().zip(1..).map(|(message, place)| {
+        Message::from_json(message.get()).map_err(|error| anyhow!("message {place}: {error}"))
+    });
+    let messages: Vec<_> = messages.collect::<Result<_>>()?;
+    check(&messages, &Limits::default())?;
+    let (messages, repeated) = once(messages)?;
+    Ok((id, messages, repeated))
+}
+
+/// Refuses before anything of it is stored what the sessions would refuse later.
+fn check(messages: &[Message], limits: &Limits) -> Result<()> {
+    let mut bytes = 0;
+    for (message, place) in messages.iter().zip(1..) {
+        let size = message.bytes() as u64;
+        if size > limits.message_bytes {
+            bail!("message {place} is {size} bytes; the limit is {}", limits.message_bytes);
+        }
+        bytes += size;
+    }
+    if bytes > limits.session_bytes {
+        bail!("its messages are {bytes} bytes; the limit is {}", limits.session_bytes);
+    }
+    if messages.len() as u64 > limits.session_messages {
+        bail!("it has {} messages; the limit is {}", messages.len(), limits.session_messages);
+    }
+    Ok(())
+}
+
+/// Leaves out each message that says the same under the same id as an earlier one, and tells where they were.
+fn once(messages: Vec<Message>) -> Result<(Vec<Message>, Vec<usize>)> {
+    let (mut kept, mut repeated) = (Vec::<Message>::with_capacity(messages.len()), Vec::new());
+    // Of each id, where it is in the list and where it was in the file.
+    let mut ids: HashMap<String, (usize, usize)> = HashMap::new();
+    for (message, place) in messages.into_iter().zip(1..) {
+        match message.id().map(|id| ids.entry(id.into_owned())) {
+            Some(Entry::Occupied(earlier)) => {
+                let (index, first) = *earlier.get();
+                if kept[index] != message {
+                    bail!("message {place} has the id of message {first} and says something else");
+                }
+                repeated.push(place);
+                continue;
+            }
+            Some(Entry::Vacant(vacant)) => {
+                vacant.insert((kept.len(), place));
+            }
+            None => {}
+        }
+        kept.push(message);
+    }
+    Ok((kept, repeated))
 }
 
 /// Decodes; where the text is JSON of another shape, `otherwise` is the reason, since serde's would quote the value.
 fn json<'a, T: Deserialize<'a>>(text: &'a str, otherwise: &'static str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => anyhow::anyhow!(otherwise),
-        _ => anyhow::anyhow!("it is not JSON: {error}"),
+        Category::Data => anyhow!(otherwise),
+        _ => anyhow!("it is not JSON: {error}"),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
-    fn reasons(text: &str) -> Vec<(usize, String)> {
-        parse(text.as_bytes()).unwrap().malformed.into_iter().map(|bad| (bad.line, bad.reason)).collect()
+    fn parse(text: &str) -> Vec<Result<Conversation, Skipped>> {
+        Conversations::new(std::io::Cursor::new(text.to_owned())).collect()
     }
 
     #[test]
     fn messages_keep_their_json_text() {
         let text = r#"{"id":"a","messages":[{"role":"user","content":null, "big":12345678901234567890123}],"more":1}"#;
-        let input = parse(text.as_bytes()).unwrap();
-        assert!(input.malformed.is_empty());
-        assert_eq!(
-            input.conversations[0].messages[0].as_json(),
-            r#"{"role":"user","content":null, "big":12345678901234567890123}"#
-        );
+        let messages = parse(text).remove(0).unwrap().messages;
+        assert_eq!(messages[0].as_json(), r#"{"role":"user","content":null, "big":12345678901234567890123}"#);
     }
 
     #[test]
@@ -138,31 +196,62 @@ mod tests {
             "{\"id\":\"d\",\"messages\":[{\"role\":\"user\"},5]}\n",
             "[\"secret\"]\n",
             "{\"id\":\"a\",\"messages\":[]}\n",
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"secret\"}]}\n",
             "{\"id\":\"e\",\"messages\":[]}",
         );
-        let reasons = reasons(text);
-        assert_eq!(reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4, 5, 6, 7, 8, 9]);
-        assert!(reasons[0].1.starts_with("it is not JSON"), "{reasons:?}");
-        assert_eq!(reasons[1].1, "its id is not a string");
-        assert_eq!(reasons[3].1, "its messages are not an array");
-        assert_eq!(reasons[4].1, "its message 2 is none: a message must be a JSON object");
-        assert_eq!(reasons[6].1, "its session is already on line 1");
-        assert!(reasons.iter().all(|(_, reason)| !reason.contains("secret")), "{reasons:?}");
-        assert_eq!(parse(text.as_bytes()).unwrap().conversations.len(), 2);
+        let (good, bad): (Vec<_>, Vec<_>) = parse(text).into_iter().partition(Result::is_ok);
+        let reasons: Vec<_> = bad.into_iter().map(|bad| bad.unwrap_err()).collect();
+        assert_eq!(reasons.iter().map(|bad| bad.place.line).collect::<Vec<_>>(), [2, 4, 5, 6, 7, 8, 10]);
+        for (bad, reason) in reasons.iter().zip([
+            "it is not JSON: expected value",
+            "its `id` is not a string",
+            "a session id must not contain '/'",
+            "its `messages` are not an array",
+            "message 2: a message must be a JSON object",
+            "it is not a JSON object",
+            "it is not an object with `id` and `messages`; it is a fine-tuning example",
+        ]) {
+            assert!(bad.reason.contains(reason) && !bad.reason.contains("secret"), "{bad}");
+        }
+        let earlier: Vec<_> =
+            good.into_iter().map(|good| good.unwrap().earlier.map(|(_, place)| place.line)).collect();
+        assert_eq!(earlier, [None, Some(1), None]);
     }
 
     #[test]
-    fn gzip_is_recognised_and_a_truncated_one_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("any.name");
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        for n in 0..500 {
-            writeln!(encoder, r#"{{"id":"s{n}","messages":[{{"role":"user","content":"{n}"}}]}}"#).unwrap();
+    fn a_conversation_is_taken_up_to_each_limit_and_refused_beyond_it() {
+        let messages = [Message::user("x"), Message::user("xy")];
+        let (one, both) = (messages[1].bytes() as u64, (messages[0].bytes() + messages[1].bytes()) as u64);
+        let limits =
+            Limits { message_bytes: one, session_bytes: both, session_messages: 2, ..Limits::default() };
+        check(&messages, &limits).unwrap();
+        for (limits, reason) in [
+            (Limits { message_bytes: one - 1, ..limits }, "message 2 is 30 bytes; the limit is 29"),
+            (Limits { session_bytes: both - 1, ..limits }, "its messages are 59 bytes; the limit is 58"),
+            (Limits { session_messages: 1, ..limits }, "it has 2 messages; the limit is 1"),
+        ] {
+            assert_eq!(check(&messages, &limits).unwrap_err().to_string(), reason);
         }
-        let bytes = encoder.finish().unwrap();
-        std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(read(&path).unwrap().conversations.len(), 500);
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn a_repeated_message_is_there_once_and_a_reused_id_is_refused() {
+        let message = |id: &str, text: &str| format!(r#"{{"role":"user","id":{id},"content":"{text}"}}"#);
+        let of = |messages: &[String]| {
+            parse(&format!(r#"{{"id":"a","messages":[{}]}}"#, messages.join(","))).remove(0)
+        };
+        // Far apart, spelled otherwise, and with a number for an id.
+        let mut many: Vec<_> = (0..300).map(|n| message(&format!("\"m{n}\""), "x")).collect();
+        many.push(r#"{ "content":"\u0078", "id":"m0", "role":"user" }"#.to_owned());
+        many.extend([message("7", "y"), message("7", "y"), message("8", "y")]);
+        let conversation = of(&many).unwrap();
+        assert_eq!((conversation.messages.len(), conversation.repeated), (302, vec![301, 303]));
+
+        many.push(message("\"m1\"", "z"));
+        let skipped = of(&many).unwrap_err();
+        assert!(skipped.reason.contains("message 305 has the id of message 2"), "{skipped}");
+        // Without an id the same words may be said again.
+        let same = message("null", "x");
+        assert_eq!(of(&[same.clone(), same]).unwrap().messages.len(), 2);
     }
 }

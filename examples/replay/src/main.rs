@@ -1,27 +1,36 @@
 //! Replays recorded conversations into a store, as a live service would add them, and proves the result.
 //!
-//! Killed and run again, it goes on from what is stored. The last line it prints is the verdict.
+//! Killed and run again, it goes on from what is stored. A conversation that cannot be taken is named and skipped. The
+//! last line it prints is the verdict, and the exit code says the same: 0 when everything was taken, 1 when something was
+//! lost, doubled or out of order, 2 when nothing or only a part was taken.
 
 mod add;
 mod faults;
 mod input;
 mod store;
+mod told;
 mod verify;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
-use input::{Conversation, Input};
+use input::Conversations;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use store::{Opened, StoreKind};
+use told::Told;
+use verify::Verified;
 
 #[derive(Debug, Parser)]
-#[command(about = "Add recorded conversations to a store, reopen it, and compare every message")]
+#[command(
+    about = "Add recorded conversations to a store, reopen it, and compare every message",
+    after_help = "Exit codes: 0 everything was taken; 1 something was lost, doubled or out of order; \
+                  2 nothing or only a part was taken."
+)]
 struct Cli {
-    /// JSON Lines, plain or gzipped: {"id": "...", "messages": [{"role", "content", "timestamp"}, ...]}.
+    /// JSON Lines or one JSON array, plain or gzipped: {"id": "...", "messages": [{"role", "content", ...}, ...]}.
     file: PathBuf,
     /// The database file, made if it is not there.
     #[arg(long, value_name = "PATH", default_value = "replay.redb")]
@@ -32,7 +41,7 @@ struct Cli {
     /// How many messages are being added at the same time.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: u16,
-    /// Add nothing if any line of the file is malformed.
+    /// Add nothing if any conversation of the file cannot be read.
     #[arg(long)]
     strict: bool,
     /// Print a line as each message is sent and as it is acknowledged, for a parent process that keeps a journal.
@@ -40,70 +49,102 @@ struct Cli {
     acks: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("replay: {error:#}");
-            ExitCode::FAILURE
-        }
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    AllTaken,
+    Faulty,
+    NothingOrAPart,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        Self::from(match verdict {
+            Verdict::AllTaken => 0,
+            Verdict::Faulty => 1,
+            Verdict::NothingOrAPart => 2,
+        })
     }
 }
 
-async fn run(cli: Cli) -> Result<bool> {
-    let path = cli.file.clone();
-    let input = tokio::task::spawn_blocking(move || input::read(&path)).await??;
-    report_malformed(&input);
-    if cli.strict && !input.malformed.is_empty() {
-        bail!("{} malformed lines, and --strict was given: nothing was added", input.malformed.len());
-    }
-    let conversations: Arc<[Conversation]> = input.conversations.into();
-    let messages: usize = conversations.iter().map(|conversation| conversation.messages.len()).sum();
+#[tokio::main]
+async fn main() -> ExitCode {
+    let verdict = run(Cli::parse()).await.unwrap_or_else(|error| {
+        eprintln!("replay: {error:#}");
+        Verdict::NothingOrAPart
+    });
+    verdict.into()
+}
 
+async fn run(cli: Cli) -> Result<Verdict> {
+    let mut told = Told::new("reading");
+    if cli.strict {
+        read_all(&cli, &told).await?;
+    }
+    told = told.pass("adding");
+    let conversations = Conversations::open(&cli.file, &told.progress)?;
     let opened = Opened::open(cli.store, &cli.db).await?;
     let started = Instant::now();
-    let progress = bar("adding", messages as u64);
-    let work = add::Work::new(opened.sessions(), Arc::clone(&conversations), progress.clone(), cli.acks);
-    let added = work.run(usize::from(cli.in_flight)).await?;
-    progress.finish_and_clear();
+    let work = add::Work::new(opened.sessions(), told.clone(), cli.acks);
+    let done = Arc::clone(&work.done);
+    let ran = work.run(conversations, usize::from(cli.in_flight)).await;
     let seconds = started.elapsed().as_secs_f64();
+    let added = done.added.load(Ordering::Relaxed);
 
-    let reopened = opened.reopen().await?;
-    let progress = bar("comparing", messages as u64);
-    let faults = verify::all(&reopened.sessions(), &conversations, &progress).await?;
-    progress.finish_and_clear();
-    reopened.close().await?;
-
+    told = told.pass("comparing");
+    let verified = match ran {
+        Ok(()) => verify(opened, &cli, &told, done.read.load(Ordering::Relaxed)).await,
+        Err(error) => Err(error),
+    };
+    told.progress.finish_and_clear();
+    let Verified { conversations, messages, faults, .. } = verified.inspect_err(|_| {
+        println!(
+            "stopped sessions={} messages={} skipped={}",
+            done.conversations.load(Ordering::Relaxed),
+            done.messages.load(Ordering::Relaxed),
+            told.skipped(),
+        );
+    })?;
+    let skipped = told.skipped();
+    if messages == 0 && skipped == 0 {
+        eprintln!("{} has no messages: nothing was taken", cli.file.display());
+    }
     #[allow(clippy::cast_precision_loss, reason = "a rate, for reading")]
     let rate = if added == 0 { 0.0 } else { added as f64 / seconds };
     println!(
-        "verified sessions={} messages={messages} lost={} duplicated={} reordered={} appends_per_s={rate:.0}",
-        conversations.len(),
-        faults.lost,
-        faults.duplicated,
-        faults.reordered,
+        "verified sessions={conversations} messages={messages} lost={} duplicated={} reordered={} \
+         appends_per_s={rate:.0} skipped={skipped}",
+        faults.lost, faults.duplicated, faults.reordered,
     );
-    Ok(faults.none())
+    Ok(match () {
+        () if !faults.none() => Verdict::Faulty,
+        () if messages == 0 || skipped > 0 => Verdict::NothingOrAPart,
+        () => Verdict::AllTaken,
+    })
 }
 
-fn report_malformed(input: &Input) {
-    for bad in &input.malformed {
-        eprintln!("line {}: {}", bad.line, bad.reason);
-    }
-    if !input.malformed.is_empty() {
-        eprintln!("malformed lines, left out: {}", input.malformed.len());
+/// Reads the file once for `--strict`, and fails if any conversation cannot be read.
+async fn read_all(cli: &Cli, told: &Told) -> Result<()> {
+    let conversations = Conversations::open(&cli.file, &told.progress)?;
+    let reading = told.clone();
+    tokio::task::spawn_blocking(move || {
+        conversations.filter_map(Result::err).for_each(|skipped| reading.skip(None, &skipped));
+    })
+    .await?;
+    match told.skipped() {
+        0 => Ok(()),
+        skipped => bail!("{skipped} conversations cannot be read, and --strict was given: nothing was added"),
     }
 }
 
-/// A progress bar; it draws nothing when standard error is no terminal.
-fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let bar = ProgressBar::new(length).with_prefix(what);
-    if let Ok(style) =
-        ProgressStyle::with_template("{prefix:10} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
-    {
-        bar.set_style(style);
+/// Compares what is in the store, opened again, with the file, read again.
+async fn verify(opened: Opened, cli: &Cli, told: &Told, read: u64) -> Result<Verified> {
+    let reopened = opened.reopen().await?;
+    let conversations = Conversations::open(&cli.file, &told.progress)?;
+    let verified = verify::all(&reopened.sessions(), conversations, told).await?;
+    reopened.close().await?;
+    if verified.read != read {
+        bail!("{} changed meanwhile: it had {read} conversations, now {}", cli.file.display(), verified.read);
     }
-    bar
+    Ok(verified)
 }

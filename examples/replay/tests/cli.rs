@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Made, last_line, replay, with_sessions};
+use common::{Made, replay, verdict, with_sessions};
 use durable_session::{ChatSession, Message, SessionId};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -24,12 +24,11 @@ impl Case {
         Self { made, file, db, _folder: folder }
     }
 
-    /// Runs the program: the verdict without its rate, whether it succeeded, and standard error.
-    fn run(&self, arguments: &[&str]) -> (String, bool, String) {
+    /// Runs the program: the verdict without its rate, the exit code, and standard error.
+    fn run(&self, arguments: &[&str]) -> (String, i32, String) {
         let output = replay(&self.file, &self.db).args(arguments).output().unwrap();
-        let verdict = last_line(&output);
-        let verdict = verdict.split(" appends_per_s").next().unwrap_or_default().to_owned();
-        (verdict, output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (verdict(&output), output.status.code().unwrap(), told)
     }
 
     /// Opens the database and changes the conversation of 40.
@@ -39,21 +38,21 @@ impl Case {
     }
 }
 
-const FINE: &str = "verified sessions=5 messages=744 lost=0 duplicated=0 reordered=0";
+const FINE: &str = "verified sessions=5 messages=744 lost=0 duplicated=0 reordered=0 skipped=0";
 
 #[test]
 fn a_replay_is_verified_and_a_second_one_adds_nothing() {
     let case = Case::new();
-    assert_eq!(case.run(&[]), (FINE.to_owned(), true, String::new()));
-    assert_eq!(case.run(&[]), (FINE.to_owned(), true, String::new()));
+    assert_eq!(case.run(&[]), (FINE.to_owned(), 0, String::new()));
+    assert_eq!(case.run(&[]), (FINE.to_owned(), 0, String::new()));
 }
 
 #[test]
 fn memory_and_a_single_call_in_flight_give_the_same() {
     let case = Case::new();
-    assert_eq!(case.run(&["--store", "memory"]), (FINE.to_owned(), true, String::new()));
+    assert_eq!(case.run(&["--store", "memory"]), (FINE.to_owned(), 0, String::new()));
     assert!(!case.db.exists());
-    assert_eq!(case.run(&["--in-flight", "1"]), (FINE.to_owned(), true, String::new()));
+    assert_eq!(case.run(&["--in-flight", "1"]), (FINE.to_owned(), 0, String::new()));
 }
 
 #[tokio::test]
@@ -76,10 +75,10 @@ async fn a_stranger_at_the_end_is_reported_and_fails() {
         session.add_message(Message::user("not in the file")).await.unwrap();
     })
     .await;
-    let (verdict, ok, told) = case.run(&[]);
-    assert_eq!(verdict, "verified sessions=5 messages=744 lost=0 duplicated=1 reordered=0");
-    assert!(!ok);
-    assert!(told.contains(&case.made.ids[2]), "{told}");
+    let (verdict, code, told) = case.run(&[]);
+    assert_eq!(verdict, "verified sessions=5 messages=744 lost=0 duplicated=1 reordered=0 skipped=0");
+    assert_eq!(code, 1);
+    assert!(told.contains("line 3: lost=0 duplicated=1") && !told.contains(&case.made.ids[2]), "{told}");
 }
 
 #[tokio::test]
@@ -90,30 +89,80 @@ async fn an_altered_message_is_reported_and_fails() {
         session.replace(5, Message::user("altered")).await.unwrap();
     })
     .await;
-    let (verdict, ok, told) = case.run(&[]);
-    assert_eq!(verdict, "verified sessions=5 messages=744 lost=1 duplicated=1 reordered=0", "{told}");
-    assert!(!ok);
+    let (verdict, code, told) = case.run(&[]);
+    assert_eq!(
+        verdict, "verified sessions=5 messages=744 lost=1 duplicated=1 reordered=0 skipped=0",
+        "{told}"
+    );
+    assert_eq!(code, 1);
+}
+
+#[tokio::test]
+async fn what_is_lost_counts_for_more_than_what_is_skipped() {
+    let case = Case::new();
+    case.run(&[]);
+    case.meddle(async |session| {
+        session.remove(5).await.unwrap();
+    })
+    .await;
+    std::fs::write(&case.file, format!("no json\n{}", case.made.lines())).unwrap();
+    for _ in 0..2 {
+        let (verdict, code, told) = case.run(&[]);
+        assert_eq!(verdict, "verified sessions=5 messages=744 lost=1 duplicated=0 reordered=0 skipped=1");
+        assert_eq!(code, 1, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn another_conversation_in_the_store_is_left_as_it_is_and_the_others_are_stored() {
+    let case = Case::new();
+    let theirs = Message::user("theirs");
+    case.meddle(async |session| {
+        session.add_message(theirs.clone()).await.unwrap();
+    })
+    .await;
+    for _ in 0..2 {
+        let (verdict, code, told) = case.run(&[]);
+        assert_eq!(verdict, "verified sessions=4 messages=704 lost=0 duplicated=0 reordered=0 skipped=1");
+        assert_eq!(code, 2);
+        assert!(told.contains("line 3: the store has another conversation under its id"), "{told}");
+    }
+    case.meddle(async |session| assert_eq!(session.get_state().await.unwrap().messages, [theirs.clone()]))
+        .await;
 }
 
 #[test]
-fn malformed_lines_are_named_and_left_out_unless_strict() {
+fn what_cannot_be_read_is_named_and_skipped_and_strict_adds_nothing() {
     let case = Case::new();
     std::fs::write(&case.file, format!("no json\n{}[]\n", case.made.lines())).unwrap();
-    let (verdict, ok, told) = case.run(&["--strict"]);
-    assert_eq!((verdict.as_str(), ok), ("", false));
-    assert!(told.contains("nothing was added"), "{told}");
+    let (verdict, code, told) = case.run(&["--strict"]);
+    assert_eq!((verdict.as_str(), code), ("", 2));
+    assert!(told.contains("2 conversations cannot be read") && told.contains("nothing was added"), "{told}");
     assert!(!case.db.exists());
 
-    let (verdict, ok, told) = case.run(&[]);
-    assert_eq!((verdict.as_str(), ok), (FINE, true));
-    assert!(told.contains("line 1: ") && told.contains("line 7: "), "{told}");
-    assert!(told.contains("malformed lines, left out: 2"), "{told}");
+    for _ in 0..2 {
+        let (verdict, code, told) = case.run(&[]);
+        assert_eq!((verdict, code), (FINE.replace("skipped=0", "skipped=2"), 2));
+        assert!(told.contains("line 1: ") && told.contains("line 7: "), "{told}");
+    }
+    std::fs::write(&case.file, case.made.lines()).unwrap();
+    assert_eq!(case.run(&["--strict"]), (FINE.to_owned(), 0, String::new()));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let case = Case::new();
     std::fs::remove_file(&case.file).unwrap();
-    let (_, ok, told) = case.run(&[]);
-    assert!(!ok && told.contains("made.jsonl"), "{told}");
+    let (_, code, told) = case.run(&[]);
+    assert!(code == 2 && told.contains("made.jsonl"), "{told}");
+    std::fs::create_dir(&case.file).unwrap();
+    let (_, code, told) = case.run(&[]);
+    assert!(code == 2 && told.contains("made.jsonl"), "{told}");
+}
+
+#[test]
+fn the_help_names_the_exit_codes() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_replay")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("Exit codes: 0 everything was taken"), "{help}");
 }

@@ -113,6 +113,7 @@ async fn nothing_acknowledged_is_missing_after_any_of_many_kills() {
         made.messages()
     );
     assert!(last_line(&output).starts_with(&verified), "{output:?}");
+    assert!(last_line(&output).ends_with(" skipped=0"), "{output:?}");
     assert!(output.status.success());
     println!("{}, after {KILLS} kills with {in_flight} commits in flight", last_line(&output));
 }

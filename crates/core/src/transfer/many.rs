@@ -1,7 +1,7 @@
 //! Importing a whole input, session after session.
 
 use super::import::import_known;
-use super::{ImportError, ImportOptions, Imported, Place, Records};
+use super::{ImportError, ImportOptions, Imported, Place, Record, Records};
 use crate::SessionId;
 use crate::store::SessionStore;
 use std::fmt;
@@ -90,7 +90,7 @@ impl<'a, S: SessionStore> Import<'a, S> {
         if self.stopped {
             return None;
         }
-        let Some((place, text)) = self.records.next_record() else {
+        let Some(Record { place, text }) = self.records.next() else {
             self.report.ended = true;
             return None;
         };

@@ -28,7 +28,7 @@
 //!     }
 //! }
 //! assert!(import.report().is_complete(), "{}", import.report());
-//! # let copied = ChatSessions::<JsonObject>::builder(to).build().session("s-1".parse()?).get_state().await?;
+//! # let copied = ChatSessions::<JsonObject>::builder(to.clone()).build().session("s-1".parse()?).get_state().await?;
 //! # assert_eq!(copied.messages, [Message::user("hi")]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();

@@ -30,19 +30,21 @@ impl fmt::Display for Place {
 }
 
 /// One line or element, as it came.
-#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
     /// Where it begins.
     pub place: Place,
-    /// Its text, which may turn out not to be JSON.
-    pub text: String,
+    /// Its text, which may turn out not to be JSON, or why it cannot be had.
+    pub text: Result<String, ReadError>,
 }
 
 impl fmt::Debug for Record {
     /// The size only: the text is the users' own words and stays out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({}, {} bytes)", self.place, self.text.len())
+        f.debug_struct("Record")
+            .field("place", &self.place)
+            .field("bytes", &self.text.as_ref().map(String::len))
+            .finish()
     }
 }
 
@@ -67,7 +69,7 @@ pub enum ReadError {
     Array(&'static str),
     /// The input could not be read on, for example because it is compressed and damaged.
     #[error("the input could not be read: {0}; the rest of it was not read")]
-    Io(#[source] io::Error),
+    Io(io::Error),
 }
 
 impl ReadError {
@@ -86,7 +88,7 @@ impl ReadError {
 /// use durable_session::transfer::Records;
 ///
 /// let input = "[{\"id\":1},\r\n {\"id\":2}]";
-/// let texts: Vec<_> = Records::new(input.as_bytes()).map(|record| record.map(|r| r.text)).collect::<Result<_, _>>()?;
+/// let texts = Records::new(input.as_bytes()).map(|record| record.text).collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(texts, ["{\"id\":1}", "{\"id\":2}"]);
 /// # Ok::<(), durable_session::transfer::ReadError>(())
 /// ```
@@ -96,9 +98,6 @@ pub struct Records<'r> {
     line: u64,
     max_bytes: usize,
 }
-
-/// Where a record begins, and its text or why it cannot be had.
-type Found = (Place, Result<String, ReadError>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -139,32 +138,6 @@ impl<'r> Records<'r> {
             _ => None,
         };
         Place { line: self.line, element }
-    }
-
-    /// The next record and where it begins; an error comes with the place that it is about.
-    pub(super) fn next_record(&mut self) -> Option<Found> {
-        if self.mode == Mode::Start
-            && let Err(e) = self.start()
-        {
-            self.mode = Mode::Ended;
-            return Some((Place { line: 1, element: None }, Err(e)));
-        }
-        loop {
-            let next = match self.mode {
-                Mode::Array { elements, comma } => self.element(elements, comma),
-                Mode::Lines { any } => self.next_line(any),
-                Mode::Start | Mode::Ended => return None,
-            };
-            let (place, outcome) = match next {
-                Ok(Some((place, outcome))) => (place, outcome),
-                Ok(None) => continue,
-                Err(e) => (self.place(), Err(e)),
-            };
-            if outcome.as_ref().is_err_and(ReadError::ends) {
-                self.mode = Mode::Ended;
-            }
-            return Some((place, outcome));
-        }
     }
 
     /// Looks at the first bytes, and finds out whether the input is an array.
@@ -236,7 +209,7 @@ impl<'r> Records<'r> {
     }
 
     /// The next line; `None` if it was blank or there is none.
-    fn next_line(&mut self, later: bool) -> Result<Option<Found>, ReadError> {
+    fn next_line(&mut self, later: bool) -> Result<Option<Record>, ReadError> {
         let place = self.place();
         let mut text = Text::new(self.max_bytes);
         let mut any = false;
@@ -273,11 +246,11 @@ impl<'r> Records<'r> {
         if self.mode != Mode::Ended {
             self.mode = Mode::Lines { any: true };
         }
-        Ok(Some((place, text.finish())))
+        Ok(Some(Record { place, text: text.finish() }))
     }
 
     /// The next element; `None` if the array ends.
-    fn element(&mut self, elements: u64, comma: bool) -> Result<Option<Found>, ReadError> {
+    fn element(&mut self, elements: u64, comma: bool) -> Result<Option<Record>, ReadError> {
         self.space()?;
         match self.first()? {
             None => return Err(ReadError::Array("the array is not closed: the input ends within it")),
@@ -316,16 +289,36 @@ impl<'r> Records<'r> {
         }
         self.line += scan.lines;
         self.mode = Mode::Array { elements: elements + 1, comma: false };
-        Ok(Some((place, text.finish())))
+        Ok(Some(Record { place, text: text.finish() }))
     }
 }
 
 impl Iterator for Records<'_> {
-    type Item = Result<Record, ReadError>;
+    type Item = Record;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let (place, outcome) = self.next_record()?;
-        Some(outcome.map(|text| Record { place, text }))
+    fn next(&mut self) -> Option<Record> {
+        if self.mode == Mode::Start
+            && let Err(e) = self.start()
+        {
+            self.mode = Mode::Ended;
+            return Some(Record { place: Place { line: 1, element: None }, text: Err(e) });
+        }
+        loop {
+            let next = match self.mode {
+                Mode::Array { elements, comma } => self.element(elements, comma),
+                Mode::Lines { any } => self.next_line(any),
+                Mode::Start | Mode::Ended => return None,
+            };
+            let record = match next {
+                Ok(Some(record)) => record,
+                Ok(None) => continue,
+                Err(e) => Record { place: self.place(), text: Err(e) },
+            };
+            if record.text.as_ref().is_err_and(ReadError::ends) {
+                self.mode = Mode::Ended;
+            }
+            return Some(record);
+        }
     }
 }
 

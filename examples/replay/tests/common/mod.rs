@@ -80,6 +80,15 @@ pub(crate) fn last_line(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
 }
 
+/// The last line without its rate, which differs from run to run; empty if it is no verdict.
+pub(crate) fn verdict(output: &Output) -> String {
+    let line = last_line(output);
+    let Some((verdict, rest)) = line.split_once(" appends_per_s=") else { return String::new() };
+    let (rate, skipped) = rest.split_once(' ').unwrap();
+    assert!(rate.parse::<u64>().is_ok() && skipped.starts_with("skipped="), "{line}");
+    format!("{verdict} {skipped}")
+}
+
 /// Works on the sessions of a database that no other process has open, and closes it.
 pub(crate) async fn with_sessions<T>(db: &Path, work: impl AsyncFnOnce(&ChatSessions) -> T) -> T {
     let store = RedbStore::open(db).unwrap();
