@@ -52,8 +52,8 @@ impl Work {
         Self { sessions, told, acks, done: Arc::default() }
     }
 
-    /// Adds what is not stored yet, with up to `in_flight` conversations under way. Each worker has one of them, and one
-    /// more waits: that is all of the file that is in memory.
+    /// Adds what is not stored yet, with up to `in_flight` conversations under way. Each worker has
+    /// one of them, and one more waits: that is all of the file that is in memory.
     pub(crate) async fn run(self, conversations: Conversations, in_flight: usize) -> Result<()> {
         let (give, take) = mpsc::channel(1);
         let (told, done) = (self.told.clone(), Arc::clone(&self.done));
@@ -88,7 +88,8 @@ impl Work {
     async fn worker(&self, conversations: &Mutex<mpsc::Receiver<Conversation>>) -> Result<()> {
         loop {
             let Some(conversation) = conversations.lock().await.recv().await else { return Ok(()) };
-            // Whether it is the same conversation again is seen when it is compared with what is stored.
+            // Whether it is the same conversation again is seen when it is compared with what is
+            // stored.
             if conversation.earlier.is_some() {
                 continue;
             }
@@ -140,8 +141,8 @@ impl Work {
     }
 }
 
-/// How many messages an earlier run has stored. Counting, and not message ids, finds the place to go on from: so it
-/// works at any length and for messages that say the same.
+/// How many messages an earlier run has stored. Counting, and not message ids, finds the place to
+/// go on from: so it works at any length and for messages that say the same.
 async fn stored(session: &ChatSession, conversation: &Conversation) -> Result<usize, Stop> {
     let file = &conversation.messages;
     let snapshot = session.snapshot().await.map_err(|error| of_one(error, "could not load the session"))?;

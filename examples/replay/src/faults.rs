@@ -5,7 +5,8 @@
 pub(crate) struct Faults {
     /// Messages of the file that are not stored.
     pub(crate) lost: u64,
-    /// Stored messages beyond those of the file: second copies, and what the file does not have at all.
+    /// Stored messages beyond those of the file: second copies, and what the file does not have at
+    /// all.
     pub(crate) duplicated: u64,
     /// The fewest messages that would have to move for the rest to be in the file's order.
     pub(crate) reordered: u64,
@@ -31,7 +32,8 @@ impl Faults {
         let same_end = file.iter().rev().zip(stored.iter().rev()).take_while(|(a, b)| a == b).count();
         let (file, stored) = (&file[..file.len() - same_end], &stored[..stored.len() - same_end]);
 
-        // A message that occurs more than once takes its places from the first on, which is the kindest reading.
+        // A message that occurs more than once takes its places from the first on, which is the
+        // kindest reading.
         let mut taken = vec![false; file.len()];
         let mut places = Vec::new();
         for message in stored {

@@ -1,4 +1,5 @@
-//! Reading conversations: JSON Lines or one JSON array, plain or gzipped, one conversation at a time.
+//! Reading conversations: JSON Lines or one JSON array, plain or gzipped, one conversation at a
+//! time.
 
 use anyhow::{Context, Result, anyhow, bail};
 use durable_session::transfer::{Place, Record, Records, recognize};
@@ -136,7 +137,8 @@ fn check(messages: &[Message], limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out each message that says the same under the same id as an earlier one, and tells where they were.
+/// Leaves out each message that says the same under the same id as an earlier one, and tells where
+/// they were.
 fn once(messages: Vec<Message>) -> Result<(Vec<Message>, Vec<usize>)> {
     let (mut kept, mut repeated) = (Vec::<Message>::with_capacity(messages.len()), Vec::new());
     // Of each id, where it is in the list and where it was in the file.
@@ -161,7 +163,8 @@ fn once(messages: Vec<Message>) -> Result<(Vec<Message>, Vec<usize>)> {
     Ok((kept, repeated))
 }
 
-/// Decodes; where the text is JSON of another shape, `otherwise` is the reason, since serde's would quote the value.
+/// Decodes; where the text is JSON of another shape, `otherwise` is the reason, since serde's would
+/// quote the value.
 fn json<'a, T: Deserialize<'a>>(text: &'a str, otherwise: &'static str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => anyhow!(otherwise),

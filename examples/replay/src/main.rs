@@ -1,8 +1,10 @@
-//! Replays recorded conversations into a store, as a live service would add them, and proves the result.
+//! Replays recorded conversations into a store, as a live service would add them, and proves the
+//! result.
 //!
-//! Killed and run again, it goes on from what is stored. A conversation that cannot be taken is named and skipped. The
-//! last line it prints is the verdict, and the exit code says the same: 0 when everything was taken, 1 when something was
-//! lost, doubled or out of order, 2 when nothing or only a part was taken.
+//! Killed and run again, it goes on from what is stored. A conversation that cannot be taken is
+//! named and skipped. The last line it prints is the verdict, and the exit code says the same: 0
+//! when everything was taken, 1 when something was lost, doubled or out of order, 2 when nothing or
+//! only a part was taken.
 
 mod add;
 mod faults;
@@ -30,7 +32,8 @@ use verify::Verified;
                   2 nothing or only a part was taken."
 )]
 struct Cli {
-    /// JSON Lines or one JSON array, plain or gzipped: {"id": "...", "messages": [{"role", "content", ...}, ...]}.
+    /// JSON Lines or one JSON array, plain or gzipped: {"id": "...", "messages": [{"role",
+    /// "content", ...}, ...]}.
     file: PathBuf,
     /// The database file, made if it is not there.
     #[arg(long, value_name = "PATH", default_value = "replay.redb")]
@@ -44,7 +47,8 @@ struct Cli {
     /// Add nothing if any conversation of the file cannot be read.
     #[arg(long)]
     strict: bool,
-    /// Print a line as each message is sent and as it is acknowledged, for a parent process that keeps a journal.
+    /// Print a line as each message is sent and as it is acknowledged, for a parent process that
+    /// keeps a journal.
     #[arg(long)]
     acks: bool,
 }

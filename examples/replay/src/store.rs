@@ -38,7 +38,8 @@ impl Opened {
         self.sessions.clone()
     }
 
-    /// Closes and opens again, so that what is read next comes from the store and not from live sessions.
+    /// Closes and opens again, so that what is read next comes from the store and not from live
+    /// sessions.
     pub(crate) async fn reopen(self) -> Result<Self> {
         match self.closed().await? {
             Store::Redb(_, path) => Self::redb(path).await,

@@ -5,7 +5,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A progress bar of a pass over the file, and what was skipped so far in all passes. Cheap to clone.
+/// A progress bar of a pass over the file, and what was skipped so far in all passes. Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) progress: ProgressBar,

@@ -17,7 +17,8 @@ pub(crate) struct Verified {
     pub(crate) read: u64,
 }
 
-/// Reads every conversation that was taken in full and compares every message as a whole JSON object.
+/// Reads every conversation that was taken in full and compares every message as a whole JSON
+/// object.
 pub(crate) async fn all(
     sessions: &ChatSessions,
     conversations: Conversations,

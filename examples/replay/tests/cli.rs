@@ -127,8 +127,10 @@ async fn another_conversation_in_the_store_is_left_as_it_is_and_the_others_are_s
         assert_eq!(code, 2);
         assert!(told.contains("line 3: the store has another conversation under its id"), "{told}");
     }
-    case.meddle(async |session| assert_eq!(session.get_state().await.unwrap().messages, [theirs.clone()]))
-        .await;
+    case.meddle(async |session| {
+        assert_eq!(session.get_state().await.unwrap().messages, std::slice::from_ref(&theirs))
+    })
+    .await;
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What the program takes from all kinds of files, and what it says of the rest: the same when it is run again.
+//! What the program takes from all kinds of files, and what it says of the rest: the same when it
+//! is run again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
@@ -8,7 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 
-/// What two runs on a file say: the verdict's counts, the exit code, and standard error of the first.
+/// What two runs on a file say: the verdict's counts, the exit code, and standard error of the
+/// first.
 fn run(file: impl AsRef<[u8]>) -> (String, i32, String) {
     let folder = tempfile::tempdir().unwrap();
     let (path, db) = (folder.path().join("input"), folder.path().join("made.redb"));

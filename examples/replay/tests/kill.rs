@@ -1,4 +1,5 @@
-//! A parent that kills the program at seeded random moments and keeps its own journal of acknowledgements.
+//! A parent that kills the program at seeded random moments and keeps its own journal of
+//! acknowledgements.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod common;
@@ -13,7 +14,8 @@ use std::process::{Child, Stdio};
 const SEED: u64 = 0x5eed_0001;
 const KILLS: usize = 20;
 
-/// What the parent knows: of each conversation, how many messages were sent and how many acknowledged.
+/// What the parent knows: of each conversation, how many messages were sent and how many
+/// acknowledged.
 struct Journal {
     sent: Vec<usize>,
     acknowledged: Vec<usize>,
@@ -42,7 +44,8 @@ impl Journal {
     }
 }
 
-/// Reads acknowledgements until there are `more` of them, kills, and reads what was still in the pipe.
+/// Reads acknowledgements until there are `more` of them, kills, and reads what was still in the
+/// pipe.
 fn run_and_kill(mut child: Child, journal: &mut Journal, more: usize) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let enough = journal.acknowledged() + more;
@@ -68,7 +71,8 @@ async fn stored(db: &Path, made: &Made) -> Vec<Vec<Message>> {
 
 #[tokio::test]
 async fn nothing_acknowledged_is_missing_after_any_of_many_kills() {
-    // Among short conversations, one of several times the length that any window of recent messages could have.
+    // Among short conversations, one of several times the length that any window of recent messages
+    // could have.
     let mut seeded = Seeded(SEED);
     let mut lengths: Vec<usize> = (0..60).map(|_| usize::try_from(seeded.below(150)).unwrap()).collect();
     lengths[7] = 2_500;

@@ -1,5 +1,5 @@
-//! The real conversations, where they lie beside the checkout or where `REPLAY_DATA` says. Elsewhere the test says that
-//! it did not run, and counts as ignored.
+//! The real conversations, where they lie beside the checkout or where `REPLAY_DATA` says.
+//! Elsewhere the test says that it did not run, and counts as ignored.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What a sweep makes of imported sessions, over each store: importing is using, unless told otherwise.
+//! What a sweep makes of imported sessions, over each store: importing is using, unless told
+//! otherwise.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use durable_session::env::{Clock, SystemRandom};

@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 /// How often an export of one session begins again because the session was rewritten meanwhile.
 const ATTEMPTS: u32 = 32;
 
-/// One session as a line, without its line end; `None` if it does not exist. Does not count as using the session.
+/// One session as a line, without its line end; `None` if it does not exist. Does not count as
+/// using the session.
 ///
 /// # Errors
 /// [`StoreErrorKind::Corrupt`] if a part cannot be read; [`StoreErrorKind::Unavailable`] if the session was rewritten
@@ -67,8 +68,8 @@ impl<'a, S: SessionStore, L: SessionList + ?Sized> Export<'a, S, L> {
         Self { store, list, query: Some(ListQuery::all(256)), page: VecDeque::new() }
     }
 
-    /// The next session's line, `None` at the end. After an error about one session the next call goes on with the
-    /// session after it.
+    /// The next session's line, `None` at the end. After an error about one session the next call
+    /// goes on with the session after it.
     ///
     /// # Errors
     /// As [`export`], and if the listing fails.

@@ -24,7 +24,8 @@ const ATTEMPTS: u32 = 32;
 /// When an imported session counts as last used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LastUse {
-    /// At the import, so that a [sweep](crate::ChatSessions::sweep) does not delete at once what was just imported.
+    /// At the import, so that a [sweep](crate::ChatSessions::sweep) does not delete at once what
+    /// was just imported.
     #[default]
     Now,
     /// When the line says: a sweep may delete it at once.
@@ -39,7 +40,8 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Imports count as use, at the time of this clock; it also tells which recorded times lie in the future.
+    /// Imports count as use, at the time of this clock; it also tells which recorded times lie in
+    /// the future.
     pub fn new(clock: impl Clock + 'static) -> Self {
         Self { clock: Arc::new(clock), last_use: LastUse::Now }
     }
@@ -85,7 +87,8 @@ pub enum ImportError {
     /// One of its times is in another unit or not plausible. Nothing was stored.
     #[error(transparent)]
     Time(#[from] TimeError),
-    /// The session exists and neither it nor the imported one is the beginning of the other. It is left as it is.
+    /// The session exists and neither it nor the imported one is the beginning of the other. It is
+    /// left as it is.
     #[error("a session with this id exists and has other content; it was left as it is")]
     Exists {
         /// The session.
@@ -100,7 +103,8 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// Whether it is about more than this one session: the store does not work, or the input cannot be read on.
+    /// Whether it is about more than this one session: the store does not work, or the input cannot
+    /// be read on.
     pub fn is_general(&self) -> bool {
         match self {
             Self::Read(e) => e.ends(),
@@ -119,8 +123,8 @@ struct Session {
     last_accessed_at: u64,
 }
 
-/// Takes in one line. Doing so twice stores it once; one that was interrupted goes on where it stopped. The message list
-/// is stored exactly as it is given.
+/// Takes in one line. Doing so twice stores it once; one that was interrupted goes on where it
+/// stopped. The message list is stored exactly as it is given.
 ///
 /// # Errors
 /// [`ImportError`]; what was stored before is unchanged.
@@ -249,7 +253,8 @@ impl Session {
         Err(StoreError::new(StoreErrorKind::Unavailable, context).in_session(&self.id))
     }
 
-    /// Stores the messages from `next` on, counting them; `false` if somebody else changed the session meanwhile.
+    /// Stores the messages from `next` on, counting them; `false` if somebody else changed the
+    /// session meanwhile.
     async fn append(
         &self,
         store: &dyn SessionStore,

@@ -42,12 +42,14 @@ pub struct ImportReport {
     pub stored: u64,
     /// Messages of the sessions taken that were there already.
     pub found: u64,
-    /// The end of the input was reached. Otherwise there may be more sessions in it than were counted.
+    /// The end of the input was reached. Otherwise there may be more sessions in it than were
+    /// counted.
     pub ended: bool,
 }
 
 impl ImportReport {
-    /// Whether everything was taken, and that was not nothing. An import that is not complete has not succeeded.
+    /// Whether everything was taken, and that was not nothing. An import that is not complete has
+    /// not succeeded.
     pub fn is_complete(&self) -> bool {
         self.ended && self.taken > 0 && self.skipped == 0
     }
@@ -64,10 +66,12 @@ impl fmt::Display for ImportReport {
     }
 }
 
-/// Imports the sessions of an input one after the other: JSON Lines or one JSON array, as [`Records`] reads them.
+/// Imports the sessions of an input one after the other: JSON Lines or one JSON array, as
+/// [`Records`] reads them.
 ///
 /// A session that cannot be taken does not stop the others. An error about more than one session
-/// ([`ImportError::is_general`]) ends the import: importing the same input again goes on from there.
+/// ([`ImportError::is_general`]) ends the import: importing the same input again goes on from
+/// there.
 ///
 /// Run again on the same input it says the same of every session.
 #[derive(Debug)]
@@ -80,7 +84,8 @@ pub struct Import<'a, S: ?Sized> {
 }
 
 impl<'a, S: SessionStore> Import<'a, S> {
-    /// Everything in `input`, which is read while the import runs and blocks it while nothing comes.
+    /// Everything in `input`, which is read while the import runs and blocks it while nothing
+    /// comes.
     pub fn new(store: &'a S, input: impl BufRead + Send + 'a, options: ImportOptions) -> Self {
         Self { store, records: Records::new(input), options, report: ImportReport::default(), stopped: false }
     }

@@ -1,10 +1,12 @@
 //! Sessions as lines of JSON, from any store to any other, while both are in use.
 //!
-//! A line is `{"id":"…","state":{…}}`; the state has the messages, the app's fields and two times, as clients see them.
-//! Seqs are the store's own and are not carried over: an imported session is numbered from 1.
+//! A line is `{"id":"…","state":{…}}`; the state has the messages, the app's fields and two times,
+//! as clients see them. Seqs are the store's own and are not carried over: an imported session is
+//! numbered from 1.
 //!
-//! [`Export`] writes a store session by session. [`Import`] reads JSON Lines or one JSON array and says of each session
-//! whether it was taken, and why not; one that cannot be taken does not stop the others.
+//! [`Export`] writes a store session by session. [`Import`] reads JSON Lines or one JSON array and
+//! says of each session whether it was taken, and why not; one that cannot be taken does not stop
+//! the others.
 //!
 //! ```
 //! # use durable_session::{transfer, Message, ChatSessions, JsonObject};

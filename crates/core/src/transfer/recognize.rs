@@ -47,7 +47,8 @@ const SHAPES: [(&[&str], &str); 7] = [
     (&["role"], "a single message, not a conversation"),
 ];
 
-/// Names the known shape of conversations in other systems that a JSON text has; `None` if it has none of them.
+/// Names the known shape of conversations in other systems that a JSON text has; `None` if it has
+/// none of them.
 ///
 /// ```
 /// use durable_session::transfer::recognize;

@@ -4,8 +4,8 @@ use super::recognize::{self, FORMAT_BYTES};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-/// The longest record that is kept in memory, unless set otherwise: 2 GiB, more than a session of the default
-/// [`Limits`](crate::Limits) needs.
+/// The longest record that is kept in memory, unless set otherwise: 2 GiB, more than a session of
+/// the default [`Limits`](crate::Limits) needs.
 pub const MAX_RECORD_BYTES: usize = 1 << 31;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -79,8 +79,8 @@ impl ReadError {
     }
 }
 
-/// The records of an input: JSON Lines or one JSON array, in UTF-8, with or without a byte order mark, with any line
-/// ends; with the feature `gzip` also compressed. Blank lines are no records.
+/// The records of an input: JSON Lines or one JSON array, in UTF-8, with or without a byte order
+/// mark, with any line ends; with the feature `gzip` also compressed. Blank lines are no records.
 ///
 /// Keeps one record in memory, however long the input is. Blocks while the input does.
 ///
@@ -191,7 +191,8 @@ impl<'r> Records<'r> {
                 Err(e) => return Err(ReadError::Io(e)),
             }
         };
-        // The borrow of the first call would last through the loop. With bytes in the buffer nothing is read again.
+        // The borrow of the first call would last through the loop. With bytes in the buffer
+        // nothing is read again.
         if empty { Ok(&[]) } else { self.input.fill_buf().map_err(ReadError::Io) }
     }
 

@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-/// The earliest time that an import takes: 3 March 1973, in Unix milliseconds. Read as seconds, the same number is a
-/// date after the year 5000, so no time in seconds is taken for one in milliseconds.
+/// The earliest time that an import takes: 3 March 1973, in Unix milliseconds. Read as seconds, the
+/// same number is a date after the year 5000, so no time in seconds is taken for one in
+/// milliseconds.
 pub const EARLIEST_MS: u64 = 100_000_000_000;
 
-/// How far in the future a time may lie for an import: one day, in milliseconds. Clocks of two machines differ.
+/// How far in the future a time may lie for an import: one day, in milliseconds. Clocks of two
+/// machines differ.
 pub const FUTURE_MS: u64 = 86_400_000;
 
-/// From here on a number counts microseconds; read as milliseconds it is a date after the year 5000.
+/// From here on a number counts microseconds; read as milliseconds it is a date after the year
+/// 5000.
 const MICROSECONDS_FROM: u64 = 100_000_000_000_000;
 /// From here on a number counts nanoseconds.
 const NANOSECONDS_FROM: u64 = 100_000_000_000_000_000;
@@ -149,8 +152,8 @@ fn saturated(number: f64) -> u64 {
     number as u64
 }
 
-/// The whole number that the JSON text of a number denotes, also if it is written with a fraction of zeros or an
-/// exponent: `1763264606917.0` is `1763264606917`.
+/// The whole number that the JSON text of a number denotes, also if it is written with a fraction
+/// of zeros or an exponent: `1763264606917.0` is `1763264606917`.
 pub(crate) fn whole_number(json: &str) -> Option<u64> {
     if let Ok(whole) = json.parse() {
         return Some(whole);
