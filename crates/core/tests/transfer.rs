@@ -76,6 +76,28 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn an_export_goes_on_after_a_session_that_cannot_be_read() {
+    let store = Puppet::new();
+    for name in ["a", "b", "c"] {
+        over(&store.inner).session(id(name)).add_message(Message::user(name)).await.unwrap();
+    }
+    let mut export = Export::new(&store, &store.inner);
+    let first = export.next().await.unwrap().unwrap();
+    store.fail_loads(&[Fault::Before]);
+    let second = export.next().await.unwrap_err();
+    let third = export.next().await.unwrap().unwrap();
+    assert!(first.contains("\"a\"") && second.session() == Some(&id("b")) && third.contains("\"c\""));
+    assert!(export.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_line_with_a_byte_order_mark_is_taken() {
+    let to = MemoryStore::new();
+    let marked = format!("\u{feff}{}\r\n", line("a", &said(&["1"]), TIME));
+    assert_eq!(transfer::import(&to, &marked, &options()).await.unwrap().stored, 1);
+}
+
+#[tokio::test]
 async fn an_import_never_touches_a_session_with_another_content() {
     let (from, to) = (MemoryStore::new(), MemoryStore::new());
     over(&from).session(id("s")).add_message(Message::user("theirs")).await.unwrap();

@@ -128,7 +128,7 @@ async fn another_conversation_in_the_store_is_left_as_it_is_and_the_others_are_s
         assert!(told.contains("line 3: the store has another conversation under its id"), "{told}");
     }
     case.meddle(async |session| {
-        assert_eq!(session.get_state().await.unwrap().messages, std::slice::from_ref(&theirs))
+        assert_eq!(session.get_state().await.unwrap().messages, std::slice::from_ref(&theirs));
     })
     .await;
 }

@@ -180,6 +180,7 @@ enum Present {
 impl Session {
     fn parse(line: &str, now: u64) -> Result<Self, ImportError> {
         let not = |reason: String| ImportError::NotASession(reason.into());
+        let line = line.trim_start_matches('\u{feff}');
         crate::json::check(line).map_err(|e| not(format!("it is not JSON: {e}")))?;
         let shape = |missing: &str| {
             let of = recognize(line).map_or_else(String::new, |shape| format!("; it is {shape}"));
