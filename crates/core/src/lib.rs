@@ -29,7 +29,7 @@
 //!   [`ChatSessionState`] the whole of a session as clients see it.
 //! - [`store`] is what a backend implements; [`rows`] a row format that it may use. Backends are crates of their own:
 //!   `durable-session-redb`, `durable-session-memory`, `durable-session-cloudflare`.
-//! - [`transfer`] moves sessions between stores.
+//! - [`transfer`] moves sessions between stores. With the feature `gzip` it reads compressed input.
 //! - The promises have numbers (S1–S9 for stores, C1–C10 for sessions), which this documentation cites; `docs/contract.md`
 //!   in the repository has them all.
 //!

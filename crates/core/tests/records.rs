@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use durable_session::transfer::{ReadError, Records};
+use proptest::prelude::*;
+use serde_json::value::RawValue;
 use std::io::{self, BufReader, Read};
 
 /// An input that brings so few bytes at a time, as a pipe may, and now and then is interrupted.
@@ -195,3 +197,60 @@ fn compressed_input_is_named_without_the_feature() {
     let told = read(b"\x1f\x8b\x08\0\0\0\0\0");
     assert!(told.len() == 1 && told[0].contains("gzip"), "{told:?}");
 }
+
+proptest! {
+    /// Differential: whatever `serde_json` reads as an array comes out element by element as it is
+    /// written, and whatever it does not is not read without an error or an element that is not
+    /// JSON.
+    #[test]
+    fn arrays_are_split_as_a_parser_would(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24)) {
+        let input = format!("[{}]", pieces.concat());
+        let told = read(&input);
+        let texts = told.iter().filter_map(|told| told.split_once(": ")).map(|(_, text)| text);
+        match serde_json::from_str::<Vec<Box<RawValue>>>(&input) {
+            Ok(elements) => {
+                let elements: Vec<_> = elements.iter().map(|element| element.get()).collect();
+                prop_assert_eq!(texts.collect::<Vec<_>>(), elements);
+            }
+            Err(_) => {
+                let bad = |text: &str| serde_json::from_str::<&RawValue>(text).is_err();
+                // The array may have ended earlier: the rest is a line.
+                let rest = told.iter().any(|told| told.starts_with("line "));
+                prop_assert!(rest || texts.into_iter().any(bad), "{}: {:?}", input, told);
+            }
+        }
+    }
+
+    /// However an input comes, it ends, and comes to the same.
+    #[test]
+    fn any_bytes_are_read_to_an_end(
+        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24),
+        bytes in prop::collection::vec(any::<u8>(), 0..24),
+    ) {
+        read([pieces.concat().as_bytes(), &bytes].concat());
+        read([&bytes, pieces.concat().as_bytes()].concat());
+    }
+}
+
+const PIECES: [&str; 20] = [
+    "{}",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\"a\"",
+    "\"\\\"\"",
+    "\\",
+    "1",
+    "null",
+    " ",
+    "\n",
+    "\r\n",
+    "{\"a\":[1,\"]\"]}",
+    "[[],{}]",
+    "é",
+    "\u{feff}",
+];

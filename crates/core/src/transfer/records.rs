@@ -234,8 +234,10 @@ impl<'r> Records<'r> {
             }
         }
         // Files with byte order marks may have been put behind one another.
-        let bytes = text.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text.bytes);
-        let bytes = bytes.trim_ascii();
+        if text.bytes.starts_with(BYTE_ORDER_MARK) {
+            text.bytes.drain(..BYTE_ORDER_MARK.len());
+        }
+        let bytes = text.bytes.trim_ascii();
         if !text.over && bytes.is_empty() {
             return Ok(None);
         }
@@ -349,7 +351,7 @@ impl Text {
             return Err(ReadError::TooLong { max: self.max });
         }
         let text = String::from_utf8(self.bytes).map_err(|_| ReadError::NotUtf8)?;
-        let inner = text.trim_start_matches('\u{feff}').trim_ascii();
+        let inner = text.trim_ascii();
         Ok(if inner.len() == text.len() { text } else { inner.to_owned() })
     }
 }
