@@ -61,11 +61,13 @@ impl Conversations {
         if !about.is_file() {
             bail!("{} is not a regular file: it is read twice, to add and to compare", path.display());
         }
+        // What came before, such as opening the store, says nothing about how long reading takes.
+        progress.reset();
         progress.set_length(about.len());
         Ok(Self::new(BufReader::new(progress.wrap_read(file))))
     }
 
-    fn new(input: impl BufRead + Send + 'static) -> Self {
+    pub(crate) fn new(input: impl BufRead + Send + 'static) -> Self {
         Self {
             records: Records::new(input),
             read: 0,

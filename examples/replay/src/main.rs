@@ -7,6 +7,8 @@
 //! only a part was taken.
 
 mod add;
+#[cfg(test)]
+mod failing;
 mod faults;
 mod input;
 mod store;
