@@ -1,7 +1,7 @@
 //! The app's state: a typed view on a JSON object that keeps what the type does not know (clause C6).
 
 use crate::error::AppStateError;
-use crate::json::JsonObject;
+use crate::json::{self, JsonError, JsonObject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,7 @@ pub(crate) const RESERVED: [&str; 3] = ["messages", "createdAt", "lastAccessedAt
 
 /// The app state as an object.
 pub(crate) fn encode<A: Serialize>(app: &A) -> Result<JsonObject, AppStateError> {
-    let text = serde_json::to_string(app).map_err(AppStateError::Encode)?;
+    let text = serde_json::to_string(app).map_err(|e| AppStateError::Encode(JsonError::unwritable(e)))?;
     if !text.starts_with('{') {
         return Err(AppStateError::NotAnObject);
     }
@@ -36,8 +36,27 @@ pub(crate) fn check(object: &JsonObject) -> Result<(), AppStateError> {
 }
 
 /// The stored app state as the app's type.
-pub(crate) fn decode<A: DeserializeOwned>(stored: &str) -> Result<A, AppStateError> {
-    serde_json::from_str(stored).map_err(AppStateError::Decode)
+pub(crate) fn decode<A: AppState>(stored: &str) -> Result<A, AppStateError> {
+    serde_json::from_str(stored)
+        .map_err(|e| AppStateError::Decode { field: unfit_field::<A>(stored, &e), source: e.into() })
+}
+
+/// The field of `A` that an error of decoding is about. Only names that `A` itself writes are told: other keys are data.
+fn unfit_field<A: AppState>(stored: &str, e: &serde_json::Error) -> Option<Box<str>> {
+    let known = encode(&A::default()).ok()?;
+    let mut names = known.iter().map(|(name, _)| name);
+    let message = e.to_string();
+    if let Some(missing) = message.strip_prefix("missing field `") {
+        return names.find(|name| missing.strip_prefix(name).is_some_and(|rest| rest.starts_with('`'))).map(Box::from);
+    }
+    let line = stored.split_inclusive('\n').take(e.line().checked_sub(1)?).map(str::len).sum::<usize>();
+    let at = line + e.column();
+    let holds = |name: &&str| {
+        let Some(value) = json::field(stored, name) else { return false };
+        let begin = value.as_ptr().addr() - stored.as_ptr().addr();
+        (begin..=begin + value.len()).contains(&at)
+    };
+    names.find(holds).map(Box::from)
 }
 
 /// The stored object after a change of the typed view from `before` to `after`; `None` if nothing changed.
@@ -75,6 +94,33 @@ mod tests {
         let merged = merge(&stored, &before, &after).unwrap();
         assert_eq!(merged.to_string(), r#"{"old":1,"known":{"a":1,"hidden":2},"step":"y","new":true}"#);
         assert!(merge(&merged, &after, &after).is_none());
+    }
+
+    #[test]
+    fn a_field_that_does_not_fit_is_named_if_the_type_has_it() {
+        #[derive(Debug, Default, Serialize, serde::Deserialize)]
+        struct App {
+            first: u8,
+            nested: std::collections::BTreeMap<String, u8>,
+            list: Vec<u8>,
+        }
+        let unfit = |stored: &str| match decode::<App>(stored).unwrap_err() {
+            AppStateError::Decode { field, .. } => field.map(String::from),
+            other => panic!("{other}"),
+        };
+        let first = |text: &str| format!("{{\"other\":\"x\",\"first\":{text},\n \"nested\":{{}},\"list\":[]}}");
+        for text in ["\"secret\"", "1.5", "null", "[1,2]", "{\"list\":[]}", "300", "true"] {
+            assert_eq!(unfit(&first(text)).as_deref(), Some("first"), "{text}");
+        }
+        let nested = "{\"first\":1,\n\"nested\":{\"secret\":\"secret\"},\"list\":[]}";
+        assert_eq!(unfit(nested).as_deref(), Some("nested"));
+        assert_eq!(unfit("{\"first\":1,\"nested\":{},\n\"list\":[1,2,\"x\"]}").as_deref(), Some("list"));
+        assert_eq!(unfit("{\"first\":1,\"list\":[]}").as_deref(), Some("nested"));
+        assert_eq!(unfit("[]"), None);
+        // A map's keys are data.
+        type Map = std::collections::BTreeMap<String, u8>;
+        let error = decode::<Map>("{\"secret\":\"secret\"}").unwrap_err();
+        assert_eq!(error.to_string(), "app state does not fit the app's type");
     }
 
     #[test]

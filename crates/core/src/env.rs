@@ -45,7 +45,7 @@ impl fmt::Debug for RandomError {
 
 impl fmt::Display for RandomError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no random bytes could be had from the system")
+        f.write_str("the system's source of random bytes failed")
     }
 }
 

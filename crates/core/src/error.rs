@@ -1,31 +1,71 @@
 //! What can go wrong in a session.
 
+use crate::SessionId;
+use crate::json::JsonError;
 use crate::store::{StoreError, StoreErrorKind, Version};
-use crate::{InvalidMessage, SessionId};
+use std::fmt;
 use std::sync::Arc;
 
-/// The app's state and the app's type do not go together.
+/// An error and its sources on one line, for a log: `what failed: why: why that`.
+///
+/// Errors of these crates do not repeat their source's text, so one alone may not say enough.
+///
+/// ```
+/// use durable_session::{ErrorChain, Message};
+///
+/// let error = Message::from_json("{").unwrap_err();
+/// assert_eq!(
+///     ErrorChain(&error).to_string(),
+///     "message is not valid JSON: EOF while parsing an object at line 1 column 1"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorChain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// The app's state and the app's type do not go together. Its text repeats nothing of the state but names of fields that
+/// the type has.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppStateError {
     /// The app state is not a JSON object.
-    #[error("the app state must serialize to a JSON object")]
+    #[error("app state does not serialize to a JSON object")]
     NotAnObject,
     /// It has a field that belongs to the session itself.
-    #[error("the app state must not have a field `{field}`: that name belongs to the session")]
+    #[error("app state has the field `{field}`, which is the session's own; rename it")]
     Reserved {
         /// The field.
         field: &'static str,
     },
     /// It is not the JSON that is stored as app state.
-    #[error("the stored app state cannot be read: {0}")]
-    Unreadable(#[from] crate::json::JsonError),
+    #[error("stored app state is not valid JSON")]
+    Unreadable(#[from] JsonError),
     /// It cannot be written as JSON.
-    #[error("the app state cannot be written as JSON: {0}")]
-    Encode(#[source] serde_json::Error),
+    #[error("app state cannot be written as JSON")]
+    Encode(#[source] JsonError),
     /// What is stored does not fit the app's type. Nothing is lost: messages still work, and a type that fits reads it.
-    #[error("the stored app state does not fit the app's type: {0}")]
-    Decode(#[source] serde_json::Error),
+    #[error("app state does not fit the app's type{}", at_field(.field.as_deref()))]
+    Decode {
+        /// The field that does not fit, if it is one of those that the type's default has.
+        field: Option<Box<str>>,
+        /// Why.
+        source: JsonError,
+    },
+}
+
+fn at_field(field: Option<&str>) -> String {
+    field.map(|field| format!(" at its field `{field}`")).unwrap_or_default()
 }
 
 /// Which limit of a session was exceeded. All are set in [`Limits`](crate::Limits).
@@ -46,33 +86,29 @@ pub enum LimitKind {
     CommitOps,
 }
 
-impl std::fmt::Display for LimitKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::MessageBytes => "bytes in a message",
-            Self::AppBytes => "bytes of app state",
-            Self::SessionMessages => "messages in a session",
-            Self::SessionBytes => "bytes in a session",
-            Self::CommitBytes => "bytes in one call",
-            Self::CommitOps => "operations in one call",
-        })
+impl LimitKind {
+    /// Says which limit `is` exceeds, and by what: `message is 20 bytes; the limit is 10`.
+    pub fn exceeded(self, is: u64, max: u64) -> String {
+        match self {
+            Self::MessageBytes => format!("message is {is} bytes; the limit is {max}"),
+            Self::AppBytes => format!("app state is {is} bytes; the limit is {max}"),
+            Self::SessionMessages => format!("session would have {is} messages; the limit is {max}"),
+            Self::SessionBytes => format!("session would have {is} bytes of messages; the limit is {max}"),
+            Self::CommitBytes => format!("one call changes {is} bytes; the limit is {max}"),
+            Self::CommitOps => format!("one call makes {is} operations; the limit is {max}"),
+        }
     }
 }
 
 /// A call on a session failed. Unless it says that the outcome is unknown, nothing was changed. Cheap to clone.
+///
+/// Its text names the session by its [fingerprint](crate::Fingerprint), and repeats no message and no app state. Its
+/// sources say why; [`ErrorChain`] shows all on one line.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The message is not one.
-    #[error("session {session}: {source}")]
-    InvalidMessage {
-        /// The session.
-        session: SessionId,
-        /// What is wrong with it.
-        source: Arc<InvalidMessage>,
-    },
     /// The app state and the app's type do not go together.
-    #[error("session {session}: {source}")]
+    #[error("session {}: app state cannot be used", .session.fingerprint())]
     AppState {
         /// The session.
         session: SessionId,
@@ -80,7 +116,7 @@ pub enum Error {
         source: Arc<AppStateError>,
     },
     /// More than a configured limit; nothing was changed.
-    #[error("session {session}: {is} {limit} are too many, the limit is {max}; nothing was changed")]
+    #[error("session {}: {}", .session.fingerprint(), .limit.exceeded(*.is, *.max))]
     TooLarge {
         /// The session.
         session: SessionId,
@@ -93,7 +129,8 @@ pub enum Error {
     },
     /// The message's `id` belongs to another message among the last ones (clause C7); nothing was changed.
     #[error(
-        "session {session}: the id of this message belongs to the message at seq {seq}, which says something else"
+        "session {}: the id of this message belongs to the message at seq {seq}, which says something else",
+        .session.fingerprint()
     )]
     IdReused {
         /// The session.
@@ -102,7 +139,7 @@ pub enum Error {
         seq: u64,
     },
     /// There is no message at this seq; nothing was changed.
-    #[error("session {session}: there is no message at seq {seq}")]
+    #[error("session {}: there is no message at seq {seq}", .session.fingerprint())]
     NoSuchMessage {
         /// The session.
         session: SessionId,
@@ -110,7 +147,7 @@ pub enum Error {
         seq: u64,
     },
     /// The session changed since the version that the caller named; nothing was changed.
-    #[error("session {session}: it has changed since that version was read")]
+    #[error("session {}: it has changed since that version was read; read it again", .session.fingerprint())]
     VersionChanged {
         /// The session.
         session: SessionId,
@@ -118,16 +155,16 @@ pub enum Error {
         current: Option<Version>,
     },
     /// Other writers kept changing the session first; nothing was changed. Try again.
-    #[error("session {session}: other writers kept changing it; nothing was changed, try again")]
+    #[error("session {}: other writers kept changing it; nothing was changed, try again", .session.fingerprint())]
     Contended {
         /// The session.
         session: SessionId,
     },
-    /// The caller's own closure refused; nothing was changed.
-    #[error("the change was refused: {0}")]
+    /// The caller's own closure refused; nothing was changed. The reason is the source.
+    #[error("the change was refused; nothing was changed")]
     Rejected(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// This [`ChatSessions`](crate::ChatSessions) has been closed.
-    #[error("session {session}: the sessions have been closed")]
+    #[error("session {}: its `ChatSessions` has been closed", .session.fingerprint())]
     Closed {
         /// The session.
         session: SessionId,

@@ -1,7 +1,8 @@
-//! Session ids.
+//! Session ids, and how to name a session without giving it away.
 
 use crate::env::{Clock, Random, RandomError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,8 +13,12 @@ pub const MAX_ID_BYTES: usize = 256;
 /// Names one session: 1–256 visible ASCII characters without `/ \ ? # %`, and neither `.` nor `..`.
 ///
 /// These rules keep an id one path segment in a URL as it stands, with no encoding that could hide another
-/// path. The id is also the capability to the conversation: whoever knows it can read it, so make ids with
+/// path. The id is also the capability to the conversation: knowing it is enough to read and write it, so make ids with
 /// [`SessionId::generate`] or with as much randomness of your own.
+///
+/// For the same reason an id is not printed by accident: it has no `Display`, and its `Debug` shows its
+/// [fingerprint](Self::fingerprint), as do all errors. The id itself comes from [`as_str`](Self::as_str) only, and from
+/// serde, which writes data.
 ///
 /// Cheap to clone.
 ///
@@ -61,9 +66,48 @@ impl SessionId {
         Ok(Self(Arc::from(format!("session-{}-{suffix}", clock.now_ms()))))
     }
 
-    /// The id as text.
+    /// The id as text, for URLs, keys and answers to its owner. Logs and errors take the
+    /// [fingerprint](Self::fingerprint).
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Names the session in a log without giving it away.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let digest = Sha256::digest(self.0.as_bytes());
+        Fingerprint(digest.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte)))
+    }
+}
+
+/// Names a session in logs and errors: 16 lower-case hexadecimal digits, the beginning of the SHA-256 of its id.
+///
+/// The same id has the same fingerprint in every process and release. An operator who was given an id finds its lines
+/// with `printf %s "$ID" | sha256sum | cut -c1-16`.
+///
+/// There is no key in it. An id with at least 64 random bits, such as [`SessionId::generate`] makes, cannot be found from
+/// its fingerprint; an id that can be guessed (a user's number, an e-mail address) can be confirmed with it, and is no
+/// capability anyway.
+///
+/// ```
+/// use durable_session::SessionId;
+///
+/// let id = SessionId::new("session-1763264606917-w2j2kfd45")?;
+/// assert_eq!(id.fingerprint().to_string(), "03772da38ebbfa9f");
+/// assert_eq!(format!("{id:?}"), "SessionId(03772da38ebbfa9f)");
+/// # Ok::<(), durable_session::InvalidSessionId>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -89,19 +133,19 @@ fn check(id: &str) -> Result<(), InvalidSessionId> {
 #[non_exhaustive]
 pub enum InvalidSessionId {
     /// No characters at all.
-    #[error("a session id must not be empty")]
+    #[error("session id is empty")]
     Empty,
     /// Longer than [`MAX_ID_BYTES`].
-    #[error("a session id has at most {MAX_ID_BYTES} bytes, this one has {bytes}")]
+    #[error("session id is {bytes} bytes; the limit is {MAX_ID_BYTES}")]
     TooLong {
         /// The length found.
         bytes: usize,
     },
     /// `.` or `..`, which a URL would resolve away.
-    #[error("a session id must not be `.` or `..`")]
+    #[error("session id is `.` or `..`, which a URL resolves away")]
     DotSegment,
     /// A character outside visible ASCII, or one of `/ \ ? # %`.
-    #[error("a session id must not contain {found:?} (byte {at}): visible ASCII without / \\ ? # % only")]
+    #[error("session id has {found:?} at byte {at}; use visible ASCII without / \\ ? # %")]
     Character {
         /// Byte offset of the character.
         at: usize,
@@ -112,13 +156,7 @@ pub enum InvalidSessionId {
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({})", self.0)
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "SessionId({})", self.fingerprint())
     }
 }
 

@@ -54,8 +54,8 @@ mod sync;
 pub mod transfer;
 
 pub use app::AppState;
-pub use error::{AppStateError, Error, LimitKind};
-pub use id::{InvalidSessionId, MAX_ID_BYTES, SessionId};
+pub use error::{AppStateError, Error, ErrorChain, LimitKind};
+pub use id::{Fingerprint, InvalidSessionId, MAX_ID_BYTES, SessionId};
 pub use json::JsonObject;
 pub use message::{InvalidMessage, Message, role};
 pub use session::{

@@ -1,5 +1,6 @@
 //! Messages: JSON objects kept as they came, with a typed view on top.
 
+use crate::json::own::{CONTENT, NOT_AN_OBJECT, NOT_JSON, ROLE};
 use crate::json::{self, JsonError, JsonObject};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -44,22 +45,22 @@ pub struct Message {
     json: ByteString,
 }
 
-/// Why something is not a message.
+/// Why something is not a message. Its text repeats nothing of what was given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// Not JSON that can be kept: malformed, nested too deep, or with a lone surrogate (half of a character that a
     /// JavaScript `slice` cut in two).
-    #[error("a message must be valid JSON: {0}")]
+    #[error("{NOT_JSON}")]
     Json(#[source] JsonError),
     /// JSON, but not an object.
-    #[error("a message must be a JSON object")]
+    #[error("{NOT_AN_OBJECT}")]
     NotAnObject,
     /// `role` is missing or not a string.
-    #[error("a message needs a `role` that is a string")]
+    #[error("{ROLE}")]
     Role,
     /// `content` is a number or a boolean.
-    #[error("a message's `content` must be a string, null, an array or an object")]
+    #[error("{CONTENT}")]
     Content,
 }
 
@@ -121,7 +122,7 @@ impl Message {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_object(object: &JsonObject) -> Result<Self, InvalidMessage> {
-        Self::from_json(serde_json::to_string(object).map_err(|e| InvalidMessage::Json(e.into()))?)
+        Self::from_json(serde_json::to_string(object).map_err(|e| InvalidMessage::Json(JsonError::unwritable(e)))?)
     }
 
     /// Takes a body that was a message when it was stored; `None` if it is not even UTF-8.
@@ -238,9 +239,12 @@ impl PartialEq for Message {
 }
 
 impl fmt::Debug for Message {
-    /// Role and size only: contents are the users' own words and stay out of logs.
+    /// Size, and role if it is a usual one: the rest may be the users' own words, and these stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Message({}, {} bytes)", self.role(), self.bytes())
+        let usual = [role::USER, role::ASSISTANT, role::SYSTEM, role::TOOL];
+        let own = self.role();
+        let shown = usual.into_iter().find(|usual| *usual == own).unwrap_or("other role");
+        write!(f, "Message({shown}, {} bytes)", self.bytes())
     }
 }
 
@@ -269,6 +273,7 @@ impl<'de> Deserialize<'de> for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorChain;
 
     #[test]
     fn a_message_keeps_everything_as_it_came() {
@@ -312,8 +317,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_message_says_why() {
-        let error = |json: &str| Message::from_json(json).unwrap_err().to_string();
-        assert!(error("{").starts_with("a message must be valid JSON"));
+        let error = |json: &str| ErrorChain(&Message::from_json(json).unwrap_err()).to_string();
+        assert_eq!(error("{"), "message is not valid JSON: EOF while parsing an object at line 1 column 1");
         assert!(error(r#"{"role":"user","content":"\ud83d"}"#).contains("surrogate"));
         assert!(error("[1]").contains("object"));
         for json in ["{}", r#"{"role":1}"#, r#"{"role":null}"#, r#"{"role":"a","role":1}"#] {
@@ -328,5 +333,6 @@ mod tests {
     #[test]
     fn debug_shows_no_contents() {
         assert_eq!(format!("{:?}", Message::user("secret")), "Message(user, 34 bytes)");
+        assert_eq!(format!("{:?}", Message::new("secret", "")), "Message(other role, 30 bytes)");
     }
 }

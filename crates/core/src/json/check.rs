@@ -12,7 +12,7 @@ use std::fmt;
 pub(crate) fn check(text: &str) -> Result<(), JsonError> {
     match serde_json::from_str::<Valid>(text) {
         Ok(_) => Ok(()),
-        Err(e) if has_lone_surrogate(text) => Err(JsonError::lone_surrogate(e)),
+        Err(e) if has_lone_surrogate(text) => Err(JsonError::lone_surrogate(&e)),
         Err(e) => Err(e.into()),
     }
 }

@@ -7,9 +7,12 @@
 
 mod check;
 mod equal;
+mod error;
 mod object;
 
 pub(crate) use check::check;
 pub use equal::equal;
+pub use error::JsonError;
+pub(crate) use error::own;
+pub use object::JsonObject;
 pub(crate) use object::field;
-pub use object::{JsonError, JsonObject};

@@ -1,5 +1,6 @@
 //! A JSON object that keeps what it does not know.
 
+use super::JsonError;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,34 +29,6 @@ pub struct JsonObject {
     fields: Vec<(Box<str>, Box<RawValue>)>,
 }
 
-/// The text is not the JSON that is wanted, or a value cannot be written as JSON.
-#[derive(Debug, thiserror::Error)]
-pub struct JsonError {
-    source: serde_json::Error,
-    lone_surrogate: bool,
-}
-
-impl JsonError {
-    pub(crate) fn lone_surrogate(source: serde_json::Error) -> Self {
-        Self { source, lone_surrogate: true }
-    }
-}
-
-impl From<serde_json::Error> for JsonError {
-    fn from(source: serde_json::Error) -> Self {
-        Self { source, lone_surrogate: false }
-    }
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.lone_surrogate {
-            f.write_str("it holds a lone surrogate, half of a character that was cut in two: ")?;
-        }
-        self.source.fmt(f)
-    }
-}
-
 impl JsonObject {
     /// An object without fields.
     pub fn new() -> Self {
@@ -80,7 +53,7 @@ impl JsonObject {
     /// # Errors
     /// `value` cannot be written as JSON.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), JsonError> {
-        let raw = serde_json::value::to_raw_value(value)?;
+        let raw = serde_json::value::to_raw_value(value).map_err(JsonError::unwritable)?;
         self.set_raw(key, raw);
         Ok(())
     }
@@ -159,9 +132,10 @@ impl fmt::Display for JsonObject {
 }
 
 impl fmt::Debug for JsonObject {
-    /// The keys only: values are the users' own words and stay out of logs.
+    /// Counts only: keys and values may be the users' own words, and these stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.fields.iter().map(|(k, _)| k)).finish()
+        let bytes: usize = self.iter().map(|(key, value)| key.len() + value.len()).sum();
+        write!(f, "JsonObject({} fields, {bytes} bytes)", self.len())
     }
 }
 
@@ -269,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_values() {
+    fn debug_shows_no_contents() {
         let object: JsonObject = r#"{"name":"secret"}"#.parse().unwrap();
-        assert_eq!(format!("{object:?}"), "{\"name\"}");
+        assert_eq!(format!("{object:?}"), "JsonObject(1 fields, 12 bytes)");
     }
 }

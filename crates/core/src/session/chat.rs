@@ -33,7 +33,7 @@ impl<A> Clone for ChatSession<A> {
 
 impl<A> fmt::Debug for ChatSession<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChatSession({})", self.engine.slot.id)
+        write!(f, "ChatSession({})", self.engine.slot.id.fingerprint())
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Expiry {
 
 /// A time to live shorter than two touch intervals: a session could expire although it is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the time to live ({ttl:?}) must be at least two touch intervals ({touch_interval:?})")]
+#[error("time to live is {ttl:?}; it must be at least two touch intervals ({touch_interval:?} each)")]
 pub struct InvalidExpiry {
     /// The time to live that was given.
     pub ttl: Duration,

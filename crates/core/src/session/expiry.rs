@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::hub::Hub;
 use super::view::View;
 use crate::SessionId;
-use crate::error::Error;
+use crate::error::{Error, ErrorChain};
 use crate::store::{DeleteIf, DeleteOutcome, ListQuery, SessionList, StoreError};
 use crate::sync::Arc;
 
@@ -45,9 +45,9 @@ impl Engine {
             due
         };
         if due && let Err(e) = self.touch(now).await {
-            // The read itself has succeeded. The next read tries again. The error names the session, and the id of a
-            // session is the capability to it: neither goes into a log.
-            tracing::warn!(kind = ?e.store_kind(), "a touch could not be written");
+            // The read itself has succeeded. The next read tries again.
+            let session = self.slot.id.fingerprint();
+            tracing::warn!(%session, error = %ErrorChain(&e), "a touch could not be written");
             self.slot.lock().touched_at = 0;
         }
     }

@@ -108,7 +108,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.kind)?;
         if let Some(session) = &self.0.session {
-            write!(f, " (session {session}")?;
+            write!(f, " (session {}", session.fingerprint())?;
             if let Some(seq) = self.0.seq {
                 write!(f, ", seq {seq}")?;
             }
@@ -148,7 +148,7 @@ mod tests {
             .with_source("deep reason");
         assert_eq!(
             e.to_string(),
-            "stored data is corrupt (session s-1, seq 7): the row's checksum does not match; \
+            "stored data is corrupt (session 6a840baf5d8c3ff2, seq 7): the row's checksum does not match; \
              salvage returns what can be read"
         );
         assert_eq!(e.clone().source().unwrap().to_string(), "deep reason");

@@ -3,10 +3,11 @@
 use super::{Head, StoreError};
 use crate::SessionId;
 use async_trait::async_trait;
+use std::fmt;
 use std::sync::Arc;
 
 /// Which sessions to list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ListQuery {
     /// Only ids that begin with this; empty for all.
     pub prefix: String,
@@ -28,6 +29,18 @@ impl ListQuery {
     /// The sessions whose ids begin with `prefix`, `limit` to a page.
     pub fn prefix(prefix: impl Into<String>, limit: usize) -> Self {
         Self { prefix: prefix.into(), ..Self::all(limit) }
+    }
+}
+
+impl fmt::Debug for ListQuery {
+    /// The prefix by its length only: it may be most of an id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListQuery")
+            .field("prefix_bytes", &self.prefix.len())
+            .field("after", &self.after)
+            .field("limit", &self.limit)
+            .field("idle_since", &self.idle_since)
+            .finish()
     }
 }
 

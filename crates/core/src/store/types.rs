@@ -362,43 +362,55 @@ impl StoreLimits {
     /// # Errors
     /// [`StoreErrorKind::TooLarge`](super::StoreErrorKind::TooLarge), saying which limit and by how much.
     pub fn check(&self, id: &crate::SessionId, commit: &Commit) -> Result<(), StoreError> {
-        let over = |what: &str, is: u64, max: u64| {
-            StoreError::new(
-                super::StoreErrorKind::TooLarge,
-                format!("{what} has {is}, this store takes at most {max}"),
-            )
-            .in_session(id)
+        let within = |what: &str, is: u64, unit: &str, max: u64| {
+            if is <= max {
+                return Ok(());
+            }
+            let context = format!("{what} {is} {unit}; the limit is {max}");
+            Err(StoreError::new(super::StoreErrorKind::TooLarge, context).in_session(id))
         };
         for op in &commit.ops {
-            let (what, bytes, max) = match op {
+            match op {
                 Op::Append(body) | Op::Replace { body, .. } => {
-                    ("a message: its body in bytes", body.len() as u64, self.max_body_bytes)
+                    within("message body is", body.len() as u64, "bytes", self.max_body_bytes)?;
                 }
-                Op::SetApp(app) => ("the app state: its size in bytes", app.len() as u64, self.max_app_bytes),
-                Op::Remove { .. } => continue,
-            };
-            if bytes > max {
-                return Err(over(what, bytes, max));
+                Op::SetApp(app) => within("app state is", app.len() as u64, "bytes", self.max_app_bytes)?,
+                Op::Remove { .. } => {}
             }
         }
-        let bytes = commit.bytes();
-        if bytes > self.max_commit_bytes {
-            return Err(over("the commit: its size in bytes", bytes, self.max_commit_bytes));
-        }
-        if commit.ops.len() > self.max_commit_ops {
-            return Err(over(
-                "the commit: its number of operations",
-                commit.ops.len() as u64,
-                self.max_commit_ops as u64,
-            ));
-        }
-        Ok(())
+        within("commit is", commit.bytes(), "bytes", self.max_commit_bytes)?;
+        within("commit has", commit.ops.len() as u64, "operations", self.max_commit_ops as u64)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_exceeds_a_limit_is_told_with_both_numbers() {
+        let limits =
+            StoreLimits { max_body_bytes: 10, max_app_bytes: 10, max_commit_bytes: 15, max_commit_ops: 2 };
+        let id = crate::SessionId::new("s-1").unwrap();
+        let body = |bytes: usize| Bytes::from(vec![b'x'; bytes]);
+        let check = |ops: Vec<Op>| {
+            let commit = Commit { expect: Expect::Absent { created_at: 1 }, ops, at: 1 };
+            limits.check(&id, &commit).map_err(|e| e.to_string())
+        };
+        let append = |bytes| Op::Append(body(bytes));
+        for (ops, text) in [
+            (vec![append(20)], "message body is 20 bytes; the limit is 10"),
+            (vec![Op::Replace { seq: 1, body: body(11) }], "message body is 11 bytes; the limit is 10"),
+            (vec![Op::SetApp(body(11))], "app state is 11 bytes; the limit is 10"),
+            (vec![append(8), append(8)], "commit is 16 bytes; the limit is 15"),
+            (vec![append(1), append(1), append(1)], "commit has 3 operations; the limit is 2"),
+        ] {
+            let refused = check(ops).unwrap_err();
+            assert!(refused.contains(text), "{refused}");
+        }
+        assert_eq!(check(vec![append(10), append(5)]), Ok(()));
+        assert_eq!(check(vec![Op::SetApp(body(10))]), Ok(()));
+    }
 
     #[test]
     fn a_version_survives_its_text_and_its_bytes() {
