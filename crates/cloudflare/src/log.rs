@@ -1,7 +1,5 @@
 //! What the crates have to say, on the console: that is where the platform's logs come from.
 
-use durable_session::SessionId;
-use durable_session_http::fingerprint;
 use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -29,21 +27,6 @@ fn to_console(level: Level, line: &str) {
         console_error!("{line}");
     } else {
         console_warn!("{line}");
-    }
-}
-
-/// An error as it may be logged: the id of a session is all that protects it, so its fingerprint stands in its place.
-pub(crate) fn line(error: &dyn std::error::Error, id: Option<&SessionId>) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Writing into memory cannot fail.
-        let _ = write!(line, ": {cause}");
-        source = cause.source();
-    }
-    match id {
-        Some(id) => line.replace(id.as_str(), &fingerprint(id)),
-        None => line,
     }
 }
 
@@ -85,7 +68,6 @@ impl Visit for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use durable_session::store::{StoreError, StoreErrorKind};
     use std::sync::{Arc, Mutex};
 
     #[test]
@@ -107,15 +89,5 @@ mod tests {
                 format!("WARN {target} careful count=3")
             ]
         );
-    }
-
-    #[test]
-    fn a_logged_error_names_its_session_by_fingerprint_only() {
-        let id = SessionId::new("session-1763264606917-secret").unwrap();
-        let cause = StoreError::new(StoreErrorKind::Corrupt, "the row").in_session(&id);
-        let error = StoreError::new(StoreErrorKind::Internal, "read").in_session(&id).with_source(cause);
-        let line = line(&error, Some(&id));
-        assert!(!line.contains("secret"), "{line}");
-        assert!(line.contains(&fingerprint(&id)) && line.contains("the row"), "{line}");
     }
 }

@@ -1,9 +1,11 @@
 //! What a Durable Object class needs to be a home of chat sessions.
 
-use crate::{DurableObjectStore, WorkerClock, WorkerRandom, convert, live, log};
+use crate::{DurableObjectStore, WorkerClock, WorkerRandom, convert, live};
 use bytes::Bytes;
 use durable_session::store::{ListQuery, SessionList, StoreError};
-use durable_session::{AppState, ChatSessions, ChatSessionsBuilder, Expiry, JsonObject, Memory, SessionId};
+use durable_session::{
+    AppState, ChatSessions, ChatSessionsBuilder, ErrorChain, Expiry, JsonObject, Memory, SessionId,
+};
 use durable_session_http::{Api, ApiBuilder, Body, InvalidConfig, Refusal};
 use http::{Method, Request, Response, StatusCode};
 use std::cell::Cell;
@@ -105,7 +107,7 @@ impl<A: AppState> ChatObject<A> {
     /// What failed; the platform then calls again.
     pub async fn alarm(&self) -> worker::Result<worker::Response> {
         self.inner.armed.set(false);
-        self.expire().await.map_err(|e| worker::Error::RustError(self.line(&e)))?;
+        self.expire().await.map_err(|e| worker::Error::RustError(ErrorChain(&e).to_string()))?;
         worker::Response::empty()
     }
 
@@ -130,7 +132,7 @@ impl<A: AppState> ChatObject<A> {
             self.arm().await
         };
         if let Err(e) = kept {
-            console_error!("{}", self.line(&e));
+            console_error!("{}", ErrorChain(&e));
         }
         response
     }
@@ -154,7 +156,7 @@ impl<A: AppState> ChatObject<A> {
         let store = &self.inner.store;
         let report = api.sessions().sweep(store).await?;
         for (id, e) in report.failed {
-            console_error!("a session could not be expired: {}", log::line(&e, Some(&id)));
+            console_error!("session {} could not be expired: {}", id.fingerprint(), ErrorChain(&e));
         }
         if self.purge().await? {
             return Ok(());
@@ -168,11 +170,6 @@ impl<A: AppState> ChatObject<A> {
         self.inner.state.storage().set_alarm(ScheduledTime::from(due)).await.map_err(alarm_failed)?;
         self.inner.armed.set(true);
         Ok(())
-    }
-
-    /// An error as it may be logged.
-    fn line(&self, error: &StoreError) -> String {
-        log::line(error, self.inner.own.as_ref())
     }
 
     async fn purge(&self) -> Result<bool, StoreError> {

@@ -51,7 +51,7 @@ pub(crate) enum SqlError {
     #[error(transparent)]
     Thrown(#[from] worker::Error),
     /// The transaction's code ran to its end, and then the transaction failed.
-    #[error("the transaction failed at its end: {0}")]
+    #[error("the transaction failed at its end")]
     AtEnd(#[source] worker::Error),
     /// A column has another type than the table was made with.
     #[error("column {column} is not {expected}")]

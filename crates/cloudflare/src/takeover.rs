@@ -8,6 +8,7 @@ use crate::sql::{Sql, SqlError};
 use crate::store::{commit, find};
 use bytes::Bytes;
 use durable_session::env::Random;
+use durable_session::json::JsonError;
 use durable_session::store::{Commit, CommitOutcome, Expect, Op, StoreError, StoreErrorKind, StoreLimits};
 use durable_session::{ChatSessionState, SessionId};
 use std::borrow::Cow;
@@ -66,7 +67,7 @@ fn read(sql: &Sql, id: &SessionId) -> Result<Option<Result<ChatSessionState, Sto
 }
 
 fn parse(id: &SessionId, json: &str) -> Result<ChatSessionState, StoreError> {
-    serde_json::from_str(&whole_characters(json)).map_err(|e| not_a_state(id, e))
+    serde_json::from_str(&whole_characters(json)).map_err(|e| not_a_state(id, JsonError::from(e)))
 }
 
 fn not_a_state(id: &SessionId, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

@@ -72,7 +72,7 @@ impl Fixture {
 
     /// The head, the app state and all messages of a short session, which must exist.
     pub(crate) async fn all(&self, id: &SessionId) -> Checked<Loaded> {
-        self.maybe_all(id).await?.ok_or_else(|| Failure::new(format_args!("session {id} is absent")))
+        self.maybe_all(id).await?.ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
     }
 
     /// The head, the app state and all messages of a short session.
@@ -83,7 +83,7 @@ impl Fixture {
     /// A page of a session, which must exist.
     pub(crate) async fn page(&self, id: &SessionId, query: ReadQuery) -> Checked<Page> {
         let page = self.store().read(id, query).await?;
-        page.ok_or_else(|| Failure::new(format_args!("session {id} is absent")))
+        page.ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
     }
 
     /// The session must hold exactly these messages: head, load and read must all say so.

@@ -1,21 +1,18 @@
 //! What each failure of a session is to a client.
 
 use crate::etag;
-use crate::fingerprint::fingerprint;
 use crate::refusal::Refusal;
 use durable_session::store::StoreErrorKind;
-use durable_session::{Error, SessionId};
+use durable_session::{Error, ErrorChain, SessionId};
 use http::StatusCode;
 
 /// The answer to a failed call on `id`. What is the server's own trouble is logged here and told to the client in general
 /// words only.
 pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
     match error {
-        Error::InvalidMessage { source, .. } => Refusal::bad_request(source.to_string()),
-        Error::TooLarge { limit, is, max, .. } => Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("{is} {limit} are too many, the limit is {max}"),
-        ),
+        Error::TooLarge { limit, is, max, .. } => {
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, limit.exceeded(*is, *max))
+        }
         Error::IdReused { seq, .. } => Refusal::new(
             StatusCode::CONFLICT,
             format!("this id belongs to the message at seq {seq}, which says something else"),
@@ -69,22 +66,9 @@ fn internal(reason: &str) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
 }
 
-/// The error and what caused it, with the session's fingerprint in the place of its id.
+/// The error and its sources, which name the session by its fingerprint only.
 pub(crate) fn log(id: &SessionId, error: &Error) {
-    let session = fingerprint(id);
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    let error = match error {
-        // A serde error quotes what it found, and that is a user's own words.
-        Error::AppState { .. } => "the stored app state does not fit the app's type".to_owned(),
-        _ => text.replace(id.as_str(), &session),
-    };
-    tracing::error!(%session, %error, "a session failed");
+    tracing::error!(session = %id.fingerprint(), error = %ErrorChain(error), "a session failed");
 }
 
 #[cfg(test)]

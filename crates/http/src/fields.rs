@@ -5,7 +5,7 @@ use crate::body::Body;
 use crate::errors;
 use crate::input::Input;
 use crate::refusal::{Refusal, json, success};
-use durable_session::{AppState, ChatSession, Draft, Error, JsonObject};
+use durable_session::{AppState, ChatSession, Draft, Error, ErrorChain, JsonObject};
 use http::{Method, Response, StatusCode};
 
 /// A field route, as it was configured.
@@ -37,7 +37,7 @@ pub(crate) async fn put<A: AppState>(
 ) -> Result<Response<Body>, Refusal> {
     // Checked once; the turn may run several times.
     let mut given = JsonObject::new();
-    given.set_json(&field.key, value).map_err(|e| Refusal::bad_request(e.to_string()))?;
+    given.set_json(&field.key, value).map_err(|e| Refusal::bad_request(format!("the body must be JSON: {e}")))?;
     turn(chat, input, |draft| set_fields(draft, &given)).await?;
     Ok(success())
 }
@@ -54,7 +54,7 @@ pub(crate) fn set_fields<A: AppState>(draft: &mut Draft<'_, A>, given: &JsonObje
     draft.set_app_json(&app).map_err(|e| match e {
         Error::AppState { source, .. } => Error::rejected(Refusal::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            format!("this does not fit the app's state, nothing was changed: {source}"),
+            format!("nothing was changed: {}", ErrorChain(&*source)),
         )),
         other => other,
     })

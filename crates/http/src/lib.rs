@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Every refusal is a JSON object `{"error":"…"}`. Message texts and session ids never reach the log; a session is named
-//! by its [`fingerprint`].
+//! by its [`Fingerprint`](durable_session::Fingerprint).
 
 mod api;
 mod body;
@@ -31,7 +31,6 @@ mod errors;
 mod etag;
 mod events;
 mod fields;
-mod fingerprint;
 mod health;
 mod input;
 mod messages;
@@ -49,7 +48,6 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 pub use api::Api;
 pub use body::{Body, EventStream};
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
-pub use fingerprint::fingerprint;
 pub use health::health;
 pub use refusal::Refusal;
 pub use routes::session_of;

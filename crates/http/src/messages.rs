@@ -6,7 +6,7 @@ use crate::input::Input;
 use crate::paging::PageQuery;
 use crate::refusal::{Refusal, json};
 use crate::{errors, etag};
-use durable_session::{AppState, ChatSession, Message, MessageQuery};
+use durable_session::{AppState, ChatSession, ErrorChain, Message, MessageQuery};
 use http::{HeaderMap, Response, StatusCode};
 
 /// The longest `Idempotency-Key`.
@@ -51,7 +51,7 @@ pub(crate) async fn post<A: AppState>(
     on_message: Option<&OnMessage<A>>,
 ) -> Result<Response<Body>, Refusal> {
     let message = with_key(
-        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))?,
+        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(ErrorChain(&e).to_string()))?,
         &input.headers,
     )?;
     let plain = on_message.is_none() && etag::if_match(&input.headers) == etag::Expected::Any;

@@ -35,7 +35,7 @@ impl Refusal {
 
     /// The body has more bytes than are taken.
     pub fn body_too_large(limit: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {limit} bytes"))
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body is too large; the limit is {limit} bytes"))
     }
 
     /// Too many requests from this client; it may come back after so many seconds.

@@ -8,7 +8,7 @@ use crate::refusal::{Refusal, json, respond, success};
 use crate::{errors, etag};
 use bytes::Bytes;
 use durable_session::store::Version;
-use durable_session::{AppState, ChatSession, JsonObject, Message};
+use durable_session::{AppState, ChatSession, ErrorChain, JsonObject, Message};
 use http::header::ETAG;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::value::RawValue;
@@ -56,7 +56,8 @@ fn read_messages(list: &str) -> Result<Vec<Message>, Refusal> {
     let list: Vec<&RawValue> = serde_json::from_str(list)
         .map_err(|_| Refusal::bad_request("`messages` must be a list of messages"))?;
     let message = |(i, raw): (usize, &RawValue)| {
-        Message::from_json(raw.get()).map_err(|e| Refusal::bad_request(format!("messages[{i}]: {e}")))
+        Message::from_json(raw.get())
+            .map_err(|e| Refusal::bad_request(format!("messages[{i}]: {}", ErrorChain(&e))))
     };
     list.into_iter().enumerate().map(message).collect()
 }

@@ -4,7 +4,7 @@ use crate::metrics::Metrics;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use durable_session_http::{DEFAULT_PREFIX, fingerprint, session_of};
+use durable_session_http::{DEFAULT_PREFIX, session_of};
 use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,7 +51,7 @@ fn shown(path: &str) -> String {
         return if plain { path.to_owned() } else { "…".to_owned() };
     }
     let Ok((id, rest)) = session_of(DEFAULT_PREFIX, path) else { return format!("{DEFAULT_PREFIX}/?") };
-    let session = fingerprint(&id);
+    let session = id.fingerprint();
     let known = rest.len() <= 32 && rest.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'/' | b'-'));
     format!("{DEFAULT_PREFIX}/{session}{}", if known { rest } else { "/…" })
 }

@@ -237,7 +237,7 @@ fn failed(id: &SessionId, what: &'static str) -> impl FnOnce(SqlError) -> StoreE
 }
 
 fn corrupt_id(e: InvalidSessionId) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, "the object lists a session whose id is none").with_source(e)
+    StoreError::new(StoreErrorKind::Corrupt, "stored session id is not valid").with_source(e)
 }
 
 fn corrupt(id: &SessionId, what: &'static str) -> StoreError {

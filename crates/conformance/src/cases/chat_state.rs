@@ -249,7 +249,7 @@ pub(crate) async fn what_exceeds_a_limit_changes_nothing(t: &mut Fixture) -> Che
     let long = "x".repeat(100);
     let refused = |result: Result<(), Error>, expected: LimitKind| match result {
         Err(Error::TooLarge { limit, .. }) if limit == expected => Ok(()),
-        other => Err(Failure::new(format_args!("more than the limit of {expected} ended as {other:?}"))),
+        other => Err(Failure::new(format_args!("more than {expected:?} ended as {other:?}"))),
     };
     refused(chat.add_message(say(&long)).await.map(|_| ()), LimitKind::MessageBytes)?;
     refused(chat.replace(1, say(&long)).await, LimitKind::MessageBytes)?;

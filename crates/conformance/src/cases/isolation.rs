@@ -31,12 +31,12 @@ pub(crate) async fn ids_that_look_alike_are_apart(t: &mut Fixture) -> Checked {
     }
     for (id, head) in ids.iter().zip(&heads) {
         let loaded = t.holds(id, &[(1, id.as_str()), (2, "second")]).await?;
-        ensure_eq!(loaded.head, *head, "the head of {id}");
-        ensure_eq!(loaded.app, body(id.as_str()), "the app state of {id}");
+        ensure_eq!(loaded.head, *head, "the head of {}", id.as_str());
+        ensure_eq!(loaded.app, body(id.as_str()), "the app state of {}", id.as_str());
         let Some(salvaged) = t.store().salvage(id, range(0, u64::MAX)).await? else {
-            return Err(crate::Failure::new(format_args!("salvage did not find {id}")));
+            return Err(crate::Failure::new(format_args!("salvage did not find {}", id.as_str())));
         };
-        ensure_eq!(salvaged.rows, loaded.tail, "the messages that salvage returns for {id}");
+        ensure_eq!(salvaged.rows, loaded.tail, "the messages that salvage returns for {}", id.as_str());
     }
     Ok(())
 }
@@ -59,7 +59,8 @@ pub(crate) async fn changing_one_session_changes_no_other(t: &mut Fixture) -> Ch
             _ => drop(t.change(id, version, vec![replace(1, "A"), append("c")]).await?),
         }
         for (other, before) in before {
-            ensure!(t.maybe_all(other).await? == before, "a change of {id} changed {other}");
+            let names = (id.as_str(), other.as_str());
+            ensure!(t.maybe_all(other).await? == before, "a change of {} changed {}", names.0, names.1);
         }
     }
     Ok(())
@@ -72,7 +73,7 @@ pub(crate) async fn sessions_grow_side_by_side(t: &mut Fixture) -> Checked {
     for round in 0..20 {
         let text = round.to_string();
         let commits = ids.iter().zip(&versions).map(|(id, version)| {
-            let ops = vec![append(&format!("{id} {text}"))];
+            let ops = vec![append(&format!("{} {text}", id.as_str()))];
             store
                 .commit(id, version.map_or_else(|| creation(ops.clone()), |version| on(version, ops.clone())))
         });
@@ -85,7 +86,7 @@ pub(crate) async fn sessions_grow_side_by_side(t: &mut Fixture) -> Checked {
         }
     }
     for id in &ids {
-        let texts: Vec<_> = (0..20).map(|round| format!("{id} {round}")).collect();
+        let texts: Vec<_> = (0..20).map(|round| format!("{} {round}", id.as_str())).collect();
         let expected: Vec<_> = (1..).zip(texts.iter().map(String::as_str)).collect();
         t.holds(id, &expected).await?;
     }

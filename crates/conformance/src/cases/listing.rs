@@ -17,11 +17,11 @@ async fn listed(t: &Fixture, mut query: ListQuery) -> Checked<Vec<ListedSession>
         all.extend(page.sessions);
         if let Some((a, b)) = all.iter().zip(all.iter().skip(1)).find(|(a, b)| a.id.as_str() >= b.id.as_str())
         {
-            return Err(Failure::new(format_args!("{} is listed before {}", a.id, b.id)));
+            return Err(Failure::new(format_args!("{} is listed before {}", a.id.as_str(), b.id.as_str())));
         }
         let Some(next) = page.next else { return Ok(all) };
         let moves = query.after.as_ref().is_none_or(|after| after.as_str() < next.as_str());
-        ensure!(moves, "the next page after {:?} begins at {next}", query.after);
+        ensure!(moves, "the next page after {:?} begins at {next:?}", query.after);
         query.after = Some(next);
     }
 }
@@ -51,7 +51,7 @@ pub(crate) async fn a_listing_shows_every_session_once(t: &mut Fixture) -> Check
         ensure_eq!(found_ids, expected.iter().collect::<Vec<_>>(), "the ids listed {limit} to a page");
         for session in found {
             let head = t.all(&session.id).await?.head;
-            ensure_eq!(session.head?, head, "the head listed for {}", session.id);
+            ensure_eq!(session.head?, head, "the head listed for {}", session.id.as_str());
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What can go wrong with a call to a service.
 
 use durable_session::env::RandomError;
+use durable_session::json::JsonError;
 use http::StatusCode;
 use std::error::Error;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub enum ClientError {
     InvalidVersion,
     /// What was given cannot be written as JSON.
     #[error("this cannot be written as JSON")]
-    Unwritable(#[source] Arc<serde_json::Error>),
+    Unwritable(#[source] JsonError),
     /// There is no randomness to be had for a message's id.
     #[error("a message id cannot be made")]
     Random(#[source] RandomError),

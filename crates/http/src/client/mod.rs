@@ -23,6 +23,7 @@ pub use events::{Event, Events};
 pub use retry::Retry;
 
 use crate::DEFAULT_PREFIX;
+use durable_session::json::JsonError;
 use durable_session::{ChatSessionState, JsonObject, Message, SessionId};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderValue, Method};
@@ -263,5 +264,5 @@ impl ChatSessionClient {
 }
 
 fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, ClientError> {
-    serde_json::to_string(value).map_err(|e| ClientError::Unwritable(e.into()))
+    serde_json::to_string(value).map_err(|e| ClientError::Unwritable(JsonError::unwritable(e)))
 }

@@ -3,6 +3,7 @@
 use super::ChatSessionClient;
 use super::error::ClientError;
 use bytes::Bytes;
+use durable_session::json::JsonError;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -65,14 +66,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        // The text of serde's error quotes the answer, and that is the users' own words.
-        serde_json::from_slice(&self.body).map_err(|e| {
-            ClientError::malformed(format!(
-                "not the JSON of this route (line {}, column {})",
-                e.line(),
-                e.column()
-            ))
-        })
+        serde_json::from_slice(&self.body).map_err(|e| ClientError::malformed(JsonError::from(e)))
     }
 }
 

@@ -188,7 +188,7 @@ fn listings_go_by_prefix_page_and_idleness() {
         store.touch(&id("a-2"), 9_000).await.unwrap();
         let page = store.list(&ListQuery::prefix("a-", 2)).await.unwrap();
         let names = |page: &durable_session::store::ListPage| {
-            page.sessions.iter().map(|s| s.id.to_string()).collect::<Vec<_>>()
+            page.sessions.iter().map(|s| s.id.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(names(&page), ["a-1", "a-2"]);
         assert_eq!(page.next, Some(id("a-2")));

@@ -79,14 +79,14 @@ fn use_all(store: &RedbStore, content: &Content) -> usize {
         let _ = store.verify(|_| {}).await;
         for (session, stored) in content {
             if let Ok(Some(loaded)) = store.load(session, ALL).await {
-                assert!(are_true(&loaded.tail, stored), "{session}: a load made something up");
+                assert!(are_true(&loaded.tail, stored), "{session:?}: a load made something up");
                 whole += usize::from(loaded.tail.len() == stored.len());
             }
             if let Ok(Some(page)) = store.read(session, EVERYTHING).await {
-                assert!(are_true(&page.rows, stored), "{session}: a read made something up");
+                assert!(are_true(&page.rows, stored), "{session:?}: a read made something up");
             }
             if let Ok(Some(salvaged)) = store.salvage(session, EVERYTHING).await {
-                assert!(are_true(&salvaged.rows, stored), "{session}: a salvage made something up");
+                assert!(are_true(&salvaged.rows, stored), "{session:?}: a salvage made something up");
             }
         }
         for (n, session) in content.keys().enumerate() {

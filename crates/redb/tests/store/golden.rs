@@ -68,7 +68,7 @@ async fn content(store: &RedbStore) -> Vec<(String, Loaded)> {
     for session in store.list(&ListQuery::all(100)).await.unwrap().sessions {
         let loaded = store.load(&session.id, ALL).await.unwrap().unwrap();
         assert_eq!(session.head.unwrap(), loaded.head);
-        all.push((session.id.to_string(), loaded));
+        all.push((session.id.as_str().to_owned(), loaded));
     }
     all
 }

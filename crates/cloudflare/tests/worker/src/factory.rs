@@ -59,7 +59,7 @@ impl Opened {
                 [SqlStorageValue::Blob(row)] => durable_session::rows::decode_number(id, row)?,
                 _ => return Err("the number is no BLOB".into()),
             },
-            None => return Err(format!("there is no session {id}").into()),
+            None => return Err(format!("there is no session {}", id.as_str()).into()),
         };
         let number = SqlStorageValue::Integer(i64::try_from(number)?);
         let found = one(&format!("SELECT row FROM {table} WHERE n = ? AND {and}"), vec![number.clone()])?;
