@@ -72,7 +72,9 @@ impl Fixture {
 
     /// The head, the app state and all messages of a short session, which must exist.
     pub(crate) async fn all(&self, id: &SessionId) -> Checked<Loaded> {
-        self.maybe_all(id).await?.ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
+        self.maybe_all(id)
+            .await?
+            .ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
     }
 
     /// The head, the app state and all messages of a short session.

@@ -47,7 +47,9 @@ fn unfit_field<A: AppState>(stored: &str, e: &serde_json::Error) -> Option<Box<s
     let mut names = known.iter().map(|(name, _)| name);
     let message = e.to_string();
     if let Some(missing) = message.strip_prefix("missing field `") {
-        return names.find(|name| missing.strip_prefix(name).is_some_and(|rest| rest.starts_with('`'))).map(Box::from);
+        return names
+            .find(|name| missing.strip_prefix(name).is_some_and(|rest| rest.starts_with('`')))
+            .map(Box::from);
     }
     let line = stored.split_inclusive('\n').take(e.line().checked_sub(1)?).map(str::len).sum::<usize>();
     let at = line + e.column();
@@ -108,7 +110,8 @@ mod tests {
             AppStateError::Decode { field, .. } => field.map(String::from),
             other => panic!("{other}"),
         };
-        let first = |text: &str| format!("{{\"other\":\"x\",\"first\":{text},\n \"nested\":{{}},\"list\":[]}}");
+        let first =
+            |text: &str| format!("{{\"other\":\"x\",\"first\":{text},\n \"nested\":{{}},\"list\":[]}}");
         for text in ["\"secret\"", "1.5", "null", "[1,2]", "{\"list\":[]}", "300", "true"] {
             assert_eq!(unfit(&first(text)).as_deref(), Some("first"), "{text}");
         }

@@ -122,7 +122,9 @@ impl Message {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn from_object(object: &JsonObject) -> Result<Self, InvalidMessage> {
-        Self::from_json(serde_json::to_string(object).map_err(|e| InvalidMessage::Json(JsonError::unwritable(e)))?)
+        Self::from_json(
+            serde_json::to_string(object).map_err(|e| InvalidMessage::Json(JsonError::unwritable(e)))?,
+        )
     }
 
     /// Takes a body that was a message when it was stored; `None` if it is not even UTF-8.

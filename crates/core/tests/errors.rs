@@ -7,11 +7,12 @@ use common::{Fault, Puppet, id};
 use durable_session::env::RandomError;
 use durable_session::json::JsonError;
 use durable_session::store::{
-    Commit, Expect, ListQuery, Op, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits, Version,
+    Commit, Expect, ListQuery, Op, SessionList, SessionStore, StoreError, StoreErrorKind, StoreLimits,
+    Version,
 };
 use durable_session::{
-    AppState, AppStateError, ChatSession, ChatSessions, Error, Expiry, InvalidMessage, JsonObject, Limits, Message,
-    MessageQuery, SessionId, transfer,
+    AppState, AppStateError, ChatSession, ChatSessions, Error, Expiry, InvalidMessage, JsonObject, Limits,
+    Message, MessageQuery, SessionId, transfer,
 };
 use durable_session_memory::MemoryStore;
 use serde::de::Error as _;
@@ -145,7 +146,10 @@ async fn a_field_of_the_type_that_does_not_fit_is_named() {
     let store = stored(&format!(r#"{{"{KEY}":1}}"#)).await;
     let chat: ChatSession<Strict> = sessions(&store).session(id(ID));
     let told = check(chat.get_state().await.unwrap_err());
-    assert!(told.ends_with("app state does not fit the app's type: unknown field at line 1 column 13"), "{told}");
+    assert!(
+        told.ends_with("app state does not fit the app's type: unknown field at line 1 column 13"),
+        "{told}"
+    );
     let store = stored(&format!(r#"{{"count":"{TEXT}"}}"#)).await;
     let chat: ChatSession<Strict> = sessions(&store).session(id(ID));
     let told = check(chat.get_state().await.unwrap_err());
@@ -331,9 +335,8 @@ async fn a_line_that_is_not_imported_is_not_told() {
     ] {
         check(transfer::import(&store, &wrong).await.unwrap_err());
     }
-    let told = check(
-        transfer::import(&store, &line(&state("").replace("\"role\"", "\"rule\""))).await.unwrap_err(),
-    );
+    let told =
+        check(transfer::import(&store, &line(&state("").replace("\"role\"", "\"rule\""))).await.unwrap_err());
     assert!(told.contains("message has no `role` that is a string at line 1"), "{told}");
 }
 
@@ -392,5 +395,8 @@ fn the_source_of_an_error_can_be_found_by_its_type() {
     let error = Message::from_json("{").unwrap_err();
     assert!(matches!(error, InvalidMessage::Json(_)));
     assert!(std::error::Error::source(&error).unwrap().is::<JsonError>());
-    assert!(matches!(AppStateError::from("x".parse::<JsonObject>().unwrap_err()), AppStateError::Unreadable(_)));
+    assert!(matches!(
+        AppStateError::from("x".parse::<JsonObject>().unwrap_err()),
+        AppStateError::Unreadable(_)
+    ));
 }

@@ -37,7 +37,9 @@ pub(crate) async fn put<A: AppState>(
 ) -> Result<Response<Body>, Refusal> {
     // Checked once; the turn may run several times.
     let mut given = JsonObject::new();
-    given.set_json(&field.key, value).map_err(|e| Refusal::bad_request(format!("the body must be JSON: {e}")))?;
+    given
+        .set_json(&field.key, value)
+        .map_err(|e| Refusal::bad_request(format!("the body must be JSON: {e}")))?;
     turn(chat, input, |draft| set_fields(draft, &given)).await?;
     Ok(success())
 }

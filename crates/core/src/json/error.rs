@@ -73,8 +73,25 @@ const FOUND: [(&str, &str); 10] = [
 
 /// How serde names its own types. What an app's type says that it expects is left out.
 const EXPECTED: [&str; 19] = [
-    "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64",
-    "a boolean", "a string", "a character", "a sequence", "a map",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "f32",
+    "f64",
+    "a boolean",
+    "a string",
+    "a character",
+    "a sequence",
+    "a map",
 ];
 
 impl JsonError {

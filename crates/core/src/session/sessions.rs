@@ -15,10 +15,20 @@ use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
 
+/// What `Debug` says about other `ChatSessions` over the same store.
+const READS: &str = "own changes at once; another ChatSessions' after a change here or a load";
+
 /// All chat sessions of one store: one live instance per id (what `idFromName` is on Cloudflare).
 ///
-/// `A` is the app's own state; by default any JSON object. Cheap to clone. One process should have one of these per
-/// store; several, also in several processes where the store allows it, lose nothing but work against each other.
+/// `A` is the app's own state; by default any JSON object. Cheap to clone.
+///
+/// # One per store
+/// Make one of these per store and clone it. Two over one store, also in two processes where the store allows it, lose
+/// nothing: each change is made on what is stored (clause C5). But each **reads only what it saw last**. A session that is
+/// in its memory shows a change made through another one only after its own next change of that session, or once the
+/// session was dropped from memory and is loaded again. Until then `snapshot`, `messages`, `get_state`, new handles and
+/// watchers show the state before it, for any length of time, and `turn_if` takes that state's version for the current one
+/// and is refused. `Debug` says so, too, because a store cannot tell who else uses it.
 pub struct ChatSessions<A = JsonObject> {
     hub: Arc<Hub>,
     app: PhantomData<fn() -> A>,
@@ -32,12 +42,16 @@ impl<A> Clone for ChatSessions<A> {
 
 impl<A> fmt::Debug for ChatSessions<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatSessions").field("stats", &self.hub.stats()).finish_non_exhaustive()
+        f.debug_struct("ChatSessions")
+            .field("reads", &READS)
+            .field("stats", &self.hub.stats())
+            .finish_non_exhaustive()
     }
 }
 
 impl<A: AppState> ChatSessions<A> {
-    /// Begins to set up the sessions of `store`, with the system's clock and randomness.
+    /// Begins to set up the sessions of `store`, with the system's clock and randomness. Build one per store and clone it:
+    /// another one over the same store is not seen by reads (see [`ChatSessions`]).
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     pub fn builder(store: impl SessionStore + 'static) -> ChatSessionsBuilder<A> {
         Self::builder_with(store, crate::env::SystemClock, crate::env::SystemRandom)
