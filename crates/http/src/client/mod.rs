@@ -30,6 +30,7 @@ use http::{HeaderValue, Method};
 use send::Call;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// A page of messages.
@@ -58,7 +59,7 @@ pub enum PageFrom {
 /// A call that fails for a moment (no connection, no answer in time, 429, 502, 503, 504) is tried again with growing,
 /// random waits. That is safe: every message is sent with an `id`, and every other change replaces what it changes.
 /// Dropping a call's future may or may not stop its change.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ChatSessionClient {
     http: reqwest::Client,
     base: reqwest::Url,
@@ -66,6 +67,16 @@ pub struct ChatSessionClient {
     retry: Retry,
     /// How long one try may take.
     time: Duration,
+}
+
+impl fmt::Debug for ChatSessionClient {
+    /// The service by its host only: a URL may hold a password, and the HTTP client default headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatSessionClient")
+            .field("host", &self.base.host_str())
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ChatSessionClient {
