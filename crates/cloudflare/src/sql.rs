@@ -263,10 +263,10 @@ pub(crate) fn text(value: &str) -> SqlStorageValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use StoreErrorKind as K;
 
     #[test]
     fn sqlites_codes_become_the_contracts_kinds() {
-        use StoreErrorKind as K;
         for (message, kind) in [
             ("Error: string or blob too big: SQLITE_TOOBIG", K::TooLarge),
             ("Error: database or disk is full: SQLITE_FULL", K::Unavailable),
@@ -275,6 +275,21 @@ mod tests {
             ("SQL is not enabled for this Durable Object class", K::Internal),
         ] {
             assert_eq!(kind_of(message), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_failed_statement_tells_its_cause_once() {
+        let thrown = || worker::Error::from("disk I/O error: SQLITE_IOERR");
+        for (error, expected) in [
+            (SqlError::Thrown(thrown()), K::Unavailable),
+            (SqlError::AtEnd(thrown()), K::OutcomeUnknown),
+            (SqlError::Column { column: 1, expected: "TEXT" }, K::Corrupt),
+        ] {
+            let error = error.into_store("could not read");
+            assert_eq!(error.kind(), expected);
+            let told = durable_session::ErrorChain(&error).to_string();
+            assert_eq!(told.matches("SQLITE_IOERR").count(), usize::from(expected != K::Corrupt), "{told}");
         }
     }
 

@@ -123,6 +123,7 @@ fn whole_characters(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use durable_session::ErrorChain;
 
     fn id() -> SessionId {
         SessionId::new("s").unwrap()
@@ -157,6 +158,26 @@ mod tests {
                 Op::SetApp(Bytes::from(r#"{"step":null}"#))
             ]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_state_is_told_without_any_of_it() {
+        let id = SessionId::new("session-1-capability").unwrap();
+        for (bad, why) in [
+            (r#"{"messages":[{"content":"private"}],"createdAt":5,"lastAccessedAt":6}"#, "has no `role`"),
+            (r#"{"messages":"private","createdAt":5,"lastAccessedAt":6}"#, "found a string"),
+            (r#"{"messages":[],"private":1,"createdAt":"private","lastAccessedAt":6}"#, "expected u64"),
+            (r#"{"messages":[],"private":1,"lastAccessedAt":6}"#, "missing field `createdAt`"),
+            (r#""private""#, "found a string"),
+        ] {
+            let error = parse(&id, bad).unwrap_err();
+            let told = ErrorChain(&error).to_string();
+            assert!(told.contains(why), "{told}");
+            assert!(told.contains(&id.fingerprint().to_string()), "{told}");
+            for told in [told, format!("{error:?}")] {
+                assert!(!told.contains("private") && !told.contains("capability"), "{told}");
+            }
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Findings {
         let waits =
             error.kind() == StoreErrorKind::Unavailable && format!("{error:?}").contains("PreviousIo");
         ensure!(error.kind() == StoreErrorKind::Corrupt || waits, "damage is answered with {error:?}");
-        ensure!(error.session() == Some(id), "the damage of {id} is said to be of {:?}", error.session());
+        ensure!(error.session() == Some(id), "the damage of {id:?} is said to be of {:?}", error.session());
         Ok(())
     }
 }
@@ -58,6 +58,7 @@ impl Findings {
 pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> Result<Findings> {
     let mut findings = Findings::default();
     for (id, state) in &sample.sessions {
+        let name = id.as_str();
         let Some(session) = state else {
             tally.checked(1);
             hold!(!matches!(block_on(store.load(id, ALL)), Ok(Some(_))), Ghosts, "{id} is there");
@@ -109,6 +110,7 @@ fn loaded_is_true(
     loaded: Option<&Loaded>,
     findings: &mut Findings,
 ) -> Result<()> {
+    let name = id.as_str();
     let Some(loaded) = loaded else {
         findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent")));
         return Ok(());
@@ -128,6 +130,7 @@ fn salvaged_is_true(
     findings: &mut Findings,
     tally: &mut Tally,
 ) -> Result<()> {
+    let name = id.as_str();
     match block_on(store.salvage(id, EVERYTHING)) {
         Err(error) => findings.error(id, &error)?,
         Ok(None) => findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for salvage"))),
@@ -151,6 +154,7 @@ fn salvaged_is_true(
 
 /// Every row is what was stored at its seq at some time; at any rate in this session.
 fn are_true(id: &SessionId, session: &Session, rows: &[Row]) -> Result<()> {
+    let name = id.as_str();
     for row in rows {
         match session.rows.get(&row.seq) {
             Some(body) if *body == row.body => {}

@@ -39,7 +39,7 @@ fn direct(sessions: &ChatSessions, id: &SessionId, call: &Call) -> Result<Answer
 }
 
 fn through_http(api: &Api, id: &SessionId, call: &Call) -> Result<Answer> {
-    let path = format!("{}/{id}", api.prefix());
+    let path = format!("{}/{}", api.prefix(), id.as_str());
     let request = match call {
         Call::Add(value) => Request::post(format!("{path}/messages"))
             .header("content-type", "application/json")

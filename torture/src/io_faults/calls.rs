@@ -56,7 +56,7 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
             tally.sees(&mut state.messages, |_| Message::user("doctored"));
             tally.checked(1 + state.messages.len());
             let shown: Vec<String> = texts_of(&state.messages);
-            check(&shown, told).with_context(|| format!("session {}, round {round}", chat.id()))?;
+            check(&shown, told).with_context(|| format!("session {}, round {round}", chat.id().as_str()))?;
             let stored = if let Ok(loaded) = model::load(&store, chat.id()) {
                 loaded
             } else {

@@ -88,7 +88,7 @@ fn survivor(
     let Some(session) = model::after(history.now(), &commit) else { bail!("no commit fits") };
     let started = disk.log_len();
     let CommitOutcome::Committed(head) = block_on(store.commit(&history.id, commit))? else {
-        bail!("{}: the next change was refused", history.id)
+        bail!("{}: the next change was refused", history.id.as_str())
     };
     let acknowledged = disk.log_len();
     let state = Some(model::known(session, &head)?);

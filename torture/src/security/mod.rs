@@ -123,7 +123,7 @@ fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     for _ in 0..1_000 {
         let id = sessions.generate_id()?;
         let random = id.as_str().rsplit('-').next().unwrap_or_default().to_owned();
-        ensure!(random.len() >= 22 && ids.insert(random), "{id} is easy to guess");
+        ensure!(random.len() >= 22 && ids.insert(random), "{} is easy to guess", id.as_str());
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Display + 'static,
 {
-    let fresh = || Value::String(SessionId::generate().unwrap().to_string());
+    let fresh = || Value::String(SessionId::generate().unwrap().as_str().to_owned());
     let mut captures = Captures::from([("id".to_owned(), fresh()), ("id2".to_owned(), fresh())]);
     let mut listeners: BTreeMap<String, Listener<B::Error>> = BTreeMap::new();
     for (i, step) in scenario["steps"].as_array().unwrap().iter().enumerate() {

@@ -60,7 +60,7 @@ impl Operation {
         Case {
             method: self.method,
             route: format!("{ROOT}{}", self.route),
-            path: format!("/api/chat/session/{id}{}", self.rest),
+            path: format!("/api/chat/session/{}{}", id.as_str(), self.rest),
             status,
             headers: vec![("content-type", JSON.to_owned())],
             body: Some(self.body.to_owned()),

@@ -28,7 +28,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 fn post(body_headers: &str, body: &str) -> String {
     format!(
         "POST /api/chat/session/{}/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{body_headers}\r\n{body}",
-        id()
+        id().as_str()
     )
 }
 
@@ -154,7 +154,7 @@ async fn a_thousand_posts_at_once_are_all_kept_in_one_order() {
     let host = Host::start().await;
     let chat = id();
     let client = reqwest::Client::new();
-    let url = format!("{}/api/chat/session/{chat}/messages", host.base());
+    let url = format!("{}/api/chat/session/{}/messages", host.base(), chat.as_str());
     let posts: Vec<_> = (0..1000)
         .map(|n| {
             let body = format!(r#"{{"role":"user","content":"{n}"}}"#);

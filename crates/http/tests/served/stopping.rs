@@ -124,7 +124,7 @@ async fn a_client_that_goes_away_does_not_stop_its_change() {
 async fn event_streams_end_with_the_server_and_are_kept_alive_until_then() {
     use http_body_util::BodyExt;
     let host = Host::start().await;
-    let url = format!("{}/api/chat/session/{}/events", host.base(), id());
+    let url = format!("{}/api/chat/session/{}/events", host.base(), id().as_str());
     let mut answer = reqwest::Body::from(reqwest::get(url).await.unwrap());
     let mut read = Vec::new();
     while !read.ends_with(b": still here\n\n") {
