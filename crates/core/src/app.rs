@@ -121,8 +121,7 @@ mod tests {
         assert_eq!(unfit("{\"first\":1,\"list\":[]}").as_deref(), Some("nested"));
         assert_eq!(unfit("[]"), None);
         // A map's keys are data.
-        type Map = std::collections::BTreeMap<String, u8>;
-        let error = decode::<Map>("{\"secret\":\"secret\"}").unwrap_err();
+        let error = decode::<std::collections::BTreeMap<String, u8>>("{\"secret\":\"secret\"}").unwrap_err();
         assert_eq!(error.to_string(), "app state does not fit the app's type");
     }
 

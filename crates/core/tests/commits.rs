@@ -255,7 +255,7 @@ async fn c5_an_error_or_a_panic_in_a_turn_changes_nothing_and_harms_only_its_cal
         })
         .await
         .unwrap_err();
-    assert_eq!(e.to_string(), "the change was refused: no");
+    assert_eq!(e.to_string(), "the change was refused; nothing was changed");
     let panicking = tokio::spawn({
         let chat = chat.clone();
         async move {

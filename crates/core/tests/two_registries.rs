@@ -73,7 +73,7 @@ async fn a_session_that_is_loaded_again_shows_another_registrys_changes() {
     for kind in 0..6 {
         let store = MemoryStore::new();
         let ours: ChatSessions = ChatSessions::builder(store.clone())
-            .memory(Memory { bytes: 0, idle: Duration::from_secs(600) })
+            .memory(Memory { bytes: 0, idle: Duration::from_mins(10) })
             .build();
         let chat = ours.session(id("s"));
         chat.add_messages(vec![Message::user("one"), Message::user("two")]).await.unwrap();

@@ -65,12 +65,13 @@ struct Inner {
 }
 
 impl StoreError {
-    /// An error of `kind`; `context` says what was being done and what happened. Never put message text in it.
+    /// An error of `kind`; `context` says what was being done and what happened. Put no message text and no session id in
+    /// it: it goes into logs. [`in_session`](Self::in_session) names the session, by its fingerprint.
     pub fn new(kind: StoreErrorKind, context: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner { kind, context: context.into(), session: None, seq: None, source: None }))
     }
 
-    /// Names the session.
+    /// Names the session; the text shows its [fingerprint](SessionId::fingerprint).
     pub fn in_session(mut self, id: &SessionId) -> Self {
         Arc::make_mut(&mut self.0).session = Some(id.clone());
         self
@@ -82,7 +83,8 @@ impl StoreError {
         self
     }
 
-    /// Keeps the error that caused this one.
+    /// Keeps the error that caused this one. Its text must not be in `context`, too: logs print an error and then
+    /// its sources.
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
