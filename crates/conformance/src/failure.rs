@@ -1,6 +1,7 @@
 //! How a case fails.
 
 use crate::BoxError;
+use durable_session::ErrorChain;
 use durable_session::store::StoreError;
 use std::fmt;
 use std::panic::Location;
@@ -40,36 +41,21 @@ impl std::error::Error for Failure {}
 impl From<StoreError> for Failure {
     #[track_caller]
     fn from(error: StoreError) -> Self {
-        Self::new(format_args!("unexpected error: {}", Chain(&error)))
+        Self::new(format_args!("unexpected error: {}", ErrorChain(&error)))
     }
 }
 
 impl From<durable_session::Error> for Failure {
     #[track_caller]
     fn from(error: durable_session::Error) -> Self {
-        Self::new(format_args!("unexpected error: {}", Chain(&error)))
+        Self::new(format_args!("unexpected error: {}", ErrorChain(&error)))
     }
 }
 
 impl From<BoxError> for Failure {
     #[track_caller]
     fn from(error: BoxError) -> Self {
-        Self::new(format_args!("the factory failed: {}", Chain(&*error)))
-    }
-}
-
-/// An error with its sources.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
+        Self::new(format_args!("the factory failed: {}", ErrorChain(&*error)))
     }
 }
 
