@@ -47,7 +47,7 @@ pub(crate) fn run(plan: &Plan) -> Tally {
             let chosen = rng.usize(0..states.len());
             let (id, state) = &mut states[chosen];
             one((&memory, &redb), id, state, step * 10, rng, tally)
-                .with_context(|| format!("step {step}, session {id}"))?;
+                .with_context(|| format!("step {step}, session {}", id.as_str()))?;
             tally.add("steps", 1);
         }
         Ok(())

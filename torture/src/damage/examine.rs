@@ -61,7 +61,7 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
         let name = id.as_str();
         let Some(session) = state else {
             tally.checked(1);
-            hold!(!matches!(block_on(store.load(id, ALL)), Ok(Some(_))), Ghosts, "{id} is there");
+            hold!(!matches!(block_on(store.load(id, ALL)), Ok(Some(_))), Ghosts, "{name} is there");
             continue;
         };
         tally.add("sessions", 1);
@@ -78,13 +78,13 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
         match block_on(store.read(id, EVERYTHING)) {
             Err(error) => findings.error(id, &error)?,
             Ok(None) => {
-                findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for a read")));
+                findings.silent.join(Broken::new(Kind::Lost, 1, format!("{name} is absent for a read")));
             }
             Ok(Some(mut page)) => {
                 tally.sees(&mut page.rows, model::ghost);
                 tally.checked(1 + page.rows.len());
                 are_true(id, session, &page.rows)?;
-                findings.silent.join(model::compare_rows(&session.rows, &page.rows).within(id));
+                findings.silent.join(model::compare_rows(&session.rows, &page.rows).within(name));
             }
         }
         salvaged_is_true(store, id, session, &mut findings, tally)?;
@@ -95,7 +95,11 @@ pub(super) fn examine(store: &RedbStore, sample: &Sample, tally: &mut Tally) -> 
             for (id, state) in &sample.sessions {
                 tally.checked(1);
                 if state.is_some() && !page.sessions.iter().any(|listed| listed.id == *id) {
-                    findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is not listed")));
+                    findings.silent.join(Broken::new(
+                        Kind::Lost,
+                        1,
+                        format!("{} is not listed", id.as_str()),
+                    ));
                 }
             }
         }
@@ -112,14 +116,14 @@ fn loaded_is_true(
 ) -> Result<()> {
     let name = id.as_str();
     let Some(loaded) = loaded else {
-        findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent")));
+        findings.silent.join(Broken::new(Kind::Lost, 1, format!("{name} is absent")));
         return Ok(());
     };
     are_true(id, session, &loaded.tail)?;
     // A stale page brings back an earlier one, which names its session.
-    let own = loaded.app.is_empty() || loaded.app.starts_with(format!("{id} ").as_bytes());
-    hold!(loaded.app == session.app || own, Wrong, "{id}: the app state is made up");
-    findings.silent.join(model::compare(state, Some(loaded)).within(id));
+    let own = loaded.app.is_empty() || loaded.app.starts_with(format!("{name} ").as_bytes());
+    hold!(loaded.app == session.app || own, Wrong, "{name}: the app state is made up");
+    findings.silent.join(model::compare(state, Some(loaded)).within(name));
     Ok(())
 }
 
@@ -133,7 +137,7 @@ fn salvaged_is_true(
     let name = id.as_str();
     match block_on(store.salvage(id, EVERYTHING)) {
         Err(error) => findings.error(id, &error)?,
-        Ok(None) => findings.silent.join(Broken::new(Kind::Lost, 1, format!("{id} is absent for salvage"))),
+        Ok(None) => findings.silent.join(Broken::new(Kind::Lost, 1, format!("{name} is absent for salvage"))),
         Ok(Some(mut salvaged)) => {
             tally.sees(&mut salvaged.rows, model::ghost);
             tally.checked(1 + salvaged.rows.len());
@@ -146,7 +150,7 @@ fn salvaged_is_true(
             should.retain(|&seq, _| there(seq) || !named(seq) && !headless);
             findings
                 .silent
-                .join(model::compare_rows(&should, &salvaged.rows).within(format_args!("{id}, salvaged")));
+                .join(model::compare_rows(&should, &salvaged.rows).within(format_args!("{name}, salvaged")));
         }
     }
     Ok(())
@@ -159,8 +163,10 @@ fn are_true(id: &SessionId, session: &Session, rows: &[Row]) -> Result<()> {
         match session.rows.get(&row.seq) {
             Some(body) if *body == row.body => {}
             // A stale page brings back what a later commit replaced or removed; it names its session all the same.
-            _ if row.body.starts_with(format!("{id} ").as_bytes()) => {}
-            other => hold!(false, Ghosts, "{id}: made up at seq {}: {:?}, not {other:?}", row.seq, row.body),
+            _ if row.body.starts_with(format!("{name} ").as_bytes()) => {}
+            other => {
+                hold!(false, Ghosts, "{name}: made up at seq {}: {:?}, not {other:?}", row.seq, row.body);
+            }
         }
     }
     Ok(())

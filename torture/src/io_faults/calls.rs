@@ -67,9 +67,9 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
                 loaded.tail.iter().map(|row| String::from_utf8_lossy(&row.body).into_owned()).collect()
             });
             let shown: Vec<String> = state.messages.iter().map(|m| m.as_json().to_owned()).collect();
-            Broken::between(&stored, &shown)
-                .into_result()
-                .with_context(|| format!("session {} shows what is not stored, round {round}", chat.id()))?;
+            Broken::between(&stored, &shown).into_result().with_context(|| {
+                format!("session {} shows what is not stored, round {round}", chat.id().as_str())
+            })?;
             // The unknown is known now.
             for (text, told) in &mut *told {
                 if *told == Told::Unknown {

@@ -41,13 +41,14 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
             recover(&store, disk)?;
             model::see(&store, id, tally)?
         };
-        model::check(state, loaded.as_ref(), tally).with_context(|| format!("session {id} at the end"))?;
+        model::check(state, loaded.as_ref(), tally)
+            .with_context(|| format!("session {} at the end", id.as_str()))?;
     }
     let after = RedbStore::builder().reader_threads(1).open_backend(disk.after_power_loss().backend())?;
     for (id, state) in ids.iter().zip(&states) {
         let loaded = model::see(&after, id, tally)?;
         model::check(state, loaded.as_ref(), tally)
-            .with_context(|| format!("session {id} after a power loss"))?;
+            .with_context(|| format!("session {} after a power loss", id.as_str()))?;
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ impl Load {
         for session in &listed.sessions {
             let known = self.known.iter().find(|known| known.id == session.id);
             let lives = known.is_some_and(|known| known.used + ROUNDS_TO_LIVE >= round);
-            hold!(lives, Ghosts, "{} should have expired in round {round}: {known:?}", session.id);
+            hold!(lives, Ghosts, "{} should have expired in round {round}: {known:?}", session.id.as_str());
         }
         let listed: HashSet<&SessionId> = listed.sessions.iter().map(|session| &session.id).collect();
         for known in self.known.iter().filter(|known| known.messages > 0) {

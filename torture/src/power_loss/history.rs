@@ -48,6 +48,6 @@ impl History {
             // Neither whole nor absent: whatever is said of the step that was acknowledged.
             None => differs(least).within(format_args!("not step {least}, nor any other up to {most}")),
         };
-        Err(broken.within(&self.id))
+        Err(broken.within(self.id.as_str()))
     }
 }
