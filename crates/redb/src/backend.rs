@@ -15,6 +15,8 @@ const HEADER_BYTES: u64 = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     header_written: AtomicBool,
+    /// redb closes the storage that it fails to open; it is kept, with its lock, while this is set.
+    opening: AtomicBool,
     /// The storage of the database that was opened last.
     line: Mutex<Arc<Line>>,
 }
@@ -37,11 +39,20 @@ impl Watch {
         self.header_written.store(true, Ordering::Release);
     }
 
-    /// Closes the storage of the database that was opened last, whose every further operation fails.
-    pub(crate) fn cut(&self) {
+    /// redb begins to open the storage, or has done so.
+    pub(crate) fn opening(&self, begins: bool) {
+        self.opening.store(begins, Ordering::Release);
+    }
+
+    /// Takes the storage from the database that was opened last, whose every further operation fails.
+    pub(crate) fn take(&self) -> Option<Box<dyn StorageBackend>> {
         let line = Arc::clone(&self.line.lock().unwrap_or_else(PoisonError::into_inner));
-        let storage = line.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = storage.map(|storage| storage.close()) {
+        line.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same, and closes it.
+    pub(crate) fn cut(&self) {
+        if let Some(Err(error)) = self.take().map(|storage| storage.close()) {
             tracing::warn!(%error, "the storage was not closed in order");
         }
     }
@@ -110,6 +121,9 @@ impl StorageBackend for Watched {
     }
 
     fn close(&self) -> Result<(), io::Error> {
+        if self.watch.opening.load(Ordering::Acquire) {
+            return Ok(());
+        }
         match self.line.write().unwrap_or_else(PoisonError::into_inner).take() {
             Some(inner) => inner.close(),
             // It was closed when it was taken away.

@@ -1,7 +1,7 @@
 //! Online backup: a consistent copy of a running store.
 
 use crate::engine::Engine;
-use crate::error::{Fault, OpenError, caught};
+use crate::error::{BackupError, Fault, OpenError, caught};
 use crate::layout::{self, Index, Snapshot, Tail};
 use crate::open::{NewFile, Settings};
 use durable_session::SessionId;
@@ -29,7 +29,7 @@ pub(crate) fn backup(
     engine: &Engine,
     path: &Path,
     mut progress: impl FnMut(Progress),
-) -> Result<(), StoreError> {
+) -> Result<(), BackupError> {
     if path.exists() {
         return Err(OpenError::Exists { path: path.to_owned() }.into());
     }
@@ -39,19 +39,30 @@ pub(crate) fn backup(
         &Arc::default(),
     )?;
     engine.read_detached("copying the store", |snapshot, meta, logged| {
-        let Some(db) = new.db() else { return Ok(()) };
-        let Snapshot { index: Index { ids, heads }, rows } = snapshot;
-        let messages: usize = logged.values().map(|tail| tail.rows().len()).sum();
-        let total = ids.len()? + heads.len()? + rows.len()? + messages as u64;
-        let mut copy = Copy { db, done: 0, total, progress: &mut progress };
-        copy.next_number(layout::meta::next_number(meta)?)?;
-        copy.table(ids, layout::IDS)?;
-        copy.table(heads, layout::HEADS)?;
-        copy.table(rows, layout::ROWS)?;
-        copy.logged(heads, logged)
-    })?;
+        let Some(db) = new.db() else { return Ok(Ok(())) };
+        let mut copy = Copy { db, done: 0, total: 0, progress: &mut progress };
+        match copy.all(snapshot, meta, logged) {
+            Ok(()) => Ok(Ok(())),
+            Err(Broken::Target(error)) => Ok(Err(OpenError::redb(error).at(path))),
+            Err(Broken::Source(fault)) => Err(fault),
+        }
+    })??;
     // On the disk as a whole before it gets its name.
     Ok(new.close_and_publish()?)
+}
+
+/// Which of the two files failed: the store is well when the disk of the copy is full.
+enum Broken {
+    Source(Fault),
+    Target(redb::Error),
+}
+
+fn source(error: impl Into<Fault>) -> Broken {
+    Broken::Source(error.into())
+}
+
+fn target(error: impl Into<redb::Error>) -> Broken {
+    Broken::Target(error.into())
 }
 
 type Meta = ReadOnlyTable<&'static str, &'static [u8]>;
@@ -65,27 +76,38 @@ struct Copy<'a, P> {
 }
 
 impl<P: FnMut(Progress)> Copy<'_, P> {
-    fn next_number(&self, number: u64) -> Result<(), Fault> {
-        let txn = self.db.begin_write()?;
-        layout::meta::create_tables(&txn, number)?;
-        Ok(txn.commit()?)
+    fn all(&mut self, snapshot: &Snapshot, meta: &Meta, logged: &Tails) -> Result<(), Broken> {
+        let Snapshot { index: Index { ids, heads }, rows } = snapshot;
+        let messages: usize = logged.values().map(|tail| tail.rows().len()).sum();
+        self.total = ids.len().map_err(source)?
+            + heads.len().map_err(source)?
+            + rows.len().map_err(source)?
+            + messages as u64;
+        let number = layout::meta::next_number(meta).map_err(source)?;
+        let txn = self.db.begin_write().map_err(target)?;
+        layout::meta::create_tables(&txn, number).map_err(target)?;
+        txn.commit().map_err(target)?;
+        self.table(ids, layout::IDS)?;
+        self.table(heads, layout::HEADS)?;
+        self.table(rows, layout::ROWS)?;
+        self.logged(heads, logged)
     }
 
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
         from: &ReadOnlyTable<K, V>,
         to: TableDefinition<'_, K, V>,
-    ) -> Result<(), Fault> {
-        let mut entries = ReadableTable::iter(from)?;
+    ) -> Result<(), Broken> {
+        let mut entries = ReadableTable::iter(from).map_err(source)?;
         let mut left = true;
         while left {
             left = false;
-            let txn = self.db.begin_write()?;
-            let mut table = txn.open_table(to)?;
+            let txn = self.db.begin_write().map_err(target)?;
+            let mut table = txn.open_table(to).map_err(target)?;
             let mut bytes = 0;
             for entry in entries.by_ref() {
-                let (key, value) = entry?;
-                table.insert(key.value(), value.value())?;
+                let (key, value) = entry.map_err(source)?;
+                table.insert(key.value(), value.value()).map_err(target)?;
                 bytes += V::as_bytes(&value.value()).as_ref().len();
                 self.done += 1;
                 if bytes >= CHUNK_BYTES {
@@ -94,27 +116,28 @@ impl<P: FnMut(Progress)> Copy<'_, P> {
                 }
             }
             drop(table);
-            txn.commit()?;
+            txn.commit().map_err(target)?;
             self.report();
         }
         Ok(())
     }
 
     /// What the logs hold goes into the tables: the copy needs no log.
-    fn logged(&mut self, heads: &ReadOnlyTable<u64, &'static [u8]>, logged: &Tails) -> Result<(), Fault> {
-        let txn = self.db.begin_write()?;
-        let (mut to_heads, mut to_rows) = (txn.open_table(layout::HEADS)?, txn.open_table(layout::ROWS)?);
+    fn logged(&mut self, heads: &ReadOnlyTable<u64, &'static [u8]>, logged: &Tails) -> Result<(), Broken> {
+        let txn = self.db.begin_write().map_err(target)?;
+        let mut to_heads = txn.open_table(layout::HEADS).map_err(target)?;
+        let mut to_rows = txn.open_table(layout::ROWS).map_err(target)?;
         for (id, tail) in logged {
-            for (place, row) in tail.counting(id, heads)? {
-                to_rows.insert(place, row)?;
+            for (place, row) in tail.counting(id, heads).map_err(source)? {
+                to_rows.insert(place, row).map_err(target)?;
             }
-            if let Some((number, row)) = tail.counting_head(id, heads)? {
-                to_heads.insert(number, row)?;
+            if let Some((number, row)) = tail.counting_head(id, heads).map_err(source)? {
+                to_heads.insert(number, row).map_err(target)?;
             }
             self.done += tail.rows().len() as u64;
         }
         drop((to_heads, to_rows));
-        txn.commit()?;
+        txn.commit().map_err(target)?;
         self.report();
         Ok(())
     }

@@ -46,6 +46,7 @@ pub struct RedbStoreBuilder {
     durability: RedbDurability,
     settings: Settings,
     verify: Option<bool>,
+    patience: Duration,
     bounds: Bounds,
     readers: usize,
     random: Arc<dyn Random>,
@@ -57,6 +58,7 @@ impl Default for RedbStoreBuilder {
             durability: RedbDurability::default(),
             settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true, log_bytes: 64 * MIB },
             verify: None,
+            patience: Duration::ZERO,
             bounds: Bounds {
                 queue_requests: 4096,
                 queue_bytes: 256 * MIB,
@@ -75,6 +77,7 @@ impl fmt::Debug for RedbStoreBuilder {
         f.debug_struct("RedbStoreBuilder")
             .field("durability", &self.durability)
             .field("settings", &self.settings())
+            .field("patience", &self.patience)
             .field("bounds", &self.bounds)
             .field("readers", &self.readers)
             .finish_non_exhaustive()
@@ -155,6 +158,28 @@ impl RedbStoreBuilder {
         self
     }
 
+    /// How long opening waits for a file that this or another process has open; not at all unless set.
+    ///
+    /// For a rolling deploy, in which the new process starts before the old one has closed the store, and after
+    /// a drop, which closes the store in the background. When the time is over, opening fails with
+    /// [`OpenError::AlreadyOpen`]. Waiting blocks the thread, as opening does. No effect with
+    /// [`open_backend`](Self::open_backend) and [`open_database`](Self::open_database).
+    ///
+    /// ```no_run
+    /// use durable_session_redb::RedbStore;
+    /// use std::time::Duration;
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = RedbStore::builder().wait_for_lock(Duration::from_secs(30));
+    /// let store = tokio::task::spawn_blocking(move || builder.open("chat.redb")).await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for_lock(mut self, at_most: Duration) -> Self {
+        self.patience = at_most;
+        self
+    }
+
     /// Opens the store in the file at `path`; creates it if there is no file.
     ///
     /// A new file appears under its name only when it is complete. An existing file is never taken for a new store, not
@@ -168,7 +193,7 @@ impl RedbStoreBuilder {
     pub fn open(&self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
         let path = path.as_ref();
         let watch = Arc::default();
-        let opened = open::file(path, self.settings(), &watch)?;
+        let opened = open::patiently(self.patience, || open::file(path, self.settings(), &watch))?;
         self.start_own(opened, watch, Source::File(path.to_owned()))
     }
 
@@ -185,7 +210,8 @@ impl RedbStoreBuilder {
     ) -> Result<RedbStore, OpenError> {
         let watch = Arc::default();
         let mut storage: Storage = Box::new(move || Ok(Box::new(storage()?)));
-        let opened = open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty)?;
+        let open = || open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty);
+        let opened = open::patiently(self.patience, open)?;
         self.start_own(opened, watch, Source::Storage(storage))
     }
 
@@ -219,7 +245,7 @@ impl RedbStoreBuilder {
 
     fn start_own(&self, opened: Opened, watch: Arc<Watch>, source: Source) -> Result<RedbStore, OpenError> {
         let Opened { db, logged, position } = opened;
-        self.start(Db::Own(db), logged, position, watch, source)
+        self.start(db, logged, position, watch, source)
     }
 
     fn start(

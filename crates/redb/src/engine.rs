@@ -4,8 +4,7 @@ use crate::backend::Watch;
 use crate::error::{Fault, Scope, caught, closed};
 use crate::layout::{Logged, Snapshot};
 use durable_session::store::{StoreError, StoreErrorKind};
-use redb::{Database, ReadTransaction, ReadableDatabase};
-use std::ops::Deref;
+use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, TransactionError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -13,15 +12,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 pub(crate) enum Db {
     Own(Database),
     Host(Arc<Database>),
+    /// Damaged so that redb does not open it but for reading.
+    Damaged(ReadOnlyDatabase),
 }
 
-impl Deref for Db {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
+impl Db {
+    fn begin_read(&self) -> Result<ReadTransaction, TransactionError> {
         match self {
-            Self::Own(db) => db,
-            Self::Host(db) => db,
+            Self::Own(db) => db.begin_read(),
+            Self::Host(db) => db.begin_read(),
+            Self::Damaged(db) => db.begin_read(),
+        }
+    }
+
+    /// To write to.
+    pub(crate) fn writable(&self) -> Result<&Database, StoreError> {
+        match self {
+            Self::Own(db) => Ok(db),
+            Self::Host(db) => Ok(db),
+            Self::Damaged(_) => Err(not_written(None)),
         }
     }
 }
@@ -66,11 +75,12 @@ impl Counters {
 
 impl Engine {
     pub(crate) fn new(db: Db, logged: Logged, watch: Arc<Watch>) -> Self {
+        let condemned = db.writable().err();
         Self {
             slot: RwLock::new(Slot::Open(db)),
             logged: RwLock::new(logged),
             suspect: AtomicBool::new(false),
-            condemned: Mutex::default(),
+            condemned: Mutex::new(condemned),
             watch,
             counters: Counters::default(),
         }
@@ -137,9 +147,7 @@ impl Engine {
         let mut condemned = self.condemned();
         if condemned.is_none() {
             tracing::error!(error = %found, "the file is damaged; nothing is written to it any more");
-            let refusal = "the file is damaged and nothing is written to it any more; salvage what is left, and restore a \
-                           backup";
-            *condemned = Some(StoreError::new(StoreErrorKind::Corrupt, refusal).with_source(found.clone()));
+            *condemned = Some(not_written(Some(found)));
         }
     }
 
@@ -157,11 +165,7 @@ impl Engine {
     }
 
     /// Under one lock: what the writer takes out of the logs is then among the rows, or still here.
-    fn begin<L>(
-        &self,
-        db: &Database,
-        take: impl FnOnce(&Logged) -> L,
-    ) -> Result<(ReadTransaction, L), Fault> {
+    fn begin<L>(&self, db: &Db, take: impl FnOnce(&Logged) -> L) -> Result<(ReadTransaction, L), Fault> {
         let logged = self.logged();
         let txn = db.begin_read()?;
         Ok((txn, take(&logged)))
@@ -178,11 +182,20 @@ impl Engine {
 }
 
 impl Slot {
-    pub(crate) fn db(&self) -> Result<&Database, StoreError> {
+    pub(crate) fn db(&self) -> Result<&Db, StoreError> {
         match self {
             Self::Open(db) => Ok(db),
             Self::Failed(error) => Err(error.clone()),
             Self::Closed => Err(closed()),
         }
+    }
+}
+
+fn not_written(found: Option<&StoreError>) -> StoreError {
+    let refusal = "the file is damaged and nothing is written to it any more; restore a backup";
+    let error = StoreError::new(StoreErrorKind::Corrupt, refusal);
+    match found {
+        Some(found) => error.with_source(found.clone()),
+        None => error,
     }
 }

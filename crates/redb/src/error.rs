@@ -4,8 +4,10 @@ use durable_session::store::{StoreError, StoreErrorKind};
 use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A store could not be opened, created or reopened. Nothing that was stored has been changed.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +21,15 @@ pub enum OpenError {
     },
     /// The file exists and is empty. A store is never empty, so this is not taken for a new one.
     #[error(
-        "{path} is an empty file and not a store; if nothing was lost here, remove it and it will be created anew"
+        "{path} is an empty file and not a store; if nothing was lost here, remove it and it will be \
+         created anew"
     )]
     EmptyFile {
         /// The path.
         path: PathBuf,
     },
     /// The file exists already (a backup never overwrites).
-    #[error("{path} exists already; choose another path or move it away")]
+    #[error("{path} exists already; choose another name or remove it")]
     Exists {
         /// The path.
         path: PathBuf,
@@ -42,41 +45,51 @@ pub enum OpenError {
         "the store has layout {found}, this release knows layouts up to {supported}; use a newer release"
     )]
     NewerFormat {
-        /// What the file has.
+        /// The layout of the file.
         found: u64,
         /// The newest layout that this release knows.
         supported: u64,
     },
     /// The file has a newer redb file format.
-    #[error("the file was written by a newer release of redb: {0}; use a newer release of this library")]
+    #[error(
+        "the file has a newer redb file format than this release knows; use the release that wrote it, or \
+         restore a backup if no newer one did"
+    )]
     NewerFileFormat(#[source] redb::Error),
     /// The file has an old redb file format.
     #[error(
-        "the file has redb file format {found}, which this release of redb cannot open; upgrade it with redb"
+        "the file has redb file format {found}, which this release of redb cannot open; upgrade it with the \
+         redb that wrote it, or restore a backup if no older one did"
     )]
     OldFileFormat {
-        /// What the file has.
+        /// The format of the file.
         found: u8,
     },
     /// This or another process has the file open.
-    #[error("the store is already open: one process, one handle family per file; close the other one first")]
-    AlreadyOpen,
+    #[error("{}", already_open(path.as_deref(), *waited))]
+    AlreadyOpen {
+        /// The file; none for storage of the host.
+        path: Option<PathBuf>,
+        /// How long opening waited for it, see
+        /// [`wait_for_lock`](crate::RedbStoreBuilder::wait_for_lock).
+        waited: Duration,
+    },
     /// The file is damaged: truncated, or altered by something other than redb.
-    #[error(
-        "the store is damaged: {what}; restore a backup, or open a copy of the file with verify_on_open(false) and \
-         salvage what is left"
-    )]
+    #[error("the store is damaged: {what}; {}", after_damage(*readable))]
     Damaged {
         /// What was found.
         what: Cow<'static, str>,
+        /// Whether [`verify_on_open(false)`](crate::RedbStoreBuilder::verify_on_open) opens it, to read
+        /// what is left. `false` where that was just tried.
+        readable: bool,
         /// The error below it, if there is one.
         #[source]
-        source: Option<redb::Error>,
+        source: Option<std::io::Error>,
     },
     /// The disk or the operating system refused.
-    #[error("the store's file cannot be used: {what}")]
+    #[error("{what}")]
     Io {
-        /// What was being done.
+        /// What was being done, and what to do about it where that is known.
         what: Cow<'static, str>,
         /// The reason.
         #[source]
@@ -89,61 +102,132 @@ pub enum OpenError {
         what: &'static str,
     },
     /// Something that has no better name here.
-    #[error("redb: {0}")]
-    Redb(#[source] redb::Error),
+    #[error(transparent)]
+    Redb(redb::Error),
+}
+
+const IO_FAILED: &str = "the store's storage cannot be read or written";
+
+fn already_open(path: Option<&Path>, waited: Duration) -> String {
+    let file = path.map_or_else(|| "the storage".to_owned(), |path| path.display().to_string());
+    let close = "close the other store: close() returns when the file is free, a dropped store closes it in the \
+                 background";
+    if waited.is_zero() {
+        format!(
+            "{file} is already open, in this process or another; {close}; RedbStoreBuilder::wait_for_lock makes \
+             opening wait"
+        )
+    } else {
+        format!("{file} is still open after {waited:.1?}, in this process or another; {close}")
+    }
+}
+
+fn after_damage(readable: bool) -> &'static str {
+    if readable {
+        "restore a backup, or open a copy of the file with verify_on_open(false) to read what is left"
+    } else {
+        "nothing in it can be read; restore a backup"
+    }
+}
+
+/// A backup was not made. There is no new file at its path.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The new file could not be written: it exists already, its folder is missing, the disk is full.
+    #[error(transparent)]
+    Target(#[from] OpenError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl OpenError {
     pub(crate) fn damaged(what: impl Into<Cow<'static, str>>) -> Self {
-        Self::Damaged { what: what.into(), source: None }
+        Self::Damaged { what: what.into(), readable: false, source: None }
     }
 
     pub(crate) fn io(what: impl Into<Cow<'static, str>>, source: std::io::Error) -> Self {
         Self::Io { what: what.into(), source }
     }
 
+    /// The operating system refused to `open` or `create` the file at `path`.
+    pub(crate) fn file(doing: &str, path: &Path, source: std::io::Error) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new(".")).display();
+        let why = match source.kind() {
+            ErrorKind::NotFound => format!(": the folder {folder} does not exist; create it first"),
+            ErrorKind::NotADirectory => format!(": {folder} is not a folder; check the path"),
+            ErrorKind::PermissionDenied => {
+                format!("; give this process the right to read and write it, and to create files in {folder}")
+            }
+            ErrorKind::ReadOnlyFilesystem => {
+                ": its file system is read-only, and the store writes to its file; copy it to another".into()
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                ": there is no room for it; make room or choose another disk".into()
+            }
+            _ => String::new(),
+        };
+        Self::Io { what: format!("cannot {doing} {}{why}", path.display()).into(), source }
+    }
+
     pub(crate) fn redb(error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::AlreadyOpen,
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                Self::AlreadyOpen { path: None, waited: Duration::ZERO }
+            }
             redb::Error::UpgradeRequired(found) => Self::OldFileFormat { found },
             // redb has no error of its own for this.
             redb::Error::Corrupted(what) if what.starts_with("Expected file format version <=") => {
                 Self::NewerFileFormat(redb::Error::Corrupted(what))
             }
-            redb::Error::Corrupted(what) => Self::Damaged {
-                what: format!("redb finds it corrupted ({what})").into(),
-                source: Some(redb::Error::Corrupted(what)),
-            },
-            redb::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            redb::Error::Corrupted(what) => Self::damaged(format!("redb finds it corrupted ({what})")),
+            // The store has made its tables itself.
+            redb::Error::TableDoesNotExist(name) => Self::damaged(format!("the table {name} is missing")),
+            error @ (redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TableIsNotMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }) => {
+                Self::damaged(format!("a table is not of its type ({error})"))
+            }
+            redb::Error::Io(e) if e.kind() == ErrorKind::InvalidData => {
                 Self::NotADatabase(redb::Error::Io(e))
             }
-            redb::Error::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Self::Damaged { what: "it ends too early".into(), source: Some(redb::Error::Io(e)) }
+            redb::Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => {
+                Self::Damaged { what: "it ends too early".into(), readable: false, source: Some(e) }
             }
-            redb::Error::Io(source) => Self::Io { what: "reading or writing it failed".into(), source },
+            redb::Error::Io(source) => Self::io(IO_FAILED, source),
             other => Self::Redb(other),
         }
     }
-}
 
-impl From<OpenError> for StoreError {
-    fn from(error: OpenError) -> Self {
-        let kind = match &error {
-            OpenError::NotADatabase(_)
-            | OpenError::ForeignDatabase
-            | OpenError::EmptyFile { .. }
-            | OpenError::NewerFormat { .. }
-            | OpenError::NewerFileFormat(_)
-            | OpenError::OldFileFormat { .. }
-            | OpenError::Damaged { .. } => StoreErrorKind::Corrupt,
-            OpenError::HostMustReopen { .. } => StoreErrorKind::Closed,
-            OpenError::Io { .. }
-            | OpenError::AlreadyOpen
-            | OpenError::Exists { .. }
-            | OpenError::IsDirectory { .. } => StoreErrorKind::Unavailable,
-            OpenError::Redb(_) => StoreErrorKind::Internal,
-        };
-        StoreError::new(kind, error.to_string()).with_source(error)
+    /// Names the file.
+    pub(crate) fn at(self, at: &Path) -> Self {
+        match self {
+            Self::AlreadyOpen { path: None, waited } => {
+                Self::AlreadyOpen { path: Some(at.to_owned()), waited }
+            }
+            Self::Io { what, source } if what == IO_FAILED => Self::file("read or write", at, source),
+            other => other,
+        }
+    }
+
+    /// What callers of a store get while it cannot be opened again.
+    pub(crate) fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::NotADatabase(_)
+            | Self::ForeignDatabase
+            | Self::IsDirectory { .. }
+            | Self::EmptyFile { .. }
+            | Self::NewerFormat { .. }
+            | Self::NewerFileFormat(_)
+            | Self::OldFileFormat { .. }
+            | Self::Damaged { .. } => StoreErrorKind::Corrupt,
+            Self::HostMustReopen { .. } => StoreErrorKind::Closed,
+            Self::Io { .. } | Self::AlreadyOpen { .. } | Self::Exists { .. } => StoreErrorKind::Unavailable,
+            Self::Redb(_) => StoreErrorKind::Internal,
+        }
     }
 }
 
@@ -207,7 +291,7 @@ impl Fault {
                 let (kind, what) = match &error {
                     redb::Error::Corrupted(_) => (StoreErrorKind::Corrupt, "redb finds the file corrupted"),
                     // Trying again would not help: a page refers to what is not there.
-                    redb::Error::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    redb::Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => {
                         (StoreErrorKind::Corrupt, "the file is damaged: it ends before what it refers to")
                     }
                     redb::Error::DatabaseClosed => (StoreErrorKind::Closed, "the database has been closed"),

@@ -7,7 +7,9 @@
 //! - **Truthful**: a row that cannot be read is an error naming it; a failed sync is an unknown outcome; no panic of
 //!   redb on a damaged file reaches the caller (unless the program is built with `panic = "abort"`).
 //!
-//! One process opens a file at a time; a second one gets [`OpenError::AlreadyOpen`].
+//! One process opens a file at a time; a second one gets [`OpenError::AlreadyOpen`], or waits for the file
+//! ([`RedbStoreBuilder::wait_for_lock`]). Build one `ChatSessions` over a store and clone it: two over one store do
+//! not see each other's changes.
 
 mod backend;
 mod backup;
@@ -18,6 +20,7 @@ mod error;
 mod layout;
 mod open;
 mod readers;
+mod salvage;
 mod stats;
 mod store;
 mod verify;
@@ -25,7 +28,7 @@ mod writer;
 
 pub use backup::Progress;
 pub use builder::{RedbDurability, RedbStoreBuilder};
-pub use error::OpenError;
+pub use error::{BackupError, OpenError};
 pub use stats::Stats;
 pub use store::RedbStore;
 pub use verify::Verification;

@@ -1,9 +1,11 @@
 //! Opening, creating and reopening the database under a store.
 
 use crate::backend::{Watch, Watched};
+use crate::engine::Db;
 use crate::error::{OpenError, caught};
 use crate::layout::meta::{self, Create};
 use crate::layout::{self, Logged, Position};
+use crate::salvage;
 use durable_session::env::{Random, SystemRandom};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend, StorageError};
@@ -12,6 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where the database comes from, and so whether it can be had again.
 pub(crate) enum Source {
@@ -46,9 +49,40 @@ pub(crate) struct Settings {
 
 /// A store that was just opened.
 pub(crate) struct Opened {
-    pub(crate) db: Database,
+    pub(crate) db: Db,
     pub(crate) logged: Logged,
     pub(crate) position: Position,
+}
+
+impl Opened {
+    /// One whose logs are not written.
+    pub(crate) fn to_read_only(db: Db, logged: Logged) -> Self {
+        Self { db, logged, position: Position::none() }
+    }
+}
+
+/// How often opening looks whether the file was let go.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Opens with `open`, again and again for at most `patience` while another store has the file.
+pub(crate) fn patiently(
+    patience: Duration,
+    mut open: impl FnMut() -> Result<Opened, OpenError>,
+) -> Result<Opened, OpenError> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(OpenError::AlreadyOpen { path, .. }) => {
+                let waited = began.elapsed();
+                if waited >= patience {
+                    let waited = if patience.is_zero() { patience } else { waited };
+                    return Err(OpenError::AlreadyOpen { path, waited });
+                }
+                std::thread::sleep(LOOK_AGAIN.min(patience.saturating_sub(waited)));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens the store in the file at `path`, or creates it if nothing is there.
@@ -62,12 +96,12 @@ pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Resul
                 created => created,
             }
         }
-        Err(e) => Err(OpenError::io(format!("looking for {}", path.display()), e)),
+        Err(e) => Err(OpenError::file("open", path, e)),
     }
 }
 
 fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Opened, OpenError> {
-    let failed = |e| OpenError::io(format!("opening {}", path.display()), e);
+    let failed = |e| OpenError::file("open", path, e);
     let found = fs::metadata(path).map_err(failed)?;
     if found.is_dir() {
         return Err(OpenError::IsDirectory { path: path.to_owned() });
@@ -80,7 +114,7 @@ fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<
         return Err(OpenError::EmptyFile { path: path.to_owned() });
     }
     let backend = FileBackend::new(file).map_err(OpenError::redb)?;
-    backend_with(Box::new(backend), settings, watch, Create::Never)
+    backend_with(Box::new(backend), settings, watch, Create::Never).map_err(|error| error.at(path))
 }
 
 /// Opens a store on storage that is given once; empty storage becomes a new store.
@@ -137,8 +171,10 @@ fn backend_with(
     watch: &Arc<Watch>,
     create: Create,
 ) -> Result<Opened, OpenError> {
+    watch.opening(true);
     let backend = Watched::new(backend, Arc::clone(watch));
-    guarded(|| {
+    let mut storage = None;
+    let opened = guarded(|| {
         let db = Database::builder()
             .set_cache_size(settings.cache_bytes)
             .set_check_integrity_on_open(settings.verify)
@@ -147,19 +183,41 @@ fn backend_with(
         let prepared =
             meta::prepare(&db, create).and_then(|()| layout::log::recover(&db, settings.log_bytes));
         match prepared {
-            Ok((logged, position)) => Ok(Opened { db, logged, position }),
+            Ok((logged, position)) => Ok(Opened { db: Db::Own(db), logged, position }),
             Err(error @ OpenError::Damaged { .. }) => {
-                take_away(db, watch);
+                storage = watch.take();
+                put_down(db);
                 Err(error)
             }
             Err(error) => Err(error),
         }
-    })
+    });
+    watch.opening(false);
+    match opened {
+        Err(OpenError::Damaged { what, source, .. }) => {
+            let storage = storage.or_else(|| watch.take());
+            let left = storage.and_then(|storage| salvage::open(storage, settings.cache_bytes, watch));
+            match left {
+                Some(left) if !settings.verify => Ok(left),
+                left => Err(OpenError::Damaged { what, readable: left.is_some(), source }),
+            }
+        }
+        Err(error) => {
+            watch.cut();
+            Err(error)
+        }
+        Ok(opened) => Ok(opened),
+    }
 }
 
 /// Puts down a database whose file may be damaged: redb would write to it as it closes, and may panic.
-pub(crate) fn take_away(mut db: Database, watch: &Watch) {
+pub(crate) fn take_away(db: Database, watch: &Watch) {
     watch.cut();
+    put_down(db);
+}
+
+/// Puts down a database whose storage was taken.
+fn put_down(mut db: Database) {
     // Once redb has seen its storage fail it lets everything be, and this asks the storage for something.
     match caught(|| db.check_integrity()) {
         Ok(Err(DatabaseError::Storage(StorageError::Io(_) | StorageError::PreviousIo))) => {
@@ -185,7 +243,7 @@ pub(crate) struct NewFile {
 
 impl NewFile {
     pub(crate) fn create(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Self, OpenError> {
-        let failed = |e| OpenError::io(format!("creating {}", path.display()), e);
+        let failed = |e| OpenError::file("create", path, e);
         let name = path
             .file_name()
             .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidInput, "it names no file")))?;
@@ -201,12 +259,13 @@ impl NewFile {
             OpenOptions::new().read(true).write(true).create_new(true).open(&temporary).map_err(failed)?;
         let mut new = Self { opened: None, temporary, path: path.to_owned() };
         let backend = FileBackend::new(file).map_err(OpenError::redb)?;
-        new.opened = Some(backend_with(Box::new(backend), settings, watch, Create::IfEmpty)?);
+        let opened = backend_with(Box::new(backend), settings, watch, Create::IfEmpty);
+        new.opened = Some(opened.map_err(|error| error.at(path))?);
         Ok(new)
     }
 
     pub(crate) fn db(&self) -> Option<&Database> {
-        self.opened.as_ref().map(|opened| &opened.db)
+        self.opened.as_ref().and_then(|opened| opened.db.writable().ok())
     }
 
     /// Gives the file its name, durably, and hands out the open database.
@@ -217,15 +276,15 @@ impl NewFile {
 
     /// Closes the file, then gives it its name.
     pub(crate) fn close_and_publish(mut self) -> Result<(), OpenError> {
-        if let Some(Opened { db, .. }) = self.opened.take() {
-            guarded(|| db.close().map_err(OpenError::redb))?;
+        if let Some(Opened { db: Db::Own(db), .. }) = self.opened.take() {
+            guarded(|| db.close().map_err(OpenError::redb)).map_err(|error| error.at(&self.path))?;
         }
         self.name_it()
     }
 
     /// A hard link fails where a rename would overwrite.
     fn name_it(&self) -> Result<(), OpenError> {
-        let failed = |e| OpenError::io(format!("creating {}", self.path.display()), e);
+        let failed = |e| OpenError::file("create", &self.path, e);
         match fs::hard_link(&self.temporary, &self.path) {
             Ok(()) => fs::remove_file(&self.temporary).map_err(failed)?,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {

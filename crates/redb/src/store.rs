@@ -3,7 +3,7 @@
 use crate::backup::{self, Progress};
 use crate::builder::RedbStoreBuilder;
 use crate::engine::Engine;
-use crate::error::{OpenError, closed};
+use crate::error::{BackupError, OpenError, closed};
 use crate::layout::{Logged, Tail};
 use crate::readers::Readers;
 use crate::stats::Stats;
@@ -138,13 +138,13 @@ impl RedbStore {
     /// copy names it.
     ///
     /// # Errors
-    /// [`Unavailable`](StoreErrorKind::Unavailable) if there is a file at `path` already or it cannot be written;
-    /// [`Corrupt`](StoreErrorKind::Corrupt) if redb cannot read its own file. There is no file at `path` then.
+    /// [`BackupError::Target`] if there is a file at `path` already or it cannot be written;
+    /// [`BackupError::Store`] if the store cannot be read. There is no new file at `path` then, and the store goes on.
     pub async fn backup(
         &self,
         path: impl Into<PathBuf>,
         progress: impl FnMut(Progress) + Send + 'static,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BackupError> {
         let path = path.into();
         self.on_own_thread("backup", move |engine| backup::backup(engine, &path, progress)).await
     }
@@ -162,11 +162,11 @@ impl RedbStore {
     }
 
     /// For what takes so long that the reader threads should not be kept by it.
-    async fn on_own_thread<T: Send + 'static>(
+    async fn on_own_thread<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         name: &str,
-        work: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let (answer, answered) = oneshot::channel();
         let engine = Arc::clone(&self.0.engine);
         std::thread::Builder::new()
@@ -178,7 +178,8 @@ impl RedbStore {
                 StoreError::new(StoreErrorKind::Unavailable, "no thread could be started").with_source(e)
             })?;
         answered.await.unwrap_or_else(|_| {
-            Err(StoreError::new(StoreErrorKind::Internal, format!("the {name} thread ended unexpectedly")))
+            let what = format!("the {name} thread ended unexpectedly");
+            Err(StoreError::new(StoreErrorKind::Internal, what).into())
         })
     }
 

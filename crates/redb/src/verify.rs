@@ -98,7 +98,10 @@ impl<P: FnMut(Progress)> Walk<'_, P> {
         if let Some(tail) = tail {
             // Folded a moment ago: among the rows, too, and counted as logged.
             let folded = (number, tail.first)..=(number, u64::MAX);
-            self.rows += ReadableTable::range(&snapshot.rows, folded)?.count() as u64;
+            for row in ReadableTable::range(&snapshot.rows, folded)? {
+                row?;
+                self.rows += 1;
+            }
         }
         walk(&snapshot.rows, tail, number, 0..=u64::MAX, Order::Forward, |seq, row| {
             self.done += 1;

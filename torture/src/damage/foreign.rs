@@ -41,7 +41,7 @@ pub(super) fn check(tally: &mut Tally) -> Result<()> {
 fn refused(path: &Path) -> Result<()> {
     let before = std::fs::read(path).ok();
     let error = RedbStore::open(path).err().with_context(|| format!("{before:.80?} was opened"))?;
-    ensure!(!matches!(error, OpenError::AlreadyOpen), "{error}");
+    ensure!(!matches!(error, OpenError::AlreadyOpen { .. }), "{error}");
     let after = std::fs::read(path).ok();
     ensure!(before == after, "a foreign file was changed, though refused: {error}");
     Ok(())

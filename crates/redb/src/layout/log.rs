@@ -23,7 +23,7 @@
 
 use super::logged::Logged;
 use super::{Blob, Index, Place, Snapshot, counts_from, head_counts};
-use crate::error::{Fault, OpenError};
+use crate::error::{Fault, OpenError, caught};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::planted::bug;
@@ -238,6 +238,44 @@ pub(crate) fn recover(db: &Database, limit: u64) -> Result<(Logged, Position), O
         }
     }
     Ok((logged, position))
+}
+
+/// Reads all that can be read of the logs of a damaged file.
+pub(crate) fn salvage(db: &impl ReadableDatabase) -> Result<Logged, OpenError> {
+    let txn = db.begin_read().map_err(OpenError::redb)?;
+    let Snapshot { index, rows } = Snapshot::open(&txn).map_err(OpenError::redb)?;
+    let mut settled = Settled { index, rows, known: HashMap::new() };
+    let mut parts = Vec::new();
+    for log in LOGS {
+        // Damage to a log's pages, on which redb can panic, ends it; an entry that cannot be read is left out.
+        let walked = caught(|| -> Result<(), redb::Error> {
+            let mut last = None;
+            for entry in ReadableTable::iter(&txn.open_table(log)?)? {
+                let (position, entry) = entry?;
+                let position = position.value();
+                if last.replace(position).is_some_and(|last| last >= position) {
+                    break;
+                }
+                let entry = decode(position, entry.value()).into_iter().flatten();
+                parts.extend(entry.map(|part| (position, part)));
+            }
+            Ok(())
+        });
+        match walked {
+            Ok(Ok(()) | Err(redb::Error::TableDoesNotExist(_))) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a log of the damaged file cannot be read to its end"),
+            Err(message) => tracing::warn!(message, "redb panicked on a log of the damaged file"),
+        }
+    }
+    parts.sort_by_key(|(position, _)| *position);
+    let mut logged = Logged::default();
+    for (_, part) in &parts {
+        // With rows that cannot be read, nothing of the session is dropped.
+        if caught(|| settled.counts(part).unwrap_or(true)).unwrap_or(true) {
+            logged.recovered(part);
+        }
+    }
+    Ok(logged)
 }
 
 fn missing() -> OpenError {

@@ -3,9 +3,11 @@
 //! A value is 16 bytes: an integer, little-endian, then the XXH3-64 checksum of the integer and its name.
 
 use super::{HEADS, IDS, META, ROWS, VERSION};
-use crate::error::{Fault, OpenError};
+use crate::error::{Fault, OpenError, caught};
 use durable_session::store::{StoreError, StoreErrorKind};
-use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, StorageError, TableError, TableHandle, WriteTransaction,
+};
 use xxhash_rust::xxh3::Xxh3;
 
 const LAYOUT: &str = "layout";
@@ -23,12 +25,47 @@ pub(crate) fn prepare(db: &Database, create: Create) -> Result<(), OpenError> {
             upgrade(db)
         }
         Some(found) => Err(OpenError::NewerFormat { found, supported: VERSION }),
+        None if has_our_tables(db)? => Err(OpenError::damaged("the table durable-session.meta is missing")),
         None => match create {
             Create::Always => initialize(db),
             Create::IfEmpty if is_empty(db)? => initialize(db),
             Create::IfEmpty | Create::Never => Err(OpenError::ForeignDatabase),
         },
     }
+}
+
+/// Whether sessions can be looked up in a damaged file: its tables are there, and not of a newer layout.
+pub(crate) fn check_readable(db: &impl ReadableDatabase) -> Result<(), OpenError> {
+    match stored_layout(db) {
+        Ok(Some(found)) if found > VERSION => Err(OpenError::NewerFormat { found, supported: VERSION }),
+        // The row with the layout may be what is damaged.
+        _ => has_readable_rows(db).map_err(Fault::on_opening),
+    }
+}
+
+/// Each table can be entered from one of its ends: its root is whole.
+fn has_readable_rows(db: &impl ReadableDatabase) -> Result<(), Fault> {
+    let txn = db.begin_read()?;
+    let super::Snapshot { index, rows } = super::Snapshot::open(&txn)?;
+    either(|| index.ids.first().map(drop), || index.ids.last().map(drop))?;
+    either(|| index.heads.first().map(drop), || index.heads.last().map(drop))?;
+    either(|| rows.first().map(drop), || rows.last().map(drop))
+}
+
+fn either(
+    first: impl FnOnce() -> Result<(), StorageError>,
+    last: impl FnOnce() -> Result<(), StorageError>,
+) -> Result<(), Fault> {
+    match caught(first) {
+        Ok(Ok(())) => Ok(()),
+        _ => Ok(caught(last).map_err(Fault::Panic)??),
+    }
+}
+
+fn has_our_tables(db: &Database) -> Result<bool, OpenError> {
+    let txn = db.begin_read().map_err(OpenError::redb)?;
+    let mut tables = txn.list_tables().map_err(OpenError::redb)?;
+    Ok(tables.any(|table| table.name().starts_with("durable-session.")))
 }
 
 /// When a database without a store becomes one.
@@ -39,7 +76,7 @@ pub(crate) enum Create {
     Never,
 }
 
-fn stored_layout(db: &Database) -> Result<Option<u64>, OpenError> {
+fn stored_layout(db: &impl ReadableDatabase) -> Result<Option<u64>, OpenError> {
     let txn = db.begin_read().map_err(OpenError::redb)?;
     let meta = match txn.open_table(META) {
         Ok(meta) => meta,
@@ -53,12 +90,9 @@ fn stored_layout(db: &Database) -> Result<Option<u64>, OpenError> {
         .ok_or_else(|| OpenError::damaged("the row with the layout version fails its checksum"))
 }
 
-fn check_tables(db: &Database) -> Result<(), OpenError> {
+fn check_tables(db: &impl ReadableDatabase) -> Result<(), OpenError> {
     let txn = db.begin_read().map_err(OpenError::redb)?;
-    super::Snapshot::open(&txn).map(drop).map_err(|e| match e {
-        TableError::TableDoesNotExist(name) => OpenError::damaged(format!("the table {name} is missing")),
-        other => OpenError::redb(other),
-    })
+    super::Snapshot::open(&txn).map(drop).map_err(OpenError::redb)
 }
 
 fn is_empty(db: &Database) -> Result<bool, OpenError> {

@@ -11,6 +11,7 @@ use crate::open::{self, Opened, Settings, Source};
 use durable_session::env::Random;
 use durable_session::planted::bug;
 use durable_session::store::{CommitOutcome, StoreError, StoreErrorKind};
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,7 +142,7 @@ impl Writer {
 
     fn apply(&mut self, requests: &[Request], slice: Slice) -> Applied {
         let slot = self.engine.shared();
-        match slot.db() {
+        match slot.db().and_then(Db::writable) {
             Err(error) => Applied::Failed { error },
             Ok(db) => {
                 let begin = || match *slot {
@@ -247,7 +248,7 @@ impl Writer {
         put_down(slot, Slot::Closed);
         match open::again(&mut self.source, self.settings, &self.engine.watch) {
             Ok(Opened { db, logged, position }) => {
-                *slot = Slot::Open(Db::Own(db));
+                *slot = Slot::Open(db);
                 *self.engine.logged_mut() = logged;
                 self.position = position;
                 self.engine.take_suspicion();
@@ -281,6 +282,7 @@ impl Writer {
         let compacted = match &mut *slot {
             Slot::Failed(error) => return Err(error.clone()),
             Slot::Closed => return Err(closed()),
+            Slot::Open(db @ Db::Damaged(_)) => return db.writable().map(|_| false),
             Slot::Open(Db::Own(db)) => caught(|| db.compact()),
             Slot::Open(Db::Host(db)) => {
                 let db = Arc::get_mut(db).ok_or_else(|| {
@@ -296,8 +298,8 @@ impl Writer {
             Ok(Ok(compacted)) => return Ok(compacted),
             Ok(Err(redb::CompactionError::Storage(error))) => Fault::Redb(error.into()),
             Ok(Err(other)) => {
-                return Err(StoreError::new(StoreErrorKind::Unavailable, "the file cannot be compacted now")
-                    .with_source(other));
+                let what = "the file cannot be compacted while a backup or a verification reads it";
+                return Err(StoreError::new(StoreErrorKind::Unavailable, what).with_source(other));
             }
             Err(message) => Fault::Panic(message),
         };
@@ -309,9 +311,10 @@ impl Writer {
     fn close(&mut self) -> Result<(), StoreError> {
         if let Some(error) = &*self.engine.condemned() {
             let mut slot = self.engine.exclusive();
+            let only_read = matches!(*slot, Slot::Open(Db::Damaged(_)));
             self.take_away(&mut slot);
-            *slot = Slot::Closed;
-            return Err(error.clone());
+            put_down(&mut slot, Slot::Closed);
+            return if only_read { Ok(()) } else { Err(error.clone()) };
         }
         let old = std::mem::replace(&mut *self.engine.exclusive(), Slot::Closed);
         let Slot::Open(Db::Own(db)) = old else { return Ok(()) };
@@ -337,13 +340,9 @@ fn put_down(slot: &mut Slot, with: Slot) {
 
 /// What callers get while the store cannot be opened again.
 fn out_of_order(error: &OpenError) -> StoreError {
-    let kind = match error {
-        OpenError::HostMustReopen { .. } => StoreErrorKind::Closed,
-        OpenError::Damaged { .. } => StoreErrorKind::Corrupt,
-        _ => StoreErrorKind::Unavailable,
-    };
+    let reason = error.source().map_or_else(String::new, |source| format!(" ({source})"));
     StoreError::new(
-        kind,
-        format!("the storage failed, and then the store could not be opened again: {error}"),
+        error.kind(),
+        format!("the storage failed, and then the store could not be opened again: {error}{reason}"),
     )
 }

@@ -1,8 +1,8 @@
 //! Backup, verification, compaction.
 
 use crate::support::{ALL, append, appends, commit, create, id};
-use durable_session::store::{DeleteIf, Expect, SessionStore, StoreErrorKind};
-use durable_session_redb::{Progress, RedbStore};
+use durable_session::store::{DeleteIf, Expect, SessionStore};
+use durable_session_redb::{BackupError, OpenError, Progress, RedbStore};
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use std::fs;
@@ -40,8 +40,14 @@ fn a_backup_of_a_running_store_is_a_store_of_that_moment() {
         assert_eq!(reports.last().map(|last| last.done), reports.last().map(|last| last.total));
 
         let error = store.backup(&copy, |_| {}).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-        assert!(error.to_string().contains("exists already"), "{error}");
+        assert!(matches!(error, BackupError::Target(OpenError::Exists { .. })), "{error}");
+        let advice = format!("{} exists already; choose another name or remove it", copy.display());
+        assert_eq!(error.to_string(), advice);
+        let other = folder.path().join("other.redb");
+        store.backup(&other, |_| {}).await.unwrap();
+        fs::remove_file(&other).unwrap();
+        store.backup(&other, |_| {}).await.unwrap();
+        fs::remove_file(&other).unwrap();
 
         let backup = RedbStore::open(&copy).unwrap();
         for (n, head) in heads.iter().enumerate() {
@@ -69,9 +75,15 @@ fn a_backup_of_a_running_store_is_a_store_of_that_moment() {
 fn a_backup_that_cannot_be_written_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = RedbStore::builder().open_backend(Disk::default().backend()).unwrap();
-    let error = block_on(store.backup(folder.path().join("no/such/folder/b.redb"), |_| {})).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let path = folder.path().join("no/such/folder/b.redb");
+    let error = block_on(store.backup(&path, |_| {})).unwrap_err();
+    assert!(matches!(error, BackupError::Target(OpenError::Io { .. })), "{error}");
+    let parent = path.parent().unwrap();
+    let advice = format!("the folder {} does not exist; create it first", parent.display());
+    assert!(error.to_string().contains(&advice), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::create_dir_all(parent).unwrap();
+    block_on(store.backup(&path, |_| {})).unwrap();
 }
 
 #[test]

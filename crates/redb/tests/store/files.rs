@@ -137,7 +137,7 @@ fn of_many_who_create_the_same_file_one_gets_it() {
     });
     assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1);
     for refused in opened.iter().filter_map(|opened| opened.as_ref().err()) {
-        assert!(matches!(refused, OpenError::AlreadyOpen), "{refused}");
+        assert!(matches!(refused, OpenError::AlreadyOpen { .. }), "{refused}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -146,7 +146,7 @@ fn of_many_who_create_the_same_file_one_gets_it() {
 fn a_second_process_is_told_that_the_store_is_open() {
     if let Some(path) = in_child("PATH_OF_OPEN_STORE") {
         let error = RedbStore::open(path).unwrap_err();
-        assert!(matches!(error, OpenError::AlreadyOpen), "{error}");
+        assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{error}");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +180,9 @@ fn after_close_and_after_the_last_drop_the_file_can_be_opened() {
     let store = loop {
         match RedbStore::open(&path) {
             Ok(store) => break store,
-            Err(OpenError::AlreadyOpen) => assert!(began.elapsed() < Duration::from_mins(1), "never closed"),
+            Err(OpenError::AlreadyOpen { .. }) => {
+                assert!(began.elapsed() < Duration::from_mins(1), "never closed")
+            }
             Err(other) => panic!("{other}"),
         }
         std::thread::yield_now();

@@ -1,6 +1,7 @@
 //! Tests of the redb store beyond the conformance suite: files, threads, failing disks, damage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
+mod advice;
 mod contract;
 mod copies;
 mod damage;
