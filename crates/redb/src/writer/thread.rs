@@ -6,7 +6,7 @@ use super::{Done, Lookout, Request};
 use crate::OpenError;
 use crate::engine::{Counters, Db, Engine, Slot};
 use crate::error::{Fault, caught, closed};
-use crate::layout::{Known, Position, Slice};
+use crate::layout::{self, Known, Position, Slice};
 use crate::open::{self, Opened, Settings, Source};
 use durable_session::env::Random;
 use durable_session::planted::bug;
@@ -283,7 +283,27 @@ impl Writer {
             Slot::Failed(error) => return Err(error.clone()),
             Slot::Closed => return Err(closed()),
             Slot::Open(db @ Db::Damaged(_)) => return db.writable().map(|_| false),
-            Slot::Open(Db::Own(db)) => caught(|| db.compact()),
+            Slot::Open(Db::Own(db)) => {
+                // What the logs hold of deleted messages would stay in them.
+                let emptied = caught(|| {
+                    layout::empty_logs(db)?;
+                    layout::log::recover(db, self.settings.log_bytes)
+                });
+                match emptied {
+                    Ok(Ok((logged, position))) => {
+                        *engine.logged_mut() = logged;
+                        self.position = position;
+                        self.known = Known::default();
+                        caught(|| db.compact())
+                    }
+                    Ok(Err(error)) => {
+                        let error = out_of_order(&error);
+                        self.recover(&mut slot, &error.to_string());
+                        return Err(error);
+                    }
+                    Err(message) => Err(message),
+                }
+            }
             Slot::Open(Db::Host(db)) => {
                 let db = Arc::get_mut(db).ok_or_else(|| {
                     StoreError::new(
@@ -311,10 +331,9 @@ impl Writer {
     fn close(&mut self) -> Result<(), StoreError> {
         if let Some(error) = &*self.engine.condemned() {
             let mut slot = self.engine.exclusive();
-            let only_read = matches!(*slot, Slot::Open(Db::Damaged(_)));
             self.take_away(&mut slot);
             put_down(&mut slot, Slot::Closed);
-            return if only_read { Ok(()) } else { Err(error.clone()) };
+            return Err(error.clone());
         }
         let old = std::mem::replace(&mut *self.engine.exclusive(), Slot::Closed);
         let Slot::Open(Db::Own(db)) = old else { return Ok(()) };

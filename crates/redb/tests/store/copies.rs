@@ -1,11 +1,12 @@
 //! Backup, verification, compaction.
 
-use crate::support::{ALL, append, appends, commit, create, id};
-use durable_session::store::{DeleteIf, Expect, SessionStore};
+use crate::support::{ALL, append, appends, commit, create, id, in_child, run_in_child};
+use durable_session::store::{DeleteIf, Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::{BackupError, OpenError, Progress, RedbStore};
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use torture_disk::Disk;
 
@@ -84,6 +85,64 @@ fn a_backup_that_cannot_be_written_leaves_nothing() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     fs::create_dir_all(parent).unwrap();
     block_on(store.backup(&path, |_| {})).unwrap();
+}
+
+/// The limit on the size of files stands in for a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_backup_that_finds_no_room_says_so_and_the_store_goes_on() {
+    let Some(folder) = in_child("FULL_TARGET") else {
+        let folder = tempfile::tempdir().unwrap();
+        return run_in_child(
+            "copies::a_backup_that_finds_no_room_says_so_and_the_store_goes_on",
+            "FULL_TARGET",
+            folder.path().to_str().unwrap(),
+            // In blocks of 512 bytes: 1 MiB. Without the signal, writes beyond it are errors.
+            Some("trap '' XFSZ; ulimit -f 2048"),
+        );
+    };
+    let path = Path::new(&folder).join("b.redb");
+    let disk = Disk::default();
+    let storage = disk.clone();
+    let store = RedbStore::builder().open_storage(move || Ok(storage.backend())).unwrap();
+    let body = "z".repeat(10_000);
+    for n in 0..4 {
+        let messages = if n == 0 { 5 } else { 50 };
+        block_on(create(&store, &id(&format!("s-{n}")), &vec![&body[..]; messages]));
+    }
+    for _ in 0..3 {
+        let error = block_on(store.backup(&path, |_| {})).unwrap_err();
+        assert!(matches!(error, BackupError::Target(OpenError::Io { .. })), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("b.redb") && text.contains("there is no room for it"), "{text}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        // The store has nothing to do with it.
+        assert_eq!(block_on(store.load(&id("s-0"), ALL)).unwrap().unwrap().tail.len(), 5);
+    }
+    assert_eq!(store.stats().reopened, 0);
+    for n in 1..4 {
+        block_on(store.delete(&id(&format!("s-{n}")), DeleteIf::Any)).unwrap();
+    }
+    block_on(store.backup(&path, |_| {})).unwrap();
+}
+
+#[test]
+fn compaction_during_a_backup_is_refused_and_works_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(folder.path().join("chat.redb")).unwrap();
+    block_on(create(&store, &id("s"), &["a"]));
+    let compacted: Arc<Mutex<Vec<_>>> = Arc::default();
+    let (seen, busy) = (Arc::clone(&compacted), store.clone());
+    let report = move |_| seen.lock().unwrap().push(block_on(busy.compact()));
+    block_on(store.backup(folder.path().join("b.redb"), report)).unwrap();
+    let compacted = std::mem::take(&mut *compacted.lock().unwrap());
+    let refused: Vec<_> = compacted.iter().filter_map(|result| result.as_ref().err()).collect();
+    assert!(!refused.is_empty(), "{compacted:?}");
+    for error in refused {
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        assert!(error.to_string().contains("while a backup or a verification reads it"), "{error}");
+    }
+    block_on(store.compact()).unwrap();
 }
 
 #[test]

@@ -31,9 +31,50 @@ fn what_is_no_store_is_refused_by_name_and_left_alone() {
         fs::write(path(name), content).unwrap();
         assert!(matches!(refused(&path(name)), OpenError::NotADatabase(_)), "{name}");
     }
-    let nowhere = RedbStore::open(path("no/such/folder/chat.redb")).unwrap_err();
-    assert!(matches!(nowhere, OpenError::Io { .. }), "{nowhere}");
-    assert!(nowhere.to_string().contains("chat.redb"), "{nowhere}");
+}
+
+#[test]
+fn where_no_file_can_be_made_the_error_says_why_and_its_advice_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let refusal = |path: &Path| {
+        let error = RedbStore::open(path).unwrap_err();
+        assert!(matches!(error, OpenError::Io { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        error.to_string()
+    };
+    let nowhere = path("no/such/folder/chat.redb");
+    let text = refusal(&nowhere);
+    let parent = nowhere.parent().unwrap();
+    let advice = format!("the folder {} does not exist; create it first", parent.display());
+    assert!(text.ends_with(&advice), "{text}");
+    fs::create_dir_all(parent).unwrap();
+    block_on(RedbStore::open(&nowhere).unwrap().close()).unwrap();
+
+    fs::write(path("file"), "x").unwrap();
+    let text = refusal(&path("file/chat.redb"));
+    assert!(text.ends_with(&format!("{} is not a folder; check the path", path("file").display())), "{text}");
+
+    // The kernel's own files, to which no process can add any.
+    #[cfg(target_os = "linux")]
+    {
+        let text = refusal(Path::new("/sys/chat.redb"));
+        let told =
+            text.contains("give this process the right to") || text.contains("its file system is read-only");
+        assert!(told, "{text}");
+    }
+}
+
+#[test]
+fn a_refused_empty_file_can_be_removed_and_is_then_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    fs::write(&path, "").unwrap();
+    let error = refused(&path);
+    assert!(error.to_string().contains("remove it and it will be created anew"), "{error}");
+    fs::remove_file(&path).unwrap();
+    block_on(RedbStore::open(&path).unwrap().close()).unwrap();
+    block_on(RedbStore::open(&path).unwrap().close()).unwrap();
 }
 
 #[test]
