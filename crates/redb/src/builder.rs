@@ -103,6 +103,11 @@ impl RedbStoreBuilder {
     /// Off, opening takes no time, and reads answer what they can of a damaged file. Damage to a row is still an error that
     /// names it, but damage to redb's own structures can hide sessions and messages without one, and a change can make
     /// redb abort the process. Nothing more is written once any such damage was seen.
+    ///
+    /// Off, a file that redb refuses to open, as it does with a damaged one that was not closed in order, is read as
+    /// its last commit left it, or the one before that: nothing is written to it, and every change is refused as
+    /// [`Corrupt`](durable_session::store::StoreErrorKind::Corrupt). List, salvage and commit move what can be read to a
+    /// new store (`examples/rescue.rs`). If nothing can be read, [`OpenError::Damaged`] says so.
     pub fn verify_on_open(mut self, verify: bool) -> Self {
         self.verify = Some(verify);
         self

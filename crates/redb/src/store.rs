@@ -3,7 +3,7 @@
 use crate::backup::{self, Progress};
 use crate::builder::RedbStoreBuilder;
 use crate::engine::Engine;
-use crate::error::{BackupError, OpenError, closed};
+use crate::error::{BackupError, OpenError, closed, is_contradiction};
 use crate::layout::{Logged, Tail};
 use crate::readers::Readers;
 use crate::stats::Stats;
@@ -35,7 +35,11 @@ const LIMITS: StoreLimits = StoreLimits {
 /// reads by a few others.
 ///
 /// When the last handle is dropped, accepted changes are still finished and the file is closed, in the background;
-/// [`close`](Self::close) waits for that.
+/// [`close`](Self::close) waits for that. To open a file that is just being closed, by this or another process, see
+/// [`wait_for_lock`](RedbStoreBuilder::wait_for_lock).
+///
+/// Build one `ChatSessions` over it and clone that. Two `ChatSessions` over one store, even in one process, do not tell
+/// each other of changes: each shows a session as it loaded it, until it writes to it or drops it from memory.
 ///
 /// ```
 /// use durable_session_redb::RedbStore;
@@ -118,12 +122,14 @@ impl RedbStore {
         answered.await.unwrap_or_else(|_| Err(was_closed()))
     }
 
-    /// Moves what is stored to the front of the file and gives the rest back to the disk. `false` if there was nothing
-    /// to gain. All other calls wait meanwhile, so do this when the service is idle.
+    /// Folds the logs, moves what is stored to the front of the file and gives the rest back to the disk. `false` if
+    /// there was nothing to gain. All other calls wait meanwhile, so do this when the service is idle.
+    ///
+    /// Until then, the text of deleted, removed and replaced messages stays in the file.
     ///
     /// # Errors
-    /// [`Unavailable`](StoreErrorKind::Unavailable) over a database that the host uses as well; otherwise as the I/O
-    /// fails.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) over a database that the host uses as well, and while a backup or a
+    /// verification reads; otherwise as the I/O fails.
     pub async fn compact(&self) -> Result<bool, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.0.queue.control(Control::Compact(answer))?;
@@ -289,7 +295,14 @@ impl SessionList for RedbStore {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
         let query = query.clone();
         self.read_with(move |engine| {
-            engine.read(|logged| logged.tails(false), |tables, logged| tables.list(&query, logged))
+            let listed =
+                engine.read(|logged| logged.tails(false), |tables, logged| tables.list(&query, logged));
+            listed.inspect(|page| {
+                let mut damage = page.sessions.iter().filter_map(|listed| listed.head.as_ref().err());
+                if let Some(found) = damage.find(|error| is_contradiction(error)) {
+                    engine.condemn(found);
+                }
+            })
         })
         .await
     }

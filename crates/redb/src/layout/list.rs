@@ -1,7 +1,7 @@
 //! Listing.
 
 use super::{Blob, Newest, Place, Tables, Tail, derive, missing_head, newer};
-use crate::error::Fault;
+use crate::error::{Fault, caught, contradiction};
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Head, ListPage, ListQuery, ListedSession, StoreError};
@@ -73,10 +73,12 @@ where
             let head_row = newer(id, number, rows::decode_head(number, id, row.value())?, newest.head)?;
             derive(&self.rows, newest.message, id, number, &head_row)
         };
-        match head() {
-            Ok(head) => Ok(Ok(head)),
-            Err(Fault::Refused(error)) => Ok(Err(error)),
-            Err(fault) => Err(fault),
+        let unreadable = || contradiction("redb cannot read the pages of the session's head").in_session(id);
+        match caught(head) {
+            Ok(Ok(head)) => Ok(Ok(head)),
+            Ok(Err(Fault::Refused(error))) => Ok(Err(error)),
+            Ok(Err(Fault::Redb(redb::Error::Corrupted(_)))) | Err(_) => Ok(Err(unreadable())),
+            Ok(Err(fault)) => Err(fault),
         }
     }
 }

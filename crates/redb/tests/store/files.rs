@@ -222,7 +222,7 @@ fn after_close_and_after_the_last_drop_the_file_can_be_opened() {
         match RedbStore::open(&path) {
             Ok(store) => break store,
             Err(OpenError::AlreadyOpen { .. }) => {
-                assert!(began.elapsed() < Duration::from_mins(1), "never closed")
+                assert!(began.elapsed() < Duration::from_mins(1), "never closed");
             }
             Err(other) => panic!("{other}"),
         }

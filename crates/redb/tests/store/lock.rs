@@ -177,7 +177,7 @@ fn a_file_that_was_replaced_meanwhile_is_the_one_that_is_opened() {
     let (path, old) = (folder.path().join("chat.redb"), folder.path().join("old.redb"));
     let store = RedbStore::open(&path).unwrap();
     let backup = folder.path().join("backup.redb");
-    block_on(create(&store, &id("s"), &["a"])).version;
+    block_on(create(&store, &id("s"), &["a"]));
     block_on(store.backup(&backup, |_| {})).unwrap();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| RedbStore::builder().wait_for_lock(LONG).open(&path).unwrap());

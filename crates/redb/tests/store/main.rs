@@ -15,5 +15,8 @@ mod lock;
 mod logged_states;
 mod logs;
 mod queue;
+#[path = "../../examples/rescue.rs"]
+#[allow(dead_code)] // Its main is for the command line.
+mod rescue;
 mod structure;
 mod support;
