@@ -167,18 +167,16 @@ impl RedbStoreBuilder {
     ///
     /// For a rolling deploy, in which the new process starts before the old one has closed the store, and after
     /// a drop, which closes the store in the background. When the time is over, opening fails with
-    /// [`OpenError::AlreadyOpen`]. Waiting blocks the thread, as opening does. No effect with
+    /// [`OpenError::AlreadyOpen`]. Waiting blocks the thread, as opening does (in async
+    /// code: `tokio::task::spawn_blocking`). No effect with
     /// [`open_backend`](Self::open_backend) and [`open_database`](Self::open_database).
     ///
     /// ```no_run
     /// use durable_session_redb::RedbStore;
     /// use std::time::Duration;
     ///
-    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
-    /// let builder = RedbStore::builder().wait_for_lock(Duration::from_secs(30));
-    /// let store = tokio::task::spawn_blocking(move || builder.open("chat.redb")).await??;
-    /// # Ok(())
-    /// # }
+    /// let store = RedbStore::builder().wait_for_lock(Duration::from_secs(30)).open("chat.redb")?;
+    /// # Ok::<(), durable_session_redb::OpenError>(())
     /// ```
     pub fn wait_for_lock(mut self, at_most: Duration) -> Self {
         self.patience = at_most;

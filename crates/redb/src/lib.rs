@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod layout;
 mod open;
+mod open_error;
 mod readers;
 mod salvage;
 mod stats;
@@ -28,7 +29,7 @@ mod writer;
 
 pub use backup::Progress;
 pub use builder::{RedbDurability, RedbStoreBuilder};
-pub use error::{BackupError, OpenError};
+pub use open_error::{BackupError, OpenError};
 pub use stats::Stats;
 pub use store::RedbStore;
 pub use verify::Verification;
