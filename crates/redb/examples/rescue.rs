@@ -92,6 +92,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(from), Some(to)) = (arguments.next(), arguments.next()) else {
         return Err("give two paths: a copy of the damaged file, and a new one".into());
     };
+    if !std::path::Path::new(&from).exists() {
+        return Err("the first file does not exist; check the path".into());
+    }
     if std::path::Path::new(&to).exists() {
         return Err("the second file exists already; choose another name or remove it".into());
     }
