@@ -1,7 +1,7 @@
 //! The booking: its questions, in order, and what is accepted as an answer.
 
 use crate::search::Words;
-use crate::types::{BookingInfo, Slot, Step};
+use crate::types::{BookingInfo, Step, TutorMatch};
 
 const LONGEST_NAME: usize = 100;
 const LONGEST_EMAIL: usize = 254;
@@ -78,9 +78,9 @@ impl Step {
 }
 
 impl BookingInfo {
-    /// A booking of `slot` with nothing answered yet.
-    pub fn start(slot: Slot) -> Self {
-        Self { slot, ..Self::default() }
+    /// A booking of this offer with nothing answered yet.
+    pub fn start(offer: TutorMatch) -> Self {
+        Self { slot: offer.slot.clone(), tutor_match: Some(offer), ..Self::default() }
     }
 
     /// True while there is a question left.
@@ -149,7 +149,7 @@ fn filled(text: &str, longest: usize, why: &'static str) -> Result<String, Refus
     if text.is_empty() || text.chars().count() > longest { Err(Refused(why)) } else { Ok(text.to_owned()) }
 }
 
-/// One `@` with something before it and a dotted name after it. More is for a confirmation mail to find out.
+/// One `@` with something before it and a dotted name after it. Whether mail arrives there is not known.
 fn email_address(text: &str) -> Result<String, Refused> {
     const WHY: Refused = Refused("Please give an email address such as sam@example.com.");
     let text = text.trim();
@@ -224,15 +224,13 @@ fn skips(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Map;
+    use crate::types::{Slot, Tutor};
 
     fn booking() -> BookingInfo {
-        BookingInfo::start(Slot {
-            day: "Monday".into(),
-            time: "10:00".into(),
-            mode: "online".into(),
-            other: Map::new(),
-        })
+        let tutor = Tutor { id: "t-1".into(), name: "Ada".into(), ..Tutor::default() };
+        let slot =
+            Slot { day: "Monday".into(), time: "10:00".into(), mode: "online".into(), ..Slot::default() };
+        BookingInfo::start(TutorMatch { tutor, slot, score: 0.5, ..TutorMatch::default() })
     }
 
     fn say(booking: &BookingInfo, text: &str) -> Result<BookingInfo, Refused> {
@@ -273,7 +271,11 @@ mod tests {
         let expected = serde_json::json!({
             "studentName": "Sam Lee", "studentEmail": "sam@example.com", "ccsfEmail": "slee@mail.ccsf.edu",
             "studentId": "W12345678", "allowOtherStudents": true, "classes": ["CS 110A", "MATH 90"], "specificHelp": "loops",
-            "slot": {"day": "Monday", "time": "10:00", "mode": "online"}, "step": "complete"
+            "slot": {"day": "Monday", "time": "10:00", "mode": "online"}, "step": "complete",
+            "tutorMatch": {
+                "tutor": {"id": "t-1", "name": "Ada", "skills": [], "modes": []},
+                "slot": {"day": "Monday", "time": "10:00", "mode": "online"}, "score": 0.5, "reason": ""
+            }
         });
         assert_eq!(serde_json::to_value(&info).unwrap(), expected);
         assert_eq!(say(&info, "more"), Err(Refused("This booking is complete already.")));

@@ -47,7 +47,7 @@ fn in_booking(mut state: Tutoring, booking: &BookingInfo, text: &str) -> Reply {
     }
     match booking.read_answer(text).and_then(|answer| booking.answered(answer)) {
         Ok(next) => {
-            let text = if next.is_open() { next.step.question().into() } else { booked(&state, &next) };
+            let text = if next.is_open() { next.step.question().into() } else { booked(&next) };
             state.booking_info = Some(next);
             say(state, text)
         }
@@ -59,14 +59,10 @@ fn ask_again(state: Tutoring, refused: Refused) -> Reply {
     say(state, format!("{refused} Or write “back” or “cancel”."))
 }
 
-fn booked(state: &Tutoring, booking: &BookingInfo) -> String {
-    let with =
-        state.pending_match.as_ref().map(|offer| format!(" with {}", offer.tutor.name)).unwrap_or_default();
-    let when = slot_in_words(&booking.slot);
-    format!(
-        "You're booked, {}: {when}{with}. A confirmation goes to {}.",
-        booking.student_name, booking.student_email
-    )
+fn booked(booking: &BookingInfo) -> String {
+    let offer = booking.tutor_match.as_ref();
+    let with = offer.map(|offer| format!(" with {}", offer.tutor.name)).unwrap_or_default();
+    format!("You're booked, {}: {}{with}.", booking.student_name, slot_in_words(&booking.slot))
 }
 
 fn in_search(state: Tutoring, text: &str) -> Reply {
@@ -98,7 +94,7 @@ fn in_search(state: Tutoring, text: &str) -> Reply {
 }
 
 fn begin(mut state: Tutoring, offer: TutorMatch) -> Reply {
-    let booking = BookingInfo::start(offer.slot.clone());
+    let booking = BookingInfo::start(offer.clone());
     let text = format!(
         "Let's book {} on {}. {}",
         offer.tutor.name,
@@ -271,10 +267,7 @@ mod tests {
             }
         }
         let reply = talk(&lines);
-        assert_eq!(
-            reply.text,
-            "You're booked, Sam Lee: Monday at 10:00, online with Amara Okafor. A confirmation goes to sam@example.com."
-        );
+        assert_eq!(reply.text, "You're booked, Sam Lee: Monday at 10:00, online with Amara Okafor.");
         let booking = reply.state.booking_info.unwrap();
         assert_eq!((booking.student_id, booking.allow_other_students), (None, Some(false)));
         assert_eq!(booking.additional_notes.as_deref(), Some("I am new"));
@@ -317,21 +310,41 @@ mod tests {
 
     #[test]
     fn after_a_booking_a_search_begins_again() {
-        let done = [
-            "python",
-            "yes",
-            "Sam, s@example.com",
-            "s@ccsf.edu",
-            "-",
-            "no",
-            "-",
-            "loops",
-            "-",
-            "now calculus",
-        ];
-        let reply = talk(&done);
+        let reply = talk(&[&BOOKED[..], &["now calculus"]].concat());
         assert_eq!(reply.tutor_match.unwrap().tutor.name, "Dalia Haddad");
         assert_eq!(reply.state.booking_info.unwrap().step, Step::Complete);
+    }
+
+    const BOOKED: [&str; 9] =
+        ["python", "yes", "Sam, s@example.com", "s@ccsf.edu", "-", "no", "-", "loops", "-"];
+
+    #[test]
+    fn a_booking_keeps_its_tutor_whatever_is_offered_later() {
+        let booked = talk(&BOOKED).state;
+        let tutor = |state: &Tutoring| {
+            let booking = state.booking_info.as_ref().unwrap();
+            booking.tutor_match.as_ref().unwrap().tutor.name.clone()
+        };
+        assert_eq!(tutor(&booked), "Amara Okafor");
+        for later in [&["another"][..], &["now calculus"], &["java", "another", "no"], &["I need cobol"]] {
+            let after = later.iter().fold(booked.clone(), |state, line| respond(&state, line).state);
+            assert_eq!(after.booking_info, booked.booking_info, "{later:?}");
+        }
+        let searched = respond(&booked, "now calculus").state;
+        assert_eq!(searched.pending_match.unwrap().tutor.name, "Dalia Haddad");
+    }
+
+    #[test]
+    fn the_last_words_of_a_booking_name_the_tutor_that_it_was_made_with() {
+        let mut state = talk(&BOOKED[..8]).state;
+        // As when the page has searched on in the meantime.
+        state.pending_match = talk(&["now calculus"]).tutor_match;
+        assert!(state.pending_match.is_some());
+        let reply = respond(&state, "skip");
+        assert_eq!(reply.text, "You're booked, Sam: Monday at 10:00, online with Amara Okafor.");
+        // A booking from before the tutor was kept names none rather than another.
+        state.booking_info.as_mut().unwrap().tutor_match = None;
+        assert_eq!(respond(&state, "skip").text, "You're booked, Sam: Monday at 10:00, online.");
     }
 
     #[test]

@@ -118,6 +118,10 @@ pub struct BookingInfo {
     pub additional_notes: Option<String>,
     /// The time that is being booked.
     pub slot: Slot,
+    /// The offer that is being booked: its tutor stays, whatever is offered later. Absent in bookings
+    /// that were stored before there was this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tutor_match: Option<TutorMatch>,
     /// The question that comes next.
     pub step: Step,
     /// Fields that this version does not know.
@@ -172,6 +176,16 @@ mod tests {
         assert_eq!(read.step, Step::CcsfEmail);
         assert_eq!(serde_json::to_value(read).unwrap(), booking);
 
+        let mut booking = booking;
+        booking["tutorMatch"] = json!({
+            "tutor": {"id": "t", "name": "T", "skills": [], "modes": ["online"], "photo": "p.png"},
+            "slot": {"day": "Monday", "time": "10:00", "mode": "online"},
+            "score": 0.5, "reason": "", "rank": 1
+        });
+        let read: BookingInfo = serde_json::from_value(booking.clone()).unwrap();
+        assert_eq!(read.tutor_match.as_ref().unwrap().tutor.name, "T");
+        assert_eq!(serde_json::to_value(read).unwrap(), booking);
+
         let found = json!({
             "tutor": {"id": "t", "name": "T", "skills": [], "modes": [], "photo": "p.png"},
             "slot": {"day": "Monday", "time": "10:00", "mode": "online"},
@@ -192,6 +206,7 @@ mod tests {
             json!({"slot": slot, "step": "no-such-step"}),
             json!({"slot": slot}),
             json!({"step": "classes"}),
+            json!({"slot": slot, "step": "classes", "tutorMatch": "Ada"}),
             json!(3),
         ] {
             assert!(serde_json::from_value::<BookingInfo>(bad.clone()).is_err(), "{bad}");
