@@ -3,7 +3,7 @@
 import { persistently, sessionApi } from './requests.js';
 import { Booking } from './booking.js';
 import { Conversation } from './conversation.js';
-import { isOpen, start } from './flow.js';
+import { booked, isOpen, start } from './flow.js';
 import { Live } from './live.js';
 import { Outbox } from './outbox.js';
 import { linkTo, openSession, random } from './session.js';
@@ -15,22 +15,21 @@ const STATUS = { connecting: 'Connecting…', connected: 'Connected', offline: '
 
 const session = openSession();
 const api = sessionApi(session.id);
-const app = { pendingMatch: null, bookingInfo: null };
+let bookingInfo = null;
 
 const outbox = new Outbox(session.id, {
   send: message => api.post(message),
   onChange: () => render(),
   onSent(message) {
     conversation.sent(message);
-    // The answer comes by the stream; without one it has to be asked for.
-    if (!live.streaming) live.load();
+    live.sent(message.id);
   },
 });
 
 const conversation = new Conversation({
   pending: () => outbox.list(),
   stuck: () => outbox.stuck,
-  booking: () => app.bookingInfo,
+  booking: () => bookingInfo,
   book,
   again: key => outbox.again(key),
   discard: key => outbox.discard(key),
@@ -63,8 +62,8 @@ const live = new Live(api, {
     settle();
   },
   state(fields) {
-    for (const name of Object.keys(app)) if (name in fields) app[name] = fields[name];
-    showBooking();
+    if ('bookingInfo' in fields) bookingInfo = fields.bookingInfo;
+    booking.show(bookingInfo, { focus: focusBooking });
     render();
   },
   status(status) {
@@ -78,10 +77,6 @@ function changeState(fields, { focus = false } = {}) {
   focusBooking = focus;
   live.state(fields);
   focusBooking = false;
-}
-
-function showBooking() {
-  booking.show(app.bookingInfo, app.pendingMatch?.tutor?.name, { focus: focusBooking });
 }
 
 /** What the server has need not be sent any more. */
@@ -114,11 +109,11 @@ function notice(message) {
 }
 
 async function book(match) {
-  // Another slot in the middle of a booking: the answers given so far still hold.
-  const info = isOpen(app.bookingInfo) ? { ...app.bookingInfo, slot: match.slot } : start(match.slot);
+  // Another offer in the middle of a booking: the answers given so far still hold.
+  const info = isOpen(bookingInfo) ? { ...bookingInfo, ...booked(match) } : start(match);
   try {
     await persistently(() => api.update({ pendingMatch: match, bookingInfo: info }));
-    changeState({ pendingMatch: match, bookingInfo: info }, { focus: true });
+    changeState({ bookingInfo: info }, { focus: true });
   } catch (error) {
     notice(`The booking could not be started: ${error.message}.`);
   }

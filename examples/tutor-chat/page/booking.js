@@ -1,7 +1,7 @@
 // The booking's form, one question at a time. Each answer is stored before the next question shows, and what is being typed is
 // kept in the browser, so that a refresh at any step goes on where it was.
 
-import { slotInWords } from './card.js';
+import { slotInWords, tutorOf } from './card.js';
 import { el } from './dom.js';
 import { Refused, STEPS, answered, back, isOpen } from './flow.js';
 import { read, remove, write } from './storage.js';
@@ -73,7 +73,6 @@ export class Booking {
   #draftKey;
   #app;
   #info = null;
-  #tutor;
   #shown = '';
 
   /** `app`: `save(info)`, `cancel()`, `atEnd()`, `toEnd()`; the two requests reject with an error whose message can be shown. */
@@ -86,11 +85,10 @@ export class Booking {
     return this.#info;
   }
 
-  /** Shows a booking as stored; `tutor` is the name of who is booked. A form that is being filled in is left alone. */
-  show(info, tutor, { focus = false } = {}) {
+  /** Shows a booking as stored. A form that is being filled in is left alone. */
+  show(info, { focus = false } = {}) {
     this.#info = isBooking(info) ? info : null;
-    this.#tutor = tutor;
-    const now = JSON.stringify([this.#info, tutor]);
+    const now = JSON.stringify(this.#info);
     const hadFocus = this.#section.contains(document.activeElement);
     if (now !== this.#shown) {
       const follow = focus || this.#app.atEnd();
@@ -116,8 +114,8 @@ export class Booking {
   }
 
   #heading() {
-    const tutor = this.#tutor ? ` with ${this.#tutor}` : '';
-    return el('p.booking-slot', {}, `${slotInWords(this.#info.slot)}${tutor}`);
+    const tutor = tutorOf(this.#info)?.name;
+    return el('p.booking-slot', {}, `${slotInWords(this.#info.slot)}${tutor ? ` with ${tutor}` : ''}`);
   }
 
   #done() {

@@ -7,8 +7,18 @@ const LABELS = { free: 'Book', booking: 'Booking…', booked: 'Booked ✓' };
 
 const isText = value => typeof value === 'string' && value !== '';
 
-export function sameSlot(a, b) {
+function sameSlot(a, b) {
   return Boolean(a && b) && a.day === b.day && a.time === b.time && a.mode === b.mode;
+}
+
+/** The tutor that a booking was made with; nothing in a booking from before that was kept. */
+export const tutorOf = booking => booking.tutorMatch?.tutor;
+
+/** Whether a booking is of this match. */
+export function isBookingOf(booking, match) {
+  if (!booking || !match || !sameSlot(match.slot, booking.slot)) return false;
+  const tutor = tutorOf(booking);
+  return !tutor || tutor.id === match.tutor?.id;
 }
 
 export function slotInWords(slot) {

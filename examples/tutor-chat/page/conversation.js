@@ -1,7 +1,7 @@
 // The conversation: what the server has, in its order, then what is on its way.
 
 import { arrange, el } from './dom.js';
-import { matchCard, sameSlot } from './card.js';
+import { isBookingOf, matchCard } from './card.js';
 
 const NEAR_BOTTOM = 80;
 const WHO = { user: 'You', assistant: 'Assistant' };
@@ -175,6 +175,6 @@ function delivery(state, stuck, failed, key, app) {
 }
 
 function bookingState(match, booking) {
-  if (!booking || !match || !sameSlot(match.slot, booking.slot)) return 'free';
+  if (!isBookingOf(booking, match)) return 'free';
   return booking.step === 'complete' ? 'booked' : 'booking';
 }

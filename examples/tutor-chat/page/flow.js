@@ -77,7 +77,12 @@ const CHECKS = {
   },
 };
 
-export const start = slot => ({ studentName: '', studentEmail: '', ccsfEmail: '', slot, step: STEPS[0] });
+/** A booking of this offer with nothing answered yet. It keeps the offer, whatever is offered later. */
+export const start = offer =>
+  ({ studentName: '', studentEmail: '', ccsfEmail: '', step: STEPS[0], ...booked(offer) });
+
+/** The fields of a booking that say when and with whom. */
+export const booked = offer => ({ slot: offer.slot, tutorMatch: offer });
 
 export const isOpen = info => Boolean(info) && info.step !== 'complete';
 

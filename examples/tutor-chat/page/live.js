@@ -1,75 +1,104 @@
-// Keeps this tab in step with the server: loads what is stored, then follows the event stream, and loads again whenever the
-// stream cannot tell what was missed. A server without a stream is asked again every few seconds instead.
+// Keeps this tab in step with the server: loads what is stored, then takes what the feed brings, and
+// loads again whenever the feed cannot tell what was missed.
 
+import { Feed } from './feed.js';
 import { backOff, sleep } from './requests.js';
 
 const PAGE = 100;
-const REOPEN_MOST_MS = 5_000;
+/** A message that was stored is on the stream at once; after so long the stream is not believed. */
+const OVERDUE_MS = 5_000;
+/** States of the feed in which what is loaded is up to date until the feed says otherwise. */
+const FOLLOWING = ['live', 'silent', 'none'];
 
 export class Live {
   #api;
   #on;
-  #source = null;
-  #reopens = 0;
+  #feed;
   #stale = true;
+  #failed = false;
   #loading = null;
   #arrived = null;
   #stateChanges = 0;
+  #overdue = new Map();
 
-  /** `on`: `page(rows, next)`, `row(row)`, `state(fields)`, `status('connected' | 'offline')`. */
+  /** `on`: `page(rows, next)`, `row(row)`, `state(fields)`, `status('connecting' | 'connected' | 'offline')`. */
   constructor(api, on) {
     this.#api = api;
     this.#on = on;
-  }
-
-  /** True while changes arrive by themselves. */
-  get streaming() {
-    return this.#source?.readyState === EventSource.OPEN;
+    this.#feed = new Feed(api.eventsUrl, {
+      event: (type, data) => this.#event(type, data),
+      gap: () => {
+        this.#stale = true;
+        this.#catchUp();
+      },
+      state: () => {
+        this.#catchUp();
+        this.#tellStatus();
+      },
+    });
   }
 
   start() {
-    const source = new EventSource(this.#api.eventsUrl);
-    let resumable = false;
-    const listen = (type, handle) =>
-      source.addEventListener(type, event => {
-        resumable ||= event.lastEventId !== '';
-        handle(JSON.parse(event.data));
-      });
-    this.#source = source;
-    source.addEventListener('open', () => {
-      this.#reopens = 0;
-      // The browser resumes a broken stream by itself, but only from an event that it has seen.
-      if (this.#stale || !resumable) this.load();
-      else this.#on.status('connected');
+    this.#feed.start();
+    window.addEventListener('offline', () => {
+      // Only another answer shows that it is not so.
+      this.#fail();
+      this.load();
     });
-    listen('message', row => this.#row(row));
-    listen('state', ({ state }) => this.state(state));
-    listen('resync', () => this.load());
-    source.addEventListener('error', () => this.#broken(source));
   }
 
-  async #broken(source) {
-    if (source !== this.#source) return;
-    if (source.readyState !== EventSource.CLOSED) {
-      this.#on.status('offline');
+  /** The server has stored a message of this tab: the stream has to bring it, or it is loaded. */
+  sent(id) {
+    if (this.#feed.state !== 'live') {
+      this.load();
       return;
     }
-    this.#source = null;
-    await this.load();
-    await sleep(backOff(this.#reopens, REOPEN_MOST_MS));
-    this.#reopens += 1;
-    this.start();
+    const overdue = () => {
+      this.#overdue.forEach(clearTimeout);
+      this.#overdue.clear();
+      this.#feed.distrust();
+      this.load();
+    };
+    this.#overdue.set(id, setTimeout(overdue, OVERDUE_MS));
+  }
+
+  #event(type, data) {
+    if (type === 'message') this.#row(data);
+    else if (type === 'state') this.state(data.state);
+    else this.load();
   }
 
   #row(row) {
+    this.#arrive(row);
     this.#arrived?.push(row);
     this.#on.row(row);
+  }
+
+  #arrive({ message }) {
+    clearTimeout(this.#overdue.get(message.id));
+    this.#overdue.delete(message.id);
   }
 
   /** App fields that changed, by an event or by this tab's own request; they outdate what is being loaded. */
   state(fields) {
     this.#stateChanges += 1;
     this.#on.state(fields);
+  }
+
+  #catchUp() {
+    if (this.#stale && FOLLOWING.includes(this.#feed.state)) this.load();
+  }
+
+  #fail() {
+    this.#failed = true;
+    this.#tellStatus();
+  }
+
+  #tellStatus() {
+    const { state } = this.#feed;
+    if (this.#failed || state === 'lost') this.#on.status('offline');
+    else if (state === 'connecting' || state === 'silent') this.#on.status('connecting');
+    else if (!this.#stale) this.#on.status('connected');
   }
 
   /** Loads what is stored; when that is under way already, once more after it. */
@@ -86,12 +115,13 @@ export class Live {
       this.#stale = false;
       try {
         await this.#loadOnce();
-        this.#on.status('connected');
+        this.#failed = false;
+        this.#tellStatus();
       } catch {
         this.#stale = true;
-        this.#on.status('offline');
+        this.#fail();
         // Without a stream, what opens the next one loads.
-        if (!this.streaming) return;
+        if (!['live', 'silent'].includes(this.#feed.state)) return;
         await sleep(backOff(2));
       }
     }
@@ -101,9 +131,8 @@ export class Live {
     const arrived = [];
     this.#arrived = arrived;
     const changes = this.#stateChanges;
-    const [page, pendingMatch, bookingInfo] = await Promise.all([
+    const [page, bookingInfo] = await Promise.all([
       this.#api.page(PAGE),
-      this.#api.pendingMatch(),
       this.#api.bookingInfo(),
     ]).finally(() => {
       this.#arrived = null;
@@ -113,7 +142,8 @@ export class Live {
     const last = rows.at(-1)?.seq ?? -1;
     // What arrived meanwhile is newer than the page.
     for (const row of arrived) if (row.seq > last || bySeq.has(row.seq)) bySeq.set(row.seq, row);
-    if (changes === this.#stateChanges) this.#on.state({ pendingMatch, bookingInfo });
+    rows.forEach(row => this.#arrive(row));
+    if (changes === this.#stateChanges) this.#on.state({ bookingInfo });
     this.#on.page([...bySeq.values()], next);
   }
 

@@ -4,6 +4,11 @@
 import { backOff } from './requests.js';
 import { keys, read, remove, write } from './storage.js';
 
+/** How long another tab may keep what was typed here from being sent. */
+const PATIENCE_MS = 2_000;
+/** How long a tab leaves it to another to send what was typed there. */
+const HELP_MS = 500;
+
 export class Outbox {
   #prefix;
   #send;
@@ -13,6 +18,12 @@ export class Outbox {
   #attempt = 0;
   #wake = () => {};
   #count = 0;
+  /** Stops waiting for another tab that sends. */
+  #queue = null;
+  /** The tab is put aside: it sends nothing, and keeps no other from sending. */
+  #aside = false;
+  #letGo = () => {};
+  #help = null;
 
   constructor(sessionId, { send, onChange, onSent }) {
     this.#prefix = `chatOutbox:${sessionId}:`;
@@ -23,8 +34,19 @@ export class Outbox {
     window.addEventListener('storage', event => {
       if (event.key === null || event.key.startsWith(this.#prefix)) {
         onChange();
-        this.run();
+        this.#help ??= setTimeout(() => {
+          this.#help = null;
+          this.run();
+        }, HELP_MS);
       }
+    });
+    document.addEventListener('freeze', () => {
+      this.#aside = true;
+      this.#letGo();
+    });
+    document.addEventListener('resume', () => {
+      this.#aside = false;
+      this.run();
     });
   }
 
@@ -41,9 +63,13 @@ export class Outbox {
   add(message) {
     this.#count += 1;
     const order = `${String(Date.now()).padStart(15, '0')}-${String(this.#count).padStart(6, '0')}`;
-    write(`${this.#prefix}${order}-${message.id}`, { message });
+    const key = `${this.#prefix}${order}-${message.id}`;
+    write(key, { message });
     this.#onChange();
     this.run();
+    setTimeout(() => {
+      if (read(key)) this.#queue?.abort();
+    }, PATIENCE_MS);
   }
 
   discard(key) {
@@ -76,17 +102,37 @@ export class Outbox {
   }
 
   async run() {
-    if (this.#running) return;
+    if (this.#running || this.#aside) return;
     this.#running = true;
     try {
-      // One tab sends at a time, or two tabs could store messages in another order than they were typed.
-      if (navigator.locks) await navigator.locks.request(this.#prefix, () => this.#drain());
-      else await this.#drain();
+      await this.#alone(() => this.#drain());
     } finally {
       this.#running = false;
       this.#attempt = 0;
     }
     if (this.#next()) this.run();
+  }
+
+  /**
+   * Runs `send` while no other tab does, so that each message is sent once. Every tab sends in the
+   * order typed and goes on when a message is stored, so two that send at once keep the order, too:
+   * a tab that hangs is not waited for.
+   */
+  async #alone(send) {
+    if (!navigator.locks) return send();
+    const queue = new AbortController();
+    this.#queue = queue;
+    const aside = new Promise(resolve => (this.#letGo = resolve));
+    try {
+      await navigator.locks.request(this.#prefix, { signal: queue.signal }, () => {
+        this.#queue = null;
+        return Promise.race([send(), aside]);
+      });
+    } catch (error) {
+      if (!queue.signal.aborted) throw error;
+      this.#queue = null;
+      await send();
+    }
   }
 
   #next() {

@@ -58,7 +58,6 @@ export function sessionApi(id) {
     page: (limit, before) =>
       request('GET', `/messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ''}`),
     post: message => request('POST', '/messages', message),
-    pendingMatch: () => request('GET', '/pending-match'),
     bookingInfo: () => request('GET', '/booking-info'),
     putBookingInfo: info => request('PUT', '/booking-info', info),
     deleteBookingInfo: () => request('DELETE', '/booking-info'),

@@ -38,7 +38,7 @@ pub(crate) async fn log(State(metrics): State<Arc<Metrics>>, request: Request, n
             ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "answered"
         );
-        response
+        metrics.streaming(response)
     }
     .instrument(span)
     .await

@@ -1,15 +1,31 @@
 //! `/metrics` for Prometheus.
 
+use axum::body::Body;
+use axum::response::Response;
 use durable_session::ChatSessions;
 use durable_session_redb::RedbStore;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt as _;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tutoring::Tutoring;
 
-/// Answers by the first digit of their status.
+/// What was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
+    /// By the first digit of their status.
     answers: [AtomicU64; 5],
+    event_streams: AtomicU64,
+}
+
+/// An event stream that is being sent, counted.
+struct Open(Arc<Metrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.event_streams.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Metrics {
@@ -17,6 +33,21 @@ impl Metrics {
         if let Some(count) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts an event stream as open until it ends or its client goes away.
+    pub(crate) fn streaming(self: &Arc<Self>, response: Response) -> Response {
+        if response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != "text/event-stream") {
+            return response;
+        }
+        self.event_streams.fetch_add(1, Ordering::Relaxed);
+        let open = Open(Arc::clone(self));
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _counted_until_dropped = &open;
+                frame
+            }))
+        })
     }
 
     /// Everything as Prometheus reads it.
@@ -27,6 +58,8 @@ impl Metrics {
             let _ =
                 writeln!(text, "http_answers_total{{class=\"{class}xx\"}} {}", count.load(Ordering::Relaxed));
         }
+        let open = self.event_streams.load(Ordering::Relaxed);
+        let _ = writeln!(text, "# TYPE http_event_streams gauge\nhttp_event_streams {open}");
         if let Some(s) = sessions.map(ChatSessions::stats) {
             counter(&mut text, "sessions_commits", s.commits);
             counter(&mut text, "sessions_calls", s.calls);

@@ -138,3 +138,23 @@ async fn metrics_count_what_was_done() {
     assert!(metrics.contains("http_answers_total{class=\"4xx\"} 1\n"), "{metrics}");
     assert!(!metrics.contains("session-1"), "{metrics}");
 }
+
+#[tokio::test]
+async fn metrics_count_the_event_streams_that_are_open() {
+    let app = app(&[]);
+    let open = async || {
+        let metrics = text(get(&app, "/metrics").await).await;
+        metrics.lines().find_map(|line| line.strip_prefix("http_event_streams ")).map(str::to_owned)
+    };
+    assert_eq!(open().await.as_deref(), Some("0"));
+    let one = get(&app, &format!("{SESSION}/events")).await;
+    let two = get(&app, &format!("{SESSION}/events")).await;
+    // Neither another answer nor an answer without a body counts.
+    get(&app, SESSION).await;
+    send(&app, Request::head(format!("{SESSION}/events")), "").await;
+    assert_eq!(open().await.as_deref(), Some("2"));
+    drop(one);
+    assert_eq!(open().await.as_deref(), Some("1"));
+    drop(two);
+    assert_eq!(open().await.as_deref(), Some("0"));
+}

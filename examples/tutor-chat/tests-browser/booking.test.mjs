@@ -56,7 +56,10 @@ chatTest('a booking survives a refresh at each step, also half-way through one',
   for (const fact of ['Monday at 10:00, online', 'Amara Okafor', 'Sam Lee', 'W12345678', 'CS 110A, MATH 90', 'loops & <b>lists</b>']) {
     assert.ok(facts.includes(fact), fact);
   }
-  assert.deepEqual(await bookingInfo(server, page), {
+  const { tutorMatch, ...info } = await bookingInfo(server, page);
+  assert.equal(tutorMatch.tutor.name, 'Amara Okafor');
+  assert.deepEqual(tutorMatch.slot, info.slot);
+  assert.deepEqual(info, {
     studentName: 'Sam Lee', studentEmail: 'sam@example.com', ccsfEmail: 'slee@mail.ccsf.edu', studentId: 'W12345678', allowOtherStudents: true,
     classes: ['CS 110A', 'MATH 90'], specificHelp: 'loops & <b>lists</b>', additionalNotes: 'I am new here',
     slot: { day: 'Monday', time: '10:00', mode: 'online' }, step: 'complete',
@@ -133,4 +136,59 @@ chatTest('the booking goes on in chat as well as in the form', async ({ server, 
   await say(page, 'Sam Lee, sam@example.com');
   await page.getByLabel('CCSF email address', { exact: true }).waitFor();
   await reaches(server, page, STEPS[0].has);
+});
+
+chatTest('a finished booking is shown with its own tutor, whoever is offered later', async ({ server, open }) => {
+  const page = await open();
+  await beginBooking(page);
+  for (const step of STEPS) {
+    await enter(page, step);
+    await next(page);
+    await reaches(server, page, step.has);
+  }
+  const booked = page.getByRole('heading', { name: 'Booked ✓' });
+  await booked.waitFor();
+  const state = await server.request(await sessionId(page));
+  assert.ok(!JSON.stringify(state.messages).includes('confirmation'), 'nothing sends mail');
+
+  await say(page, 'now calculus');
+  await page.locator('.card').nth(1).waitFor();
+  const later = await server.request(await sessionId(page), '/pending-match');
+  assert.equal(later.tutor.name, 'Dalia Haddad');
+  for (let round = 0; round < 2; round += 1) {
+    assert.match(await page.locator('.booking-slot').textContent(), /Amara Okafor/);
+    // Only the card of the tutor who is booked says so.
+    const card = name => page.locator('.card', { hasText: name }).getByRole('button');
+    assert.equal(await card('Amara Okafor').textContent(), 'Booked ✓');
+    assert.equal(await card('Dalia Haddad').textContent(), 'Book');
+    await page.reload();
+    await connected(page);
+    await booked.waitFor();
+  }
+});
+
+chatTest('a slot that two tutors have is booked with one of them', async ({ server, open }) => {
+  const page = await open();
+  const slot = { day: 'Monday', time: '10:00', mode: 'online' };
+  const offer = name => ({ tutor: { id: name, name, skills: [], modes: ['online'] }, slot, score: 1, reason: '' });
+  const id = await sessionId(page);
+  for (const name of ['Ada', 'Bo']) {
+    await server.request(id, '/messages', 'POST', { role: 'user', content: name, tutorMatch: offer(name) });
+  }
+  const book = name => page.locator('.card', { hasText: name }).getByRole('button');
+  await book('Ada').click();
+  await page.getByLabel('Your name').waitFor();
+  assert.equal(await book('Ada').textContent(), 'Booking…');
+  assert.equal(await book('Bo').textContent(), 'Book');
+  // In the middle of a booking the other can be chosen instead.
+  await book('Bo').click();
+  await reaches(server, page, { slot, tutorMatch: offer('Bo') });
+  await eventually(async () => assert.match(await page.locator('.booking-slot').textContent(), /with Bo/));
+  assert.equal(await book('Ada').textContent(), 'Book');
+
+  // A booking from before its tutor was kept is shown without one.
+  const { tutorMatch, ...old } = await bookingInfo(server, page);
+  await server.request(id, '/booking-info', 'PUT', old);
+  await eventually(async () => assert.doesNotMatch(await page.locator('.booking-slot').textContent(), /with/));
+  assert.equal(tutorMatch.tutor.name, 'Bo');
 });

@@ -1,7 +1,9 @@
 // A headless Chromium, and what the tests look at in the page.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { chromium } from 'playwright-core';
@@ -18,40 +20,76 @@ function executable() {
   return found;
 }
 
+const ARGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
 let browser;
 after(() => browser?.close());
 
-async function launch() {
-  browser ??= await chromium.launch({
-    executablePath: executable(),
-    headless: true,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  return browser;
+async function emulated(options) {
+  browser ??= await chromium.launch({ executablePath: executable(), headless: true, args: ARGS });
+  const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
+  return { context, close: () => context.close() };
 }
 
-/** A test with a server and a browser of its own; `open()` opens a tab and waits until it is connected. */
-export function chatTest(name, body, options = {}) {
-  test(name, { timeout: 120_000 }, async () => {
+/**
+ * A Chromium as a person has it: only the tab in front is visible, the others are in the background
+ * and can be frozen. Playwright otherwise makes each tab believe that it is in front.
+ */
+async function plain() {
+  const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'tutor-chat-profile-'));
+  const args = [...ARGS, `--user-data-dir=${profile}`, '--remote-debugging-port=0', '--window-size=1100,800'];
+  const child = spawn(executable(), [...args, 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = new Promise(resolve => child.once('close', resolve));
+  const endpoint = await new Promise((resolve, reject) => {
+    let output = '';
+    child.stderr.on('data', data => {
+      output += data;
+      const found = output.match(/DevTools listening on (ws:\S+)/);
+      if (found) resolve(found[1]);
+    });
+    child.once('error', reject);
+    child.once('close', () => reject(new Error(`Chromium ended:\n${output}`)));
+  });
+  const connection = await chromium.connectOverCDP(endpoint, { noDefaults: true });
+  return {
+    context: connection.contexts()[0],
+    async close() {
+      await connection.close();
+      child.kill('SIGKILL');
+      await ended;
+      fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    },
+  };
+}
+
+/**
+ * A test with a server and a browser of its own. `open()` opens a tab and waits until it is connected;
+ * `report()` prints what was measured. With `background: true` only the tab in front is visible.
+ */
+export function chatTest(name, body, { background = false, ...options } = {}) {
+  test(name, { timeout: 120_000 }, async t => {
     const server = await Server.start();
-    const context = await (await launch()).newContext({ viewport: { width: 1100, height: 800 }, ...options });
+    const { context, close } = background ? await plain() : await emulated(options);
     context.setDefaultTimeout(PATIENCE_MS);
     const faults = [];
     context.on('weberror', error => faults.push(String(error.error())));
     context.on('console', message => {
       if (message.type() === 'error' && /Content Security Policy/i.test(message.text())) faults.push(message.text());
     });
-    const open = async (query = '') => {
+    const open = async (query = '', base = server.base) => {
       const page = await context.newPage();
-      await page.goto(`${server.base}/${query}`);
+      await page.goto(`${base}/${query}`);
       await connected(page);
       return page;
     };
     try {
-      await body({ server, context, open });
+      await body({ server, context, open, report: line => t.diagnostic(line) });
       assert.deepEqual(faults, [], 'errors in the page');
     } finally {
-      await context.close();
+      await close();
       await server.close();
     }
   });

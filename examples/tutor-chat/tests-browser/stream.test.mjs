@@ -1,0 +1,97 @@
+// A stream that is dead without anybody having said so, and what the page says of its connection.
+
+import assert from 'node:assert/strict';
+import { chatTest, connected, eventually, offline, say, sessionId, settled, shown, stored } from './browser.mjs';
+import { Proxy } from './proxy.mjs';
+
+/** A test with a proxy in front of the server. */
+function networkTest(name, settings, body) {
+  chatTest(name, async tools => {
+    const proxy = await Proxy.start(tools.server.base, settings);
+    try {
+      await body({ ...tools, proxy, open: () => tools.open('', proxy.base) });
+    } finally {
+      await proxy.close();
+    }
+  });
+}
+
+const status = page => page.locator('#status').getAttribute('data-status');
+const showing = (page, text) => page.locator('#messages .bubble', { hasText: text }).first().waitFor();
+const elsewhere = (server, id, content) => server.request(id, '/messages', 'POST', { role: 'user', content });
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
+
+networkTest('a stream that fell silent is opened again, and nothing is missed', {}, async ({ server, proxy, open, report }) => {
+  const tabs = [await open(), await open()];
+  const id = await sessionId(tabs[0]);
+  assert.equal(proxy.open, 1);
+  // The time between pings is learned from them.
+  await pause(3_000);
+  assert.equal(proxy.opened, 1, 'a stream with pings stays');
+  proxy.silence();
+  const began = Date.now();
+  await elsewhere(server, id, 'nobody hears this');
+  for (const tab of tabs) await showing(tab, 'nobody hears this');
+  report(`what a silent stream did not bring showed after ${Date.now() - began} ms, with pings every second`);
+  for (const tab of tabs) await connected(tab);
+  assert.equal(proxy.open, 1);
+  assert.equal(proxy.opened, 2);
+});
+
+networkTest('a stream that stays silent is not called connected', {}, async ({ server, proxy, open }) => {
+  const tabs = [await open(), await open()];
+  const id = await sessionId(tabs[0]);
+  await pause(3_000);
+  proxy.silence({ alsoNew: true });
+  for (const tab of tabs) await eventually(async () => assert.notEqual(await status(tab), 'connected'));
+  // What is said is answered nevertheless, in the tab where it is said.
+  for (const [i, tab] of tabs.entries()) {
+    await say(tab, `question ${i}`);
+    await settled(tab);
+    await eventually(async () => assert.deepEqual((await shown(tab)).at(-2), ['user', `question ${i}`]));
+  }
+  assert.deepEqual(await stored(server, id), ['question 0', 'question 1']);
+  for (const tab of tabs) assert.notEqual(await status(tab), 'connected');
+  proxy.restore();
+  for (const tab of tabs) {
+    await connected(tab);
+    await eventually(async () => assert.equal((await shown(tab)).length, 5));
+  }
+});
+
+networkTest('an answer that the stream does not bring is loaded', { pingMs: 0 }, async ({ proxy, open, report }) => {
+  const tabs = [await open(), await open()];
+  // Without any ping the page has no reason to doubt the stream, until it misses something.
+  proxy.silence({ alsoNew: true });
+  for (const [i, tab] of tabs.entries()) {
+    const began = Date.now();
+    await say(tab, `question ${i}`);
+    await eventually(async () => assert.deepEqual((await shown(tab)).slice(-2).map(([who]) => who), ['user', 'assistant']));
+    await eventually(async () => assert.equal((await shown(tab)).at(-2)[1], `question ${i}`));
+    report(`an answer over a dead stream without pings showed after ${Date.now() - began} ms`);
+  }
+  assert.ok(proxy.opened >= 2, 'and another stream is tried');
+});
+
+chatTest('a browser that goes offline says so, and catches up', async ({ server, context, open }) => {
+  const tabs = [await open(), await open()];
+  const id = await sessionId(tabs[0]);
+  for (let round = 0; round < 2; round += 1) {
+    await context.setOffline(true);
+    for (const tab of tabs) await offline(tab);
+    await elsewhere(server, id, `meanwhile ${round}`);
+    await context.setOffline(false);
+    for (const tab of tabs) {
+      await connected(tab);
+      await showing(tab, `meanwhile ${round}`);
+    }
+  }
+});
+
+chatTest('a browser that only believes to be offline stays connected', async ({ server, open }) => {
+  const page = await open();
+  await page.evaluate(() => window.dispatchEvent(new Event('offline')));
+  await connected(page);
+  await elsewhere(server, await sessionId(page), 'still here');
+  await showing(page, 'still here');
+});
