@@ -16,8 +16,10 @@ const FOR_TESTS: &str = "worker-test";
 const AS_DEPLOYED: &str = "worker";
 /// Their tests.
 const FOLDER: &str = "crates/cloudflare/tests/workerd";
-/// The tests of the page that the tutoring Worker serves.
+/// The tests of the page that the tutoring Worker serves, and those that depend on what stores the conversations. The
+/// browser suite runs all of them.
 const PAGE: &str = "examples/tutor-chat/tests-browser";
+const STORAGE_TESTS: &str = "storage.test.mjs";
 
 /// Builds the Workers and runs their tests, which find what was built in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
@@ -56,7 +58,7 @@ fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
                 ("browser tests on tutor-chat over the worker", "proxied.mjs"),
             ] {
                 let mut command = page.command();
-                command.arg("--test-concurrency=1").env("CHROMIUM", &chromium);
+                command.args(["--test-concurrency=1", STORAGE_TESTS]).env("CHROMIUM", &chromium);
                 command.env("WORKERS_DIR", built(shell));
                 command.env("TUTOR_CHAT_BIN", shell.target().join("debug/tutor-chat"));
                 let server = tests.folder().join(server);

@@ -69,9 +69,9 @@ async function plain() {
  * A test with a server and a browser of its own. `open()` opens a tab and waits until it is connected;
  * `report()` prints what was measured. With `background: true` only the tab in front is visible.
  */
-export function chatTest(name, body, { background = false, ...options } = {}) {
+export function chatTest(name, body, { background = false, ...options } = {}, serverOptions = '') {
   test(name, { timeout: 120_000 }, async t => {
-    const server = await Server.start();
+    const server = await Server.start(serverOptions);
     const { context, close } = background ? await plain() : await emulated(options);
     context.setDefaultTimeout(PATIENCE_MS);
     const faults = [];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { beginBooking, chatTest, connected, eventually, findTutor, offline, say, sessionId, settled, shown, stored, written } from './browser.mjs';
+import { beginBooking, chatTest, eventually, findTutor, say, sessionId, settled, shown, stored, written } from './browser.mjs';
+import { EVERYTHING } from './server.mjs';
 
 chatTest('a typed message is seen, stored and answered with a tutor', async ({ server, open }) => {
   const page = await open();
@@ -29,53 +30,6 @@ chatTest('a message shows at once, before the server has answered', async ({ ope
   release();
   await settled(page);
   await eventually(async () => assert.equal((await shown(page)).length, 3));
-});
-
-chatTest('after a refresh the conversation is there', async ({ open }) => {
-  const page = await open();
-  await findTutor(page);
-  await say(page, 'Wednesday morning, please');
-  await eventually(async () => assert.equal((await shown(page)).length, 5));
-  const before = await shown(page);
-  await page.reload();
-  await connected(page);
-  await eventually(async () => assert.deepEqual(await shown(page), before));
-  assert.ok((await page.locator('.card').count()) >= 1);
-});
-
-chatTest('after kill -9 and a new start the conversation is there and goes on', async ({ server, open }) => {
-  const page = await open();
-  await findTutor(page);
-  await settled(page);
-  const before = await shown(page);
-  await server.kill();
-  await offline(page);
-  await server.start();
-  await connected(page);
-  assert.deepEqual(await shown(page), before);
-  await say(page, 'and java?');
-  await eventually(async () => assert.equal((await shown(page)).length, 5));
-  const after = await shown(page);
-  await page.reload();
-  await connected(page);
-  await eventually(async () => assert.deepEqual(await shown(page), after));
-  assert.deepEqual(after.slice(0, 3), before);
-});
-
-chatTest('two tabs of one session stay in step', async ({ open }) => {
-  const one = await open();
-  const two = await open();
-  await findTutor(one);
-  await two.locator('.card').waitFor();
-  await eventually(async () => assert.deepEqual(await shown(two), await shown(one)));
-  await say(two, 'rather java');
-  await eventually(async () => assert.equal((await shown(one)).length, 5));
-  await eventually(async () => assert.deepEqual(await shown(one), await shown(two)));
-
-  await one.locator('.card').last().getByRole('button', { name: /^Book / }).click();
-  await two.getByLabel('Your name').waitFor();
-  await two.getByRole('button', { name: 'Cancel booking' }).click();
-  await one.locator('#booking').waitFor({ state: 'hidden' });
 });
 
 chatTest('messages written in two tabs at once get one order', async ({ server, open }) => {
@@ -122,7 +76,7 @@ chatTest('a long conversation shows its end, and the rest on demand', async ({ s
   await eventually(async () => assert.equal((await shown(page)).length, 230));
   await earlier.waitFor({ state: 'hidden' });
   assert.deepEqual((await shown(page)).map(([, text]) => text), messages.map(message => message.content));
-});
+}, {}, EVERYTHING);
 
 chatTest('without an event stream the page asks by itself', async ({ server, open, context }) => {
   await context.route('**/events', route => route.fulfill({ status: 404, contentType: 'application/json', body: '{"error":"not found"}' }));
@@ -130,4 +84,4 @@ chatTest('without an event stream the page asks by itself', async ({ server, ope
   await findTutor(page);
   await server.request(await sessionId(page), '/messages', 'POST', { role: 'assistant', content: 'from elsewhere' });
   await page.getByText('from elsewhere').first().waitFor();
-});
+}, {}, EVERYTHING);

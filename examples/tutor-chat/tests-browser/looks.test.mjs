@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ROOT } from './server.mjs';
+import { EVERYTHING, ROOT } from './server.mjs';
 import { beginBooking, chatTest, eventually, findTutor, offline, say, settled, shown } from './browser.mjs';
 
 const FOLDER = path.join(ROOT, 'target/screenshots');
@@ -96,7 +96,7 @@ chatTest('new messages below do not move what is being read', async ({ server, o
   assert.equal(await page.locator('#scroller').evaluate(element => element.scrollTop), 0);
   await page.getByRole('button', { name: 'New messages ↓' }).click();
   await eventually(async () => assert.ok(await page.locator('#scroller').evaluate(element => element.scrollHeight - element.scrollTop - element.clientHeight < 5)));
-});
+}, {}, EVERYTHING);
 
 chatTest('whoever asks for less motion gets none', async ({ open }) => {
   const page = await open();

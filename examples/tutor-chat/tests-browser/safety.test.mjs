@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { chatTest, connected, eventually, findTutor, say, sessionId, settled, shown, stored, written } from './browser.mjs';
+import { EVERYTHING } from './server.mjs';
 
 const ATTACKS = ['<script>window.hit = 1</script>', '<img src=x onerror="window.hit = 1">', '"><svg onload=window.hit=1>', 'javascript:window.hit=1'];
 
@@ -31,7 +32,7 @@ chatTest('markup in a tutor, a booking, a role or an error is shown as text', as
   assert.ok((await page.locator('.card-name').textContent()).includes(attack));
   assert.equal(await page.evaluate(() => window.hit), undefined);
   assert.equal(await page.locator('main img, main script, main svg').count(), 0);
-});
+}, {}, EVERYTHING);
 
 chatTest('messages and matches of odd shapes do no harm', async ({ server, open }) => {
   const page = await open();
@@ -50,7 +51,7 @@ chatTest('messages and matches of odd shapes do no harm', async ({ server, open 
   assert.deepEqual(texts.slice(1, 6), ['', 'part one, part two', '{"answer":42}', 'from the system', 'half a match']);
   assert.equal(await page.locator('.card').count(), 0);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
-});
+}, {}, EVERYTHING);
 
 chatTest('half an emoji is made whole before it is sent', async ({ server, open }) => {
   const page = await open();

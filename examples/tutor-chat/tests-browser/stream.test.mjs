@@ -95,3 +95,20 @@ chatTest('a browser that only believes to be offline stays connected', async ({ 
   await elsewhere(server, await sessionId(page), 'still here');
   await showing(page, 'still here');
 });
+
+chatTest('a page that comes back out of the browser’s cache catches up', async ({ server, open }) => {
+  const page = await open();
+  const id = await sessionId(page);
+  await page.evaluate(() => {
+    window.kept = false;
+    window.addEventListener('pageshow', event => (window.kept = event.persisted));
+  });
+  await page.goto(`${server.base}/health`);
+  await elsewhere(server, id, 'while away');
+  await page.evaluate(() => history.back()).catch(() => {});
+  await eventually(async () => assert.equal(await page.evaluate(() => window.kept), true));
+  await showing(page, 'while away');
+  await connected(page);
+  await say(page, 'and on it goes');
+  await eventually(async () => assert.equal((await shown(page)).length, 5));
+}, { background: true });
