@@ -33,6 +33,11 @@ export class Feed {
       told: message => this.#take(message),
       missed: () => this.#on.gap(),
       asked: () => this.#distrust(),
+      failed: () => {
+        this.#turn.leave();
+        this.#turn = null;
+        this.#stream.open();
+      },
     });
   }
 

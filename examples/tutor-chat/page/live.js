@@ -21,7 +21,10 @@ export class Live {
   #stateChanges = 0;
   #overdue = new Map();
 
-  /** `on`: `page(rows, next)`, `row(row)`, `state(fields)`, `status('connecting' | 'connected' | 'offline')`. */
+  /**
+   * `on`: `page(rows, next)`, `row(row)`, `state(fields)`; `status(name)`: `connecting`, `connected`
+   * or `offline`.
+   */
   constructor(api, on) {
     this.#api = api;
     this.#on = on;
@@ -79,7 +82,10 @@ export class Live {
     this.#overdue.delete(message.id);
   }
 
-  /** App fields that changed, by an event or by this tab's own request; they outdate what is being loaded. */
+  /**
+   * App fields that changed, by an event or by this tab's own request; they outdate what is being
+   * loaded.
+   */
   state(fields) {
     this.#stateChanges += 1;
     this.#on.state(fields);
@@ -155,6 +161,8 @@ export class Live {
 
 /** A server without paging answers the plain list, all of it. */
 function asPage(answer) {
-  if (Array.isArray(answer)) return { rows: answer.map((message, seq) => ({ seq, message })), next: null };
+  if (Array.isArray(answer)) {
+    return { rows: answer.map((message, seq) => ({ seq, message })), next: null };
+  }
   return { rows: answer.messages, next: answer.next };
 }

@@ -123,16 +123,16 @@ export class Outbox {
     const queue = new AbortController();
     this.#queue = queue;
     const aside = new Promise(resolve => (this.#letGo = resolve));
-    try {
-      await navigator.locks.request(this.#prefix, { signal: queue.signal }, () => {
-        this.#queue = null;
-        return Promise.race([send(), aside]);
-      });
-    } catch (error) {
-      if (!queue.signal.aborted) throw error;
+    let sending;
+    await navigator.locks.request(this.#prefix, { signal: queue.signal }, () => {
       this.#queue = null;
-      await send();
-    }
+      sending = send();
+      return Promise.race([sending, aside]);
+    }).catch(() => {
+      // Waited for too long, or there are no locks for this page.
+      this.#queue = null;
+      return sending ?? send();
+    });
   }
 
   #next() {

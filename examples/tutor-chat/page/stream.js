@@ -16,7 +16,7 @@ export class Stream {
   #on;
   #source = null;
   #state = 'connecting';
-  #opened = 0;
+  #attempts = 0;
   #heardAt = 0;
   /** When the last event was a ping: when it came. */
   #pingAt = null;
@@ -95,7 +95,7 @@ export class Stream {
     this.#pingAt = null;
     let resumable = false;
     source.addEventListener('open', () => {
-      this.#opened = 0;
+      this.#attempts = 0;
       this.#heardAt = Date.now();
       // The browser resumes a broken stream by itself, but only from an event that it has seen.
       if (!resumable) this.#on.gap();
@@ -139,7 +139,7 @@ export class Stream {
     this.#source = null;
     this.#on.gap();
     this.#set('none');
-    this.#retry = setTimeout(() => this.#connect(), backOff(this.#opened, REOPEN_MOST_MS));
-    this.#opened += 1;
+    this.#retry = setTimeout(() => this.#connect(), backOff(this.#attempts, REOPEN_MOST_MS));
+    this.#attempts += 1;
   }
 }

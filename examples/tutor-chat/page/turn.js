@@ -1,8 +1,8 @@
 // One tab of this browser at a time has the turn, and tells the others what it does with it.
 //
 // A Web Lock holds the turn: it passes on by itself when the tab closes, goes elsewhere or crashes.
-// A tab that was frozen, or hangs, keeps its lock. So the others ask it for a sign of life, and take
-// the turn away when there is none; a tab whose turn was taken notices when it runs again.
+// A tab that hangs, or was frozen, keeps its lock. So the others ask it for a sign of life, and take
+// the turn away when there is none. A tab that lost its turn notices when it runs again.
 
 const TICK_MS = 800;
 /** So many questions in a row without an answer, and the turn is taken. */
@@ -27,8 +27,8 @@ export class Turn {
 
   /**
    * `on`: `gained()`, `lost()`; `greeting()`: a message that tells a new tab where things stand;
-   * `told(message)`: from the tab with the turn; `missed()`: something it told may not have arrived;
-   * `asked(message)`: from a tab without the turn.
+   * `told(message)`: from the tab with the turn; `missed()`: something that it told has not arrived;
+   * `asked(message)`: from a tab without the turn; `failed()`: this page gets no locks.
    */
   constructor(name, on) {
     this.#name = name;
@@ -78,7 +78,7 @@ export class Turn {
     this.#post({ message: this.#on.greeting(), greeting: true, ...fields });
   }
 
-  /** A frozen tab may still hear and answer, but its timers do not run: only they are a sign of life. */
+  /** A frozen tab may still hear and answer. Its timers do not run: they are the sign of life. */
   #answer() {
     this.#greet({ unsure: true });
     this.#sign ??= setTimeout(() => {
@@ -97,9 +97,11 @@ export class Turn {
       if (waiting.signal.aborted) release();
       else this.#gain(release);
     });
-    navigator.locks.request(this.#name, options, hold).catch(() => {
-      // Taken by another tab, unless this one has left or queued anew.
-      if (waiting === this.#waiting) this.#lose();
+    navigator.locks.request(this.#name, options, hold).catch(error => {
+      // This tab has left, or has queued anew.
+      if (waiting !== this.#waiting) return;
+      if (error.name === 'AbortError') this.#lose();
+      else this.#on.failed();
     });
   }
 

@@ -1,7 +1,9 @@
 // A stream that is dead without anybody having said so, and what the page says of its connection.
 
 import assert from 'node:assert/strict';
-import { chatTest, connected, eventually, offline, say, sessionId, settled, shown, stored } from './browser.mjs';
+import {
+  chatTest, connected, eventually, offline, say, sessionId, settled, shown, stored,
+} from './browser.mjs';
 import { Proxy } from './proxy.mjs';
 
 /** A test with a proxy in front of the server. */
@@ -17,11 +19,14 @@ function networkTest(name, settings, body) {
 }
 
 const status = page => page.locator('#status').getAttribute('data-status');
-const showing = (page, text) => page.locator('#messages .bubble', { hasText: text }).first().waitFor();
-const elsewhere = (server, id, content) => server.request(id, '/messages', 'POST', { role: 'user', content });
+const showing = (page, text) =>
+  page.locator('#messages .bubble', { hasText: text }).first().waitFor();
+const elsewhere = (server, id, content) =>
+  server.request(id, '/messages', 'POST', { role: 'user', content });
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 
-networkTest('a stream that fell silent is opened again, and nothing is missed', {}, async ({ server, proxy, open, report }) => {
+const SILENT = 'a stream that fell silent is opened again, and nothing is missed';
+networkTest(SILENT, {}, async ({ server, proxy, open, report }) => {
   const tabs = [await open(), await open()];
   const id = await sessionId(tabs[0]);
   assert.equal(proxy.open, 1);
@@ -32,23 +37,27 @@ networkTest('a stream that fell silent is opened again, and nothing is missed', 
   const began = Date.now();
   await elsewhere(server, id, 'nobody hears this');
   for (const tab of tabs) await showing(tab, 'nobody hears this');
-  report(`what a silent stream did not bring showed after ${Date.now() - began} ms, with pings every second`);
+  report(`with pings every second a silent stream was replaced after ${Date.now() - began} ms`);
   for (const tab of tabs) await connected(tab);
   assert.equal(proxy.open, 1);
   assert.equal(proxy.opened, 2);
 });
 
-networkTest('a stream that stays silent is not called connected', {}, async ({ server, proxy, open }) => {
+const DEAD = 'a stream that stays silent is not called connected';
+networkTest(DEAD, {}, async ({ server, proxy, open }) => {
   const tabs = [await open(), await open()];
   const id = await sessionId(tabs[0]);
   await pause(3_000);
   proxy.silence({ alsoNew: true });
-  for (const tab of tabs) await eventually(async () => assert.notEqual(await status(tab), 'connected'));
+  for (const tab of tabs) {
+    await eventually(async () => assert.notEqual(await status(tab), 'connected'));
+  }
   // What is said is answered nevertheless, in the tab where it is said.
   for (const [i, tab] of tabs.entries()) {
     await say(tab, `question ${i}`);
     await settled(tab);
-    await eventually(async () => assert.deepEqual((await shown(tab)).at(-2), ['user', `question ${i}`]));
+    const question = ['user', `question ${i}`];
+    await eventually(async () => assert.deepEqual((await shown(tab)).at(-2), question));
   }
   assert.deepEqual(await stored(server, id), ['question 0', 'question 1']);
   for (const tab of tabs) assert.notEqual(await status(tab), 'connected');
@@ -59,16 +68,19 @@ networkTest('a stream that stays silent is not called connected', {}, async ({ s
   }
 });
 
-networkTest('an answer that the stream does not bring is loaded', { pingMs: 0 }, async ({ proxy, open, report }) => {
+const MISSING = 'an answer that the stream does not bring is loaded';
+networkTest(MISSING, { pingMs: 0 }, async ({ proxy, open, report }) => {
   const tabs = [await open(), await open()];
   // Without any ping the page has no reason to doubt the stream, until it misses something.
   proxy.silence({ alsoNew: true });
   for (const [i, tab] of tabs.entries()) {
     const began = Date.now();
     await say(tab, `question ${i}`);
-    await eventually(async () => assert.deepEqual((await shown(tab)).slice(-2).map(([who]) => who), ['user', 'assistant']));
-    await eventually(async () => assert.equal((await shown(tab)).at(-2)[1], `question ${i}`));
-    report(`an answer over a dead stream without pings showed after ${Date.now() - began} ms`);
+    await eventually(async () => {
+      const [question, [who]] = (await shown(tab)).slice(-2);
+      assert.deepEqual([...question, who], ['user', `question ${i}`, 'assistant']);
+    });
+    report(`without pings an answer that was not brought showed after ${Date.now() - began} ms`);
   }
   assert.ok(proxy.opened >= 2, 'and another stream is tried');
 });

@@ -1,7 +1,10 @@
 // Tabs of one browser: one event stream among them, whatever happens to the tab that has it.
 
 import assert from 'node:assert/strict';
-import { beginBooking, chatTest, connected, eventually, findTutor, say, sessionId, settled, shown, stored, written } from './browser.mjs';
+import {
+  beginBooking, chatTest, connected, eventually, findTutor, say, sessionId, settled, shown, stored,
+  written,
+} from './browser.mjs';
 
 /** Event streams that the server counts. */
 async function streams(server) {
@@ -40,14 +43,19 @@ async function sayIn(tab, text) {
   await say(tab, text);
 }
 
+const isStored = (server, id, text) =>
+  eventually(async () => assert.ok((await stored(server, id)).includes(text)));
+
 /** So that the tab is frozen without a chance to let go of anything, as some browsers do. */
 const untold = page => page.evaluate(() => {
   window.addEventListener('freeze', event => event.stopImmediatePropagation(), true);
 });
 
-const post = (server, id, content) => server.request(id, '/messages', 'POST', { role: 'user', content });
+const post = (server, id, content) =>
+  server.request(id, '/messages', 'POST', { role: 'user', content });
 
-chatTest('eight tabs show the conversation over one stream, and a message from any shows in all', async ({ server, open, report }) => {
+const EIGHT = 'eight tabs have one stream and show one conversation, a message from any shows in all';
+chatTest(EIGHT, async ({ server, open, report }) => {
   const tabs = [await open()];
   await findTutor(tabs[0]);
   while (tabs.length < 8) tabs.push(await open());
@@ -111,12 +119,13 @@ async function goOn({ server, context, report }, tabs, lost, what) {
   const began = Date.now();
   await post(server, id, `while it ${what}`);
   const times = await arrives(others, `while it ${what}`, began);
-  report(`the tab with the stream ${what}: the others had the next message after ${Math.max(...times)} ms`);
+  const holder = `the tab with the stream ${what}`;
+  report(`${holder}: the others had the next message after ${Math.max(...times)} ms`);
 
   const said = Date.now();
   await sayIn(others[0], `after it ${what}`);
-  await eventually(async () => assert.ok((await stored(server, id)).includes(`after it ${what}`)));
-  report(`the tab with the stream ${what}: a message of another was stored after ${Date.now() - said} ms`);
+  await isStored(server, id, `after it ${what}`);
+  report(`${holder}: a message of another was stored after ${Date.now() - said} ms`);
   await arrives(others, `after it ${what}`, said);
   for (const tab of others) await connected(tab);
   if (!back) {
@@ -133,7 +142,7 @@ async function goOn({ server, context, report }, tabs, lost, what) {
   return tabs;
 }
 
-chatTest('the tab with the stream closes, goes elsewhere, crashes, reloads or hangs, and the others go on', async tools => {
+chatTest('whatever becomes of the tab with the stream, the others go on', async tools => {
   const holder = holderOf(tools.context);
   let tabs = [];
   while (tabs.length < 5) tabs.push(await tools.open());
@@ -146,10 +155,12 @@ chatTest('the tab with the stream closes, goes elsewhere, crashes, reloads or ha
 chatTest('the tab with the stream is frozen, and the others go on', async tools => {
   const holder = holderOf(tools.context);
   const tabs = [await tools.open(), await tools.open(), await tools.open()];
-  for (const what of ['is frozen', 'is frozen without being told']) await goOn(tools, tabs, holder(), what);
+  for (const what of ['is frozen', 'is frozen without being told']) {
+    await goOn(tools, tabs, holder(), what);
+  }
 }, { background: true });
 
-chatTest('a booking goes on in another tab when the one with the stream is frozen', async ({ server, context, open }) => {
+chatTest('a booking goes on when the tab with the stream is frozen', async ({ server, context, open }) => {
   const holder = holderOf(context);
   const tabs = [await open(), await open()];
   await tabs[0].bringToFront();
@@ -167,12 +178,16 @@ chatTest('a booking goes on in another tab when the one with the stream is froze
   assert.equal((await server.request(await sessionId(lost), '/booking-info')).step, 'ccsf-email');
 }, { background: true });
 
-chatTest('a frozen tab with messages on their way keeps no other from sending', async ({ server, context, open, report }) => {
+const OUTBOX = 'a frozen tab with messages on their way keeps no other from sending';
+chatTest(OUTBOX, async ({ server, context, open, report }) => {
   const [one, two] = [await open(), await open()];
   const id = await sessionId(one);
   for (const told of [true, false]) {
     let down = true;
-    await one.route('**/messages', route => (down && route.request().method() === 'POST' ? route.abort('connectionrefused') : route.continue()));
+    await one.route('**/messages', route => {
+      const refuse = down && route.request().method() === 'POST';
+      return refuse ? route.abort('connectionrefused') : route.continue();
+    });
     if (!told) await untold(one);
     await sayIn(one, `typed first, ${told}`);
     await one.getByText('Not sent yet, kept here').waitFor();
@@ -180,23 +195,24 @@ chatTest('a frozen tab with messages on their way keeps no other from sending', 
     await lifecycle(context, one, 'frozen');
     const began = Date.now();
     await sayIn(two, `typed second, ${told}`);
-    await eventually(async () => assert.ok((await stored(server, id)).includes(`typed second, ${told}`)));
-    report(`a message waited ${Date.now() - began} ms for a frozen tab that was sending (it was told: ${told})`);
+    await isStored(server, id, `typed second, ${told}`);
+    report(`a message waited ${Date.now() - began} ms for a frozen tab (it was told: ${told})`);
     down = false;
     await lifecycle(context, one, 'active');
     for (const tab of [one, two]) await settled(tab);
     await one.unroute('**/messages');
   }
-  const all = ['typed first, true', 'typed second, true', 'typed first, false', 'typed second, false'];
+  const all = [true, false].flatMap(told => [`typed first, ${told}`, `typed second, ${told}`]);
   assert.deepEqual(await stored(server, id), all);
   for (const tab of [one, two]) await eventually(async () => assert.deepEqual(await written(tab), all));
 }, { background: true });
 
 chatTest('tabs of two sessions have a stream each', async ({ server, open }) => {
   const own = [await open(), await open()];
-  const other = [await open('?session=session-1-other'), await open('?session=session-1-other')];
+  const id = 'session-1-other';
+  const other = [await open(`?session=${id}`), await open(`?session=${id}`)];
   await eventually(async () => assert.equal(await streams(server), 2));
-  await post(server, 'session-1-other', 'for the other');
+  await post(server, id, 'for the other');
   await post(server, await sessionId(own[0]), 'for my own');
   await arrives(other, 'for the other', Date.now());
   await arrives(own, 'for my own', Date.now());
@@ -205,13 +221,20 @@ chatTest('tabs of two sessions have a stream each', async ({ server, open }) => 
   assert.equal(await streams(server), 2);
 });
 
-for (const missing of ['locks', 'BroadcastChannel']) {
-  chatTest(`without ${missing} each tab has its own stream`, async ({ server, context, open }) => {
-    // As in a page without https.
-    await context.addInitScript(name => {
-      if (name === 'locks') Object.defineProperty(Navigator.prototype, name, { value: undefined });
-      else delete globalThis[name];
-    }, missing);
+/** As in a page without https, in an old browser, and where storage is blocked. */
+const WITHOUT = {
+  'the interface of locks': () =>
+    Object.defineProperty(Navigator.prototype, 'locks', { value: undefined }),
+  BroadcastChannel: () => delete globalThis.BroadcastChannel,
+  'any lock given': () => {
+    const refused = new DOMException('no locks for this page', 'SecurityError');
+    if (navigator.locks) navigator.locks.request = () => Promise.reject(refused);
+  },
+};
+
+for (const [what, remove] of Object.entries(WITHOUT)) {
+  chatTest(`without ${what} each tab has its own stream`, async ({ server, context, open }) => {
+    await context.addInitScript(remove);
     const tabs = [await open(), await open(), await open()];
     await eventually(async () => assert.equal(await streams(server), 3));
     await say(tabs[2], 'hello');
