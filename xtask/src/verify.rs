@@ -17,7 +17,8 @@ const WASM_CRATES: [&str; 5] = [
 ];
 
 /// Workspaces of their own, which `--workspace` does not reach.
-pub(crate) const OTHER_WORKSPACES: [&str; 3] = ["examples/custom-store", "benches/peers", "fuzz"];
+pub(crate) const OTHER_WORKSPACES: [&str; 4] =
+    ["examples/custom-store", "benches/peers", "fuzz", "torture/faults"];
 
 /// Runs every check, also after one has failed. `true` if all passed.
 pub(crate) fn run(shell: &Shell) -> Result<bool> {
