@@ -1,0 +1,2 @@
+export const ENTRIES = ['10'];
+export default async function play() {}
