@@ -1,4 +1,4 @@
-// Entries 0 and 13 in workerd. The Workers and their packages are those of \`cargo xtask test workers\`.
+// Entries 0 and 13 in workerd. The Workers and their packages are those of `cargo xtask test workers`.
 
 import { Skip } from '../lib/report.mjs';
 
