@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask test | verify | fix | bench | torture | package | semver`.
+//! The project's chores: `cargo xtask test | verify | fix | bench | torture | faults | package | semver`.
 //!
 //! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
 
 mod bench;
 mod doors;
+mod faults;
 mod fix;
 mod msrv;
 mod package;
@@ -20,6 +21,7 @@ mod workers;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use shell::Shell;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -58,6 +60,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Play the faults that were once seen: each is WRONG or right, with what was seen.
+    Faults {
+        /// Another checkout, such as one of an older commit, whose programs and crates are built and played.
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// What the script understands: `--only ENTRY`, `--slow`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Pack every published crate and build it from its packed files; they are in `target/package/crates/`.
     Package,
     /// Compare the public API with a release's or any other revision's.
@@ -87,6 +98,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Fix => fix::run(&shell),
         Task::Bench { quick, only } => bench::run(&shell, quick, only.as_deref()),
         Task::Torture { args } => torture::run(&shell, &args),
+        Task::Faults { against, args } => faults::run(&shell, against.as_deref(), &args),
         Task::Package => package::run(&shell, &packages::Packages::of(&shell)?),
         Task::Semver { baseline } => semver::run(&shell, baseline.as_deref()),
     }

@@ -18,7 +18,8 @@ export async function launch(root) {
   const program = process.env.CHROMIUM || NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
   if (!program) throw new Skip('there is no Chromium in PATH; install it, or set CHROMIUM');
   // The packages of this folder's checkout do for another one, too.
-  const found = [root, path.resolve(import.meta.dirname, '../../..'), process.env.FAULTS_PACKAGES ?? ''].flatMap(packages).find((folder) => fs.existsSync(folder));
+  const candidates = [root, path.resolve(import.meta.dirname, '../../..')].flatMap(packages);
+  const found = [process.env.FAULTS_PLAYWRIGHT, ...candidates].find((folder) => folder && fs.existsSync(folder));
   if (!found) throw new Skip('playwright-core is not installed; `cargo xtask test browser` does it');
   const { chromium } = createRequire(import.meta.url)(found);
   const server = await chromium.launchServer({ executablePath: program, headless: true, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking'] });

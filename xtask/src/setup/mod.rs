@@ -9,7 +9,7 @@ mod tools;
 mod wasm;
 
 pub(crate) use browser::chromium;
-pub(crate) use node::NodeTests;
+pub(crate) use node::{NodeTests, mirror};
 pub(crate) use python::python;
 pub(crate) use tools::{CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install};
 pub(crate) use wasm::wasm_target;

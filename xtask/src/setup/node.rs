@@ -75,7 +75,7 @@ impl<'a> NodeTests<'a> {
 }
 
 /// Copies a folder over another, files that are gone removed; either side's `node_modules` is left alone.
-fn mirror(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn mirror(from: &Path, to: &Path) -> Result<()> {
     let failed = || format!("could not copy {} to {}", from.display(), to.display());
     fs::create_dir_all(to).with_context(failed)?;
     for entry in fs::read_dir(to).with_context(failed)? {
