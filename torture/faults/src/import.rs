@@ -1,9 +1,10 @@
 //! Entry 6: an import whose sessions go with the next sweep, and times that cannot be meant.
 
+use crate::importing;
 use crate::report::Report;
 use anyhow::{Context, Result};
 use durable_session::store::{SessionStore, TailBounds};
-use durable_session::{ChatSessions, Expiry, JsonObject, SessionId, transfer};
+use durable_session::{ChatSessions, Expiry, JsonObject, SessionId};
 use durable_session_memory::MemoryStore;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,7 +46,7 @@ fn line(created: &str, used: &str) -> String {
 async fn swept(report: &mut Report, name: &str, used: u64) -> Result<()> {
     let store = MemoryStore::new();
     let created = used - 1000;
-    transfer::import(&store, &line(&created.to_string(), &used.to_string())).await?;
+    importing::with_defaults(&store, &line(&created.to_string(), &used.to_string())).await?;
     let sessions = ChatSessions::<JsonObject>::builder(store.clone())
         .expiry(Expiry::after(DAY * 90, Duration::from_hours(1))?)
         .build();
@@ -60,7 +61,7 @@ async fn refused(report: &mut Report, field: &str, value: &str, unit: Option<&st
     let store = MemoryStore::new();
     let valid = CREATED.to_string();
     let line = if field == "createdAt" { line(value, &valid) } else { line(&valid, value) };
-    let (right, seen) = match transfer::import(&store, &line).await {
+    let (right, seen) = match importing::with_defaults(&store, &line).await {
         Ok(_) => (false, format!("imported, {}", times(&store).await?)),
         Err(error) => {
             // A source may hold what is wrong.
@@ -78,7 +79,7 @@ async fn equal_to_the_integer(report: &mut Report, field: &str, value: &str) -> 
     let store = MemoryStore::new();
     let valid = CREATED.to_string();
     let line = if field == "createdAt" { line(value, &valid) } else { line(&valid, value) };
-    let (right, seen) = match transfer::import(&store, &line).await {
+    let (right, seen) = match importing::with_defaults(&store, &line).await {
         Ok(_) => (head(&store).await?.0 == CREATED, times(&store).await?),
         Err(error) => (false, error.to_string()),
     };

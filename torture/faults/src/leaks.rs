@@ -1,6 +1,7 @@
 //! Entries 8c and 8f: errors that hold a capability or a person's words, and chains that repeat
 //! themselves.
 
+use crate::importing;
 use crate::report::Report;
 use anyhow::{Context, Result, bail};
 use durable_session::store::{StoreError, StoreErrorKind};
@@ -123,9 +124,9 @@ async fn errors() -> Result<Vec<Seen>> {
     fails!("a store's error", Err::<(), _>(store_error.in_session(&id).at_seq(7)));
     let line = transfer::export(&store, &id).await?.context("nothing to export")?;
     let twisted = line.replace("\"messages\":[", &format!("\"messages\":[{WORDS:?},"));
-    fails!("import of a line that is none", transfer::import(&MemoryStore::new(), &twisted).await);
+    fails!("import of a line that is none", importing::with_defaults(&MemoryStore::new(), &twisted).await);
     let other = line.replace("m-1", "m-2");
-    fails!("import over another conversation", transfer::import(&store, &other).await);
+    fails!("import over another conversation", importing::with_defaults(&store, &other).await);
     fails!("an id that is none", SessionId::new(format!("{CAPABILITY}/{WORDS}")));
 
     let folder = tempfile::tempdir()?;

@@ -8,6 +8,7 @@ mod batches;
 mod client;
 mod files;
 mod import;
+mod importing;
 mod leaks;
 mod registries;
 mod report;

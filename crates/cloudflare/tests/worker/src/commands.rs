@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use worker::{SqlStorageValue, State};
 
-type Answer = Result<Value, Box<dyn Error>>;
+pub(crate) type Answer = Result<Value, Box<dyn Error>>;
 
 /// An object's storage and a store over it.
 pub(crate) struct Probe {
@@ -49,6 +49,7 @@ impl Probe {
                 Ok(json!({ "outcome": format!("{outcome:?}") }))
             }
             "take-over" => self.take_over(body).await,
+            "dropped" => crate::dropped::run(&self.state, body).await,
             "purge" => Ok(json!({ "done": self.store.purge_if_empty().await? })),
             "instance" => Ok(json!({ "instance": self.instance })),
             "sql" => self.sql(text(body, "statement")?),
@@ -178,15 +179,15 @@ fn error(error: &StoreError) -> Value {
     json!({ "error": format!("{:?}", error.kind()), "seq": error.seq(), "text": error.to_string(), "sources": sources })
 }
 
-fn id(body: &Value) -> Result<SessionId, Box<dyn Error>> {
+pub(crate) fn id(body: &Value) -> Result<SessionId, Box<dyn Error>> {
     Ok(SessionId::new(body["session"].as_str().unwrap_or("s"))?)
 }
 
-fn text<'a>(body: &'a Value, field: &str) -> Result<&'a str, Box<dyn Error>> {
+pub(crate) fn text<'a>(body: &'a Value, field: &str) -> Result<&'a str, Box<dyn Error>> {
     body[field].as_str().ok_or_else(|| format!("the command needs {field}").into())
 }
 
-fn number(body: &Value, field: &str) -> Result<u64, Box<dyn Error>> {
+pub(crate) fn number(body: &Value, field: &str) -> Result<u64, Box<dyn Error>> {
     body[field].as_u64().ok_or_else(|| format!("the command needs {field}").into())
 }
 

@@ -6,6 +6,7 @@
 #![allow(missing_docs, missing_debug_implementations)]
 
 mod commands;
+mod dropped;
 mod factory;
 
 use commands::Probe;
