@@ -146,11 +146,19 @@ async fn polled_once(report: &mut Report, registry: &Registry, reading: Reading,
         })
         .await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let durable = registry.durable(chat.id()).await?;
+    // Long enough for a commit; on a busy machine that may be a while.
+    let expected = if known { 3 } else { 2 };
+    let mut durable = 0;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        durable = registry.durable(chat.id()).await?;
+        if durable == expected {
+            break;
+        }
+    }
     let session = if known { "a session in use" } else { "a new session" };
     let name = format!("{reading} ({}, {session})", registry.name);
-    if durable != if known { 3 } else { 2 } {
+    if durable != expected {
         // Not this fault: the first poll did not reach the store, and nothing may be seen then.
         let seen = if watcher.is_some() { durable } else { registry.seen(&chat, reading).await? };
         let text = format!("not accepted by the store on the first poll: store {durable}, read {seen}");
