@@ -315,28 +315,29 @@ async fn failures_of_the_store_name_the_session_by_its_fingerprint() {
 #[tokio::test]
 async fn a_line_that_is_not_imported_is_not_told() {
     let store = MemoryStore::new();
+    let options = transfer::ImportOptions::default();
     let state = |more: &str| {
         format!(
-            r#"{{"messages":[{{"role":"user","content":"{TEXT}"{more}}}],"{KEY}":"{TEXT}","createdAt":1,"lastAccessedAt":2}}"#
+            r#"{{"messages":[{{"role":"user","content":"{TEXT}"{more}}}],"{KEY}":"{TEXT}","createdAt":1763264606917,"lastAccessedAt":1763264606918}}"#
         )
     };
     let line = |state: &str| format!(r#"{{"id":"{ID}","state":{state}}}"#);
-    transfer::import(&store, &line(&state(""))).await.unwrap();
+    transfer::import(&store, &line(&state("")), &options).await.unwrap();
     for wrong in [
         line(&state(",\"x\":1")),
         line(&state("").replace("\"role\":\"user\"", &format!("\"role\":{NUMBER}"))),
-        line(&state("").replace("\"createdAt\":1", &format!("\"createdAt\":\"{TEXT}\""))),
-        line(&state("").replace("\"createdAt\":1", &format!("\"createdAt\":{NUMBER}.0"))),
+        line(&state("").replace("\"createdAt\":1763264606917", &format!("\"createdAt\":\"{TEXT}\""))),
+        line(&state("").replace("\"createdAt\":1763264606917", &format!("\"createdAt\":{NUMBER}.0"))),
         line(&format!("\"{TEXT}\"")),
         line(&state("")).replace(ID, &format!("{ID}/{TEXT}")),
         line(&state("")).replace("\"id\"", &format!("\"{KEY}\"")),
         format!("{} {TEXT}", line(&state(""))),
         TEXT.to_owned(),
     ] {
-        check(transfer::import(&store, &wrong).await.unwrap_err());
+        check(transfer::import(&store, &wrong, &options).await.unwrap_err());
     }
-    let told =
-        check(transfer::import(&store, &line(&state("").replace("\"role\"", "\"rule\""))).await.unwrap_err());
+    let ruled = line(&state("").replace("\"role\"", "\"rule\""));
+    let told = check(transfer::import(&store, &ruled, &options).await.unwrap_err());
     assert!(told.contains("message has no `role` that is a string at line 1"), "{told}");
 }
 

@@ -51,7 +51,7 @@ fn whole(store: &RedbStore, content: &Content) -> usize {
         if let Ok(Some(salvaged)) = block_on(store.salvage(session, EVERYTHING)) {
             for row in &salvaged.rows {
                 let index = usize::try_from(row.seq).unwrap() - 1;
-                assert_eq!(stored.get(index).map(String::as_bytes), Some(&row.body[..]), "{session}");
+                assert_eq!(stored.get(index).map(String::as_bytes), Some(&row.body[..]), "{session:?}");
             }
         }
         let loaded = block_on(store.load(session, ALL)).ok().flatten();
@@ -66,7 +66,7 @@ fn moved_whole(store: &RedbStore, content: &Content) -> usize {
         let loaded = block_on(store.load(session, ALL)).unwrap();
         let found = loaded.map_or_else(Vec::new, |loaded| bodies(&loaded.tail));
         let mut rest = stored.iter();
-        assert!(found.iter().all(|text| rest.any(|stored| stored == text)), "{session}: {found:?}");
+        assert!(found.iter().all(|text| rest.any(|stored| stored == text)), "{session:?}: {found:?}");
         usize::from(found.len() == stored.len())
     };
     content.iter().map(read).sum()

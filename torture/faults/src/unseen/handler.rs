@@ -42,7 +42,8 @@ pub(super) async fn play(report: &mut Report, registry: Registry) -> Result<()> 
             let id = SessionId::generate()?;
             // Loaded, as in a chat that goes on.
             registry.sessions.session(id.clone()).snapshot().await?;
-            let head = format!("POST /{path}/{id} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello");
+            let head =
+                format!("POST /{path}/{} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello", id.as_str());
             posts.push((id, tokio::spawn(send(address, head, gives_up))));
         }
         let mut ids = Vec::new();
