@@ -6,14 +6,20 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use worker::Headers;
 
-/// The request with its whole body, of at most `limit` bytes; or what to answer if it cannot be had.
-pub(crate) async fn request(mut from: worker::Request, limit: usize) -> Result<Request<Bytes>, Refusal> {
+/// The request with its whole body, of at most as many bytes as `limit` says for its method and path; or what to answer
+/// if it cannot be had.
+pub(crate) async fn request(
+    mut from: worker::Request,
+    limit: impl Fn(&Method, &str) -> usize,
+) -> Result<Request<Bytes>, Refusal> {
     let mut request = Request::builder().method(method(&from)?).uri(path_and_query(&from.inner().url()));
     if let Some(headers) = request.headers_mut() {
         *headers = header_map(from.headers()).map_err(malformed)?;
     }
-    let body = body(&mut from, limit).await?;
-    request.body(body).map_err(malformed)
+    let mut request = request.body(Bytes::new()).map_err(malformed)?;
+    let limit = limit(request.method(), request.uri().path());
+    *request.body_mut() = body(&mut from, limit).await?;
+    Ok(request)
 }
 
 /// Not the worker crate's method: it takes every one that it does not know for a GET.

@@ -87,9 +87,19 @@ impl<A: AppState> Api<A> {
         &self.inner.prefix
     }
 
-    /// The most bytes of a body. A transport should not read more.
-    pub fn max_body_bytes(&self) -> usize {
-        self.inner.max_body_bytes
+    /// The most bytes that the body of a request with this method and path may have. A transport should not read more.
+    ///
+    /// `PUT` of a whole state takes every state that `GET` can give, so its bound follows from the session's
+    /// [limits](ChatSessions::limits); for every other request it is
+    /// [`max_body_bytes`](ApiBuilder::max_body_bytes). The path is one that [`handle`](Self::handle) or
+    /// [`handle_session`](Self::handle_session) takes.
+    pub fn body_limit(&self, method: &Method, path: &str) -> usize {
+        let rest = routes::session_of(&self.inner.prefix, path).map_or(path, |(_, rest)| rest);
+        if *method == Method::PUT && matches!(rest, "" | "/" | "/state") {
+            self.inner.max_body_bytes.max(state::max_bytes(self.inner.sessions.limits()))
+        } else {
+            self.inner.max_body_bytes
+        }
     }
 
     /// Answers a request whose path is `{prefix}/{id}` and what follows. Any other path is 404.
@@ -123,7 +133,7 @@ impl<A: AppState> Api<A> {
             headers: parts.headers.clone(),
             query: parts.uri.query().map(str::to_owned),
             body,
-            max_body_bytes: self.inner.max_body_bytes,
+            max_body_bytes: self.body_limit(&parts.method, rest),
         };
         let answer = match self.act(id, rest, &parts.method, &input).await {
             Ok(response) => response,

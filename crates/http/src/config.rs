@@ -107,7 +107,7 @@ impl<A: AppState> ApiBuilder<A> {
     }
 
     /// The most bytes of a body. Default: 4 MiB. A single message has a limit of its own, see
-    /// [`Limits`](durable_session::Limits).
+    /// [`Limits`](durable_session::Limits), and so has a whole state in `PUT /`, see [`Api::body_limit`].
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self

@@ -8,7 +8,7 @@ use crate::refusal::{Refusal, json, respond, success};
 use crate::{errors, etag};
 use bytes::Bytes;
 use durable_session::store::Version;
-use durable_session::{AppState, ChatSession, JsonObject, Message};
+use durable_session::{AppState, ChatSession, JsonObject, Limits, Message};
 use http::header::ETAG;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::value::RawValue;
@@ -50,6 +50,15 @@ pub(crate) async fn put<A: AppState>(
     .await?;
     let (version, state) = chat.get_state_json().await.map_err(|e| errors::refusal(chat.id(), &e))?;
     Ok(tagged(json(StatusCode::OK, format!("{{\"success\":true,\"state\":{state}}}")), version))
+}
+
+/// The most bytes of a state within these limits, as `GET /` writes it.
+pub(crate) fn max_bytes(limits: Limits) -> usize {
+    // The names of the session's own fields, their punctuation and the digits of two times.
+    const FRAME: u64 = 128;
+    let commas = limits.session_messages;
+    let bytes = limits.session_bytes.saturating_add(commas).saturating_add(limits.app_bytes);
+    usize::try_from(bytes.saturating_add(FRAME)).unwrap_or(usize::MAX)
 }
 
 fn read_messages(list: &str) -> Result<Vec<Message>, Refusal> {

@@ -76,7 +76,8 @@ fn under<H: ::axum::handler::Handler<T, ()>, T: 'static>(prefix: &str, handler: 
 
 async fn answer<A: AppState>(api: Api<A>, options: RouterOptions, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match receive::whole(&parts.headers, body, api.max_body_bytes(), options.body_time).await {
+    let max_bytes = api.body_limit(&parts.method, parts.uri.path());
+    let body = match receive::whole(&parts.headers, body, max_bytes, options.body_time).await {
         Ok(body) => body,
         Err(refusal) => return refused(refusal),
     };
