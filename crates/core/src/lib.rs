@@ -59,8 +59,8 @@ pub use id::{InvalidSessionId, MAX_ID_BYTES, SessionId};
 pub use json::JsonObject;
 pub use message::{InvalidMessage, Message, role};
 pub use session::{
-    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, InvalidExpiry, Limits, Memory,
-    MessagePage, MessageQuery, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched, Watcher,
-    Window,
+    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, InvalidExpiry, JsonParts, Limits,
+    Memory, MessagePage, MessageQuery, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched,
+    Watcher, Window,
 };
 pub use state::ChatSessionState;

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::engine::{Engine, Require};
+use super::parts::{Form, JsonParts};
 use super::plan::{Added, Halt, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
 use super::snapshot::Snapshot;
@@ -9,7 +10,7 @@ use super::view::{self, LongView, View};
 use super::watch::Watcher;
 use crate::app::{self, AppState};
 use crate::error::Error;
-use crate::state::{self, ChatSessionState};
+use crate::state::ChatSessionState;
 use crate::store::{DeleteIf, DeleteOutcome, ReadQuery, Salvaged, Version};
 use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
@@ -220,14 +221,23 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
         let whole = self.read_whole().await?;
-        let (view, older) = (&whole.view, whole.older());
-        let bytes = older.iter().map(|row| row.body.len()).chain(view.messages().map(|(_, m)| m.bytes()));
-        let bytes = bytes.map(|bytes| bytes + 1).sum();
-        let older = older.iter().map(|row| view::text(self.id(), row));
-        let texts = older.chain(view.messages().map(|(_, message)| Ok(message.as_json())));
-        let head = &view.head;
-        let json = state::write_json(texts, bytes, &view.app, head.created_at, head.last_accessed_at)?;
-        Ok((view.version(), json))
+        Ok((whole.view.version(), Form::State.whole(&self.engine, &whole)?))
+    }
+
+    /// The text of [`get_state_json`](Self::get_state_json) in parts: for a session of any size in little memory.
+    ///
+    /// # Errors
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn state_parts(&self) -> Result<JsonParts, Error> {
+        JsonParts::begin(&self.engine, Form::State).await
+    }
+
+    /// All messages as the text of a JSON array, in parts: for a session of any size in little memory.
+    ///
+    /// # Errors
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn message_parts(&self) -> Result<JsonParts, Error> {
+        JsonParts::begin(&self.engine, Form::List).await
     }
 
     /// Some of the messages, all of one version.

@@ -76,7 +76,8 @@ impl Watcher {
         .await
     }
 
-    fn take(&mut self) -> Option<Watched> {
+    /// The next change, if there is one already.
+    pub(super) fn take(&mut self) -> Option<Watched> {
         self.slot.lock().watch.take(&mut self.next)
     }
 }
