@@ -1,6 +1,6 @@
 //! The request function.
 
-use crate::body::Body;
+use crate::body::{Body, PartStream};
 use crate::config::ApiBuilder;
 use crate::fields::Field;
 use crate::input::Input;
@@ -174,11 +174,16 @@ impl<A: AppState> Api<A> {
 /// The answer to `HEAD` is that to `GET` without the body.
 fn finish(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if *method == Method::HEAD {
-        if let Body::Full(bytes) = response.body() {
-            let length = bytes.len();
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        *response.body_mut() = Body::Full(Bytes::new());
+        let nothing = match response.body() {
+            Body::Full(bytes) => {
+                let length = bytes.len();
+                response.headers_mut().insert(CONTENT_LENGTH, length.into());
+                Body::Full(Bytes::new())
+            }
+            // How long it would be is not known.
+            Body::Parts(_) | Body::Events(_) => Body::Parts(PartStream::none()),
+        };
+        *response.body_mut() = nothing;
     }
     response
 }

@@ -22,6 +22,8 @@
 //! by its [`fingerprint`].
 
 mod api;
+#[cfg(any(feature = "client", feature = "proxy"))]
+mod base;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;
@@ -36,6 +38,7 @@ mod health;
 mod input;
 mod messages;
 mod paging;
+mod parts;
 mod refusal;
 mod routes;
 #[cfg(feature = "axum")]
@@ -47,9 +50,12 @@ mod state;
 pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use api::Api;
-pub use body::{Body, EventStream};
+#[cfg(any(feature = "client", feature = "proxy"))]
+pub use base::InvalidBase;
+pub use body::{Body, BrokenOff, EventStream, PartStream};
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
 pub use fingerprint::fingerprint;
 pub use health::health;
 pub use refusal::Refusal;
 pub use routes::session_of;
+pub use sse::PING;

@@ -5,8 +5,8 @@ use crate::body::Body;
 use crate::input::Input;
 use crate::paging::PageQuery;
 use crate::refusal::{Refusal, json};
-use crate::{errors, etag};
-use durable_session::{AppState, ChatSession, Message, MessageQuery};
+use crate::{errors, etag, parts};
+use durable_session::{AppState, ChatSession, Message};
 use http::{HeaderMap, Response, StatusCode};
 
 /// The longest `Idempotency-Key`.
@@ -17,31 +17,12 @@ pub(crate) async fn get<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
-    let query = PageQuery::parse(input.query.as_deref())?;
-    let wanted = match &query {
-        Some(query) => query.messages(),
-        None => MessageQuery::after(0, usize::MAX).max_bytes(u64::MAX),
+    let error = |e| errors::refusal(chat.id(), &e);
+    let Some(query) = PageQuery::parse(input.query.as_deref())? else {
+        return parts::answer(chat.message_parts().await.map_err(error)?, chat.id(), ["", ""]).await;
     };
-    let page = chat.messages(wanted).await.map_err(|e| errors::refusal(chat.id(), &e))?;
-    let body = match &query {
-        Some(query) => query.answer(&page)?,
-        None => list(page.messages.iter().map(|stored| &stored.message)),
-    };
-    Ok(json(StatusCode::OK, body))
-}
-
-fn list<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> String {
-    let bytes: usize = messages.clone().map(|m| m.bytes() + 1).sum();
-    let mut json = String::with_capacity(bytes + 2);
-    json.push('[');
-    for (i, message) in messages.enumerate() {
-        if i > 0 {
-            json.push(',');
-        }
-        json.push_str(message.as_json());
-    }
-    json.push(']');
-    json
+    let page = chat.messages(query.messages()).await.map_err(error)?;
+    Ok(json(StatusCode::OK, query.answer(&page)?))
 }
 
 /// `POST /messages`.

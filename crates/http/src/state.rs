@@ -4,12 +4,12 @@ use crate::api::turn;
 use crate::body::Body;
 use crate::fields::set_fields;
 use crate::input::Input;
-use crate::refusal::{Refusal, json, respond, success};
-use crate::{errors, etag};
+use crate::refusal::{Refusal, respond, success};
+use crate::{errors, etag, parts};
 use bytes::Bytes;
 use durable_session::store::Version;
 use durable_session::{AppState, ChatSession, JsonObject, Limits, Message};
-use http::header::ETAG;
+use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::value::RawValue;
 
@@ -19,12 +19,15 @@ pub(crate) async fn get<A: AppState>(
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
     let error = |e| errors::refusal(chat.id(), &e);
-    let version = chat.snapshot().await.map_err(error)?.version();
-    if etag::client_has(&input.headers, version) {
-        return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+    if input.headers.contains_key(IF_NONE_MATCH) {
+        let version = chat.snapshot().await.map_err(error)?.version();
+        if etag::client_has(&input.headers, version) {
+            return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+        }
     }
-    let (version, state) = chat.get_state_json().await.map_err(error)?;
-    Ok(tagged(json(StatusCode::OK, state), version))
+    let state = chat.state_parts().await.map_err(error)?;
+    let version = state.version();
+    Ok(tagged(parts::answer(state, chat.id(), ["", ""]).await?, version))
 }
 
 /// `PUT /`: each given field replaces the stored one, `messages` the whole list. The two times are the session's own:
@@ -48,8 +51,9 @@ pub(crate) async fn put<A: AppState>(
         set_fields(draft, &given)
     })
     .await?;
-    let (version, state) = chat.get_state_json().await.map_err(|e| errors::refusal(chat.id(), &e))?;
-    Ok(tagged(json(StatusCode::OK, format!("{{\"success\":true,\"state\":{state}}}")), version))
+    let state = chat.state_parts().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    let version = state.version();
+    Ok(tagged(parts::answer(state, chat.id(), ["{\"success\":true,\"state\":", "}"]).await?, version))
 }
 
 /// The most bytes of a state within these limits, as `GET /` writes it.

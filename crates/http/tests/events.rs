@@ -26,7 +26,7 @@ async fn open(api: &Api, from: Option<&str>) -> Result<EventStream, StatusCode> 
     let status = response.status();
     match response.into_body() {
         Body::Events(events) => Ok(events),
-        Body::Full(_) => Err(status),
+        Body::Full(_) | Body::Parts(_) => Err(status),
     }
 }
 

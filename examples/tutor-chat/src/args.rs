@@ -19,17 +19,19 @@ pub(crate) struct Args {
     /// Store messages without answering them.
     #[arg(long)]
     pub(crate) no_answers: bool,
-    /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number.
+    /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number. An IPv6 client is
+    /// its /64 network; clients that cannot be told apart share one limit.
     #[arg(long, default_value_t = 100)]
     pub(crate) rate: u32,
     /// The header in which a proxy in front names the client's address. Without it the connection's is taken.
     #[arg(long)]
     pub(crate) client_header: Option<http::HeaderName>,
-    /// An origin whose pages may use the routes, such as <https://chat.example.com>. May be given several times.
+    /// An origin whose pages may use the routes, such as <https://chat.example.com>. May be given several times. Not
+    /// together with --access-secret.
     #[arg(long)]
     pub(crate) cors_origin: Vec<http::HeaderValue>,
     /// A file of at least 32 random bytes. With it, whoever begins a session gets a signed cookie, and nobody else may use
-    /// the session.
+    /// the session. Works behind a proxy that strips a prefix of the path.
     #[arg(long)]
     pub(crate) access_secret: Option<PathBuf>,
     /// What goes to the log: off, error, warn, info, debug or trace.

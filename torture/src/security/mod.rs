@@ -29,7 +29,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
 fn text(response: Response<Body>) -> String {
     match response.into_body() {
         Body::Full(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Body::Events(_) => String::new(),
+        Body::Parts(_) | Body::Events(_) => String::new(),
     }
 }
 

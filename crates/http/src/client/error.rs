@@ -1,5 +1,6 @@
 //! What can go wrong with a call to a service.
 
+use crate::base::InvalidBase;
 use durable_session::env::RandomError;
 use http::StatusCode;
 use std::error::Error;
@@ -9,14 +10,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// It is no URL of a service.
-    #[error(
-        "{base:?} is not an http or https URL of a service that this build can speak to: scheme and host, no query"
-    )]
-    InvalidBase {
-        /// What was given.
-        base: String,
-    },
+    /// No service can be reached at this URL.
+    #[error(transparent)]
+    InvalidBase(#[from] InvalidBase),
     /// A version can hold visible ASCII only.
     #[error("this is not a version that a service gave")]
     InvalidVersion,
@@ -53,8 +49,8 @@ pub enum ClientError {
 impl ClientError {
     pub(super) fn unreachable(e: reqwest::Error) -> Self {
         if e.is_builder() {
-            // A scheme that this build does not speak shows only here.
-            return Self::InvalidBase { base: "the given URL".to_owned() };
+            // The URL was checked; that a request cannot be made of it says nothing about the service.
+            return InvalidBase::client(e.without_url()).into();
         }
         if e.is_timeout() && !e.is_connect() {
             return Self::TimedOut;

@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// The largest event that is taken in.
 const MAX_EVENT_BYTES: usize = 64 << 20;
-/// A stream that sends nothing at all for so long is dead: services send a comment every now and then.
-const SILENCE: Duration = Duration::from_secs(90);
 
 /// Something that happened to a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +34,8 @@ pub enum Event {
     Resync,
 }
 
-/// The events of a session. It opens its connection on first use, and again after a break, going on where it was.
+/// The events of a session. It opens its connection on first use, and again after a break, going on where it was. A stream
+/// that is silent for longer than [`silence`](ChatSessionClient::silence) is a break, too: services send pings.
 pub struct Events {
     client: ChatSessionClient,
     cursor: Option<String>,
@@ -88,7 +87,7 @@ impl Events {
             }
             self.open().await?;
             let Some(bytes) = &mut self.bytes else { continue };
-            match tokio::time::timeout(SILENCE, bytes.next()).await {
+            match tokio::time::timeout(self.client.silence, bytes.next()).await {
                 Ok(Some(Ok(part))) if self.buffer.len() + part.len() <= MAX_EVENT_BYTES => {
                     self.buffer.extend_from_slice(&part);
                     self.failures = 0;
@@ -152,7 +151,7 @@ impl Events {
         Some(block)
     }
 
-    /// What a block says; `None` if it is a comment or a kind of event that is not known.
+    /// What a block says; `None` if it is a comment, a ping, or a kind of event that is not known.
     fn read_block(&mut self, block: &[u8]) -> Result<Option<Event>, ClientError> {
         let text =
             std::str::from_utf8(block).map_err(|_| ClientError::malformed("an event that is not UTF-8"))?;

@@ -23,6 +23,7 @@ pub use events::{Event, Events};
 pub use retry::Retry;
 
 use crate::DEFAULT_PREFIX;
+use crate::base::{self, InvalidBase};
 use durable_session::{ChatSessionState, JsonObject, Message, SessionId};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderValue, Method};
@@ -30,6 +31,9 @@ use send::Call;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// Three times the silence after which services send a ping unless told otherwise.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// A page of messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +69,8 @@ pub struct ChatSessionClient {
     retry: Retry,
     /// How long one try may take.
     time: Duration,
+    /// How long an event stream may be silent.
+    silence: Duration,
 }
 
 impl ChatSessionClient {
@@ -73,24 +79,37 @@ impl ChatSessionClient {
     /// # Errors
     /// [`ClientError::InvalidBase`] if that is no URL of a service, or needs TLS and the feature `rustls` is off.
     pub fn new(base_url: &str, id: SessionId) -> Result<Self, ClientError> {
+        let url = base::parse(base_url)?;
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
-        Self::with_http(http.build().map_err(ClientError::unreachable)?, base_url, id)
+        Self::at(http.build().map_err(InvalidBase::client)?, &url, base_url, id)
     }
 
-    /// The same with an HTTP client of your own: its TLS, its proxies, its default headers.
+    /// The same with an HTTP client of your own: its TLS, its proxies, its default headers. Whether that client speaks TLS
+    /// cannot be seen; if it does not, calls to an https URL fail as [`ClientError::Unreachable`].
     ///
     /// # Errors
     /// [`ClientError::InvalidBase`] if `base_url` is no URL of a service.
     pub fn with_http(http: reqwest::Client, base_url: &str, id: SessionId) -> Result<Self, ClientError> {
-        let invalid = || ClientError::InvalidBase { base: base_url.to_owned() };
-        let url = reqwest::Url::parse(base_url).map_err(|_| invalid())?;
-        let known = matches!(url.scheme(), "http" | "https");
-        if !known || !url.has_host() || url.query().is_some() {
-            return Err(invalid());
-        }
+        Self::at(http, &base::parse_any(base_url)?, base_url, id)
+    }
+
+    fn at(
+        http: reqwest::Client,
+        url: &reqwest::Url,
+        base_url: &str,
+        id: SessionId,
+    ) -> Result<Self, ClientError> {
         let prefix = format!("{}{DEFAULT_PREFIX}/", url.path().trim_end_matches('/'));
-        let base = url.join(&prefix).map_err(|_| invalid())?;
-        Ok(Self { http, base, id, retry: Retry::default(), time: Duration::from_secs(20) })
+        let base = url.join(&prefix).map_err(|_| InvalidBase::Url { base: base_url.to_owned() })?;
+        let time = Duration::from_secs(20);
+        Ok(Self { http, base, id, retry: Retry::default(), time, silence: SILENCE })
+    }
+
+    /// Sets how long an event stream may be silent before it is taken for dead and opened anew. Default: 45 seconds, which
+    /// is three times the silence after which a service sends a [`PING`](crate::PING).
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Sets how calls are tried again.
