@@ -45,6 +45,14 @@ impl Tally {
             None => self.counts.push((what, n)),
         }
     }
+
+    /// Keeps the largest figure of all cases.
+    pub(crate) fn most(&mut self, what: &'static str, n: u64) {
+        match self.counts.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, count)) => *count = n.max(*count),
+            None => self.counts.push((what, n)),
+        }
+    }
 }
 
 impl fmt::Display for Tally {

@@ -1,7 +1,8 @@
-//! Campaign 10: other people's sessions, the log, and a thousand hostile clients.
+//! Campaign 10: other people's sessions, the log, a thousand hostile clients, and clients that stall.
 
 mod hostile;
 mod log;
+mod stalled;
 
 use crate::campaign::{Plan, Tally};
 use anyhow::{Result, bail, ensure};
@@ -22,7 +23,8 @@ pub(crate) fn run(plan: &Plan) -> Result<Tally> {
         nothing_is_logged(rng, tally)?;
         others_are_not_reached(rng, tally)?;
         hostile::crowd(rng, tally)?;
-        hostile::headers(rng, tally)
+        hostile::headers(rng, tally)?;
+        stalled::clients(tally)
     })
 }
 
