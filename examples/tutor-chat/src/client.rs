@@ -30,7 +30,7 @@ impl From<IpAddr> for Client {
                 let network = u128::from(address) & (u128::MAX << 64);
                 IpAddr::V6(Ipv6Addr::from(network))
             }
-            address => address,
+            v4 @ IpAddr::V4(_) => v4,
         })
     }
 }

@@ -41,17 +41,26 @@ enum Bounds {
     Removed,
 }
 
-/// Both attacks.
-pub(super) fn clients(tally: &mut Tally) -> Result<()> {
-    attack(Bounds::Kept, tally)
+#[derive(Debug, Clone, Copy)]
+enum Attack {
+    Readers,
+    Bodies,
 }
 
-fn attack(bounds: Bounds, tally: &mut Tally) -> Result<()> {
+/// Both attacks.
+pub(super) fn clients(tally: &mut Tally) -> Result<()> {
+    play(Attack::Readers, Bounds::Kept, tally)?;
+    play(Attack::Bodies, Bounds::Kept, tally)
+}
+
+fn play(attack: Attack, bounds: Bounds, tally: &mut Tally) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let service = Service::start(bounds).await?;
-        service.readers(tally).await?;
-        service.bodies(tally).await
+        match attack {
+            Attack::Readers => service.readers(tally).await,
+            Attack::Bodies => service.bodies(tally).await,
+        }
     });
     runtime.shutdown_background();
     result
@@ -108,9 +117,11 @@ impl Service {
     }
 
     async fn bodies(&self, tally: &mut Tally) -> Result<()> {
+        // Once for all: what the clients hold is in this process, too.
+        let body: Arc<[u8]> = vec![b'x'; BODY_BYTES].into();
         let watch = Watch::begin();
-        let senders = (0..CLIENTS).map(|n| tokio::spawn(stalled_body(self.addr, n)));
-        let senders: Vec<_> = senders.collect();
+        let senders: Vec<_> =
+            (0..CLIENTS).map(|n| tokio::spawn(stalled_body(self.addr, n, Arc::clone(&body)))).collect();
         self.others(tally).await?;
         let mut refused = 0;
         for sender in senders {
@@ -171,14 +182,14 @@ async fn in_one_piece(request: Request, next: Next) -> Response {
 }
 
 /// Sends most of a body, waits for the answer and tells its status.
-async fn stalled_body(addr: SocketAddr, n: u64) -> Result<u16> {
+async fn stalled_body(addr: SocketAddr, n: u64, body: Arc<[u8]>) -> Result<u16> {
     let mut stream = TcpStream::connect(addr).await?;
     let head = format!(
         "POST /api/chat/session/body-{n}/messages HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
         BODY_BYTES + 1
     );
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&vec![b'x'; BODY_BYTES]).await?;
+    stream.write_all(&body).await?;
     status(&mut stream).await
 }
 
@@ -241,8 +252,17 @@ mod tests {
 
     #[test]
     fn the_bounds_keep_memory_small_and_without_them_the_verdict_turns() {
-        attack(Bounds::Kept, &mut Tally::new("kept")).unwrap();
-        let told = attack(Bounds::Removed, &mut Tally::new("removed")).unwrap_err().to_string();
-        assert!(told.contains("clients that never read cost"), "{told}");
+        for (attack, what) in
+            [(Attack::Readers, "clients that never read"), (Attack::Bodies, "bodies that stop")]
+        {
+            let mut tally = Tally::new("kept");
+            play(attack, Bounds::Kept, &mut tally).unwrap();
+            if tally.to_string().contains("memory_not_measured") {
+                println!("SKIPPED: this system does not tell how much memory a process has");
+                continue;
+            }
+            let told = play(attack, Bounds::Removed, &mut Tally::new("removed")).unwrap_err().to_string();
+            assert!(told.contains(&format!("{what} cost")), "{told}");
+        }
     }
 }

@@ -35,12 +35,12 @@ pub(super) async fn whole(
         return Err(Refusal::body_too_large(max_bytes));
     }
     let mut share = options.budget.share();
-    let mut whole = BytesMut::with_capacity(announced.min(max_bytes).min(64 << 10));
+    let mut gathered = Gathered::expecting(announced.min(max_bytes));
     let mut refused = (announced > max_bytes).then(|| Refusal::body_too_large(max_bytes));
     let mut pace = Pace::begin(options);
     while let Ok(frame) = timeout_at(pace.deadline(), body.frame()).await {
         let Some(frame) = frame else {
-            return refused.map_or_else(|| Ok(Received { bytes: whole.freeze(), share }), Err);
+            return refused.map_or_else(|| Ok(Received { bytes: gathered.join(), share }), Err);
         };
         let frame = frame.map_err(|_| Refusal::bad_request("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -52,16 +52,60 @@ pub(super) async fn whole(
                 share.grow(data.len()).err()
             };
             if refused.is_some() {
-                (whole, share) = (BytesMut::new(), options.budget.share());
+                (gathered, share) = (Gathered::default(), options.budget.share());
             }
         }
         match refused {
-            None => whole.extend_from_slice(&data),
+            None => gathered.push(&data),
             Some(refusal) if pace.bytes > DRAINED.max(max_bytes) => return Err(refusal),
             Some(_) => {}
         }
     }
     Err(refused.unwrap_or_else(|| pace.too_slow()))
+}
+
+/// What came of a body. It is kept in segments of one size, so that a body that stops costs what came of it: one buffer
+/// that grows leaves the allocator with holes of every size.
+#[derive(Debug, Default)]
+struct Gathered {
+    full: Vec<BytesMut>,
+    last: BytesMut,
+}
+
+impl Gathered {
+    const SEGMENT: usize = 64 << 10;
+
+    fn expecting(bytes: usize) -> Self {
+        Self { full: Vec::new(), last: BytesMut::with_capacity(bytes.min(Self::SEGMENT)) }
+    }
+
+    fn push(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.last.len() == self.last.capacity() {
+                let full = std::mem::replace(&mut self.last, BytesMut::with_capacity(Self::SEGMENT));
+                if !full.is_empty() {
+                    self.full.push(full);
+                }
+            }
+            let room = self.last.capacity() - self.last.len();
+            let (now, later) = data.split_at(room.min(data.len()));
+            self.last.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    fn join(self) -> Bytes {
+        if self.full.is_empty() {
+            return self.last.freeze();
+        }
+        let bytes = self.full.iter().map(BytesMut::len).sum::<usize>() + self.last.len();
+        let mut whole = BytesMut::with_capacity(bytes);
+        // Each is given back as soon as it is copied.
+        for segment in self.full.into_iter().chain([self.last]) {
+            whole.extend_from_slice(&segment);
+        }
+        whole.freeze()
+    }
 }
 
 /// How a body comes along.
@@ -113,5 +157,24 @@ impl Pace {
             )
         };
         Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_is_what_came() {
+        let body: Vec<u8> = (0..300_000_u32).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
+        for expected in [0, 10, 1 << 20] {
+            for length in [0, 1, 10, 11, Gathered::SEGMENT, Gathered::SEGMENT + 1, body.len()] {
+                for step in [1 << 10, 70_000, 300_000] {
+                    let mut gathered = Gathered::expecting(expected);
+                    body[..length].chunks(step).for_each(|part| gathered.push(part));
+                    assert!(gathered.join() == body[..length], "{expected} {length} {step}");
+                }
+            }
+        }
     }
 }
