@@ -25,6 +25,7 @@ mod api;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;
+mod client_may;
 mod config;
 mod cursor;
 mod errors;
@@ -37,6 +38,7 @@ mod input;
 mod messages;
 mod paging;
 mod refusal;
+mod rewriting;
 mod routes;
 #[cfg(feature = "axum")]
 pub mod server;
@@ -48,6 +50,7 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use api::Api;
 pub use body::{Body, EventStream};
+pub use client_may::ClientMay;
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
 pub use fingerprint::fingerprint;
 pub use health::health;

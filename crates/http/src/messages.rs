@@ -2,6 +2,7 @@
 
 use crate::api::{OnMessage, turn};
 use crate::body::Body;
+use crate::client_may::ClientMay;
 use crate::input::Input;
 use crate::paging::PageQuery;
 use crate::refusal::{Refusal, json};
@@ -24,7 +25,13 @@ pub(crate) async fn get<A: AppState>(
     };
     let page = chat.messages(wanted).await.map_err(|e| errors::refusal(chat.id(), &e))?;
     let body = match &query {
-        Some(query) => query.answer(&page)?,
+        Some(query) => {
+            // After the page was read: a message that is still there was there then, as no seq is used again.
+            for cursor in query.cursors() {
+                cursor.check(chat, page.version).await?;
+            }
+            query.answer(&page)
+        }
         None => list(page.messages.iter().map(|stored| &stored.message)),
     };
     Ok(json(StatusCode::OK, body))
@@ -48,12 +55,11 @@ fn list<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> String {
 pub(crate) async fn post<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
+    may: &ClientMay,
     on_message: Option<&OnMessage<A>>,
 ) -> Result<Response<Body>, Refusal> {
-    let message = with_key(
-        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))?,
-        &input.headers,
-    )?;
+    let message = with_key(read(input)?, &input.headers)?;
+    may.check(std::slice::from_ref(&message))?;
     let plain = on_message.is_none() && etag::if_match(&input.headers) == etag::Expected::Any;
     let added = if plain {
         chat.add_message(message).await.map_err(|e| errors::refusal(chat.id(), &e))?
@@ -67,7 +73,18 @@ pub(crate) async fn post<A: AppState>(
         })
         .await?
     };
-    Ok(json(StatusCode::OK, format!("{{\"success\":true,\"message\":{}}}", added.message.as_json())))
+    Ok(stored(added.seq, &added.message))
+}
+
+/// The message in a request's body.
+pub(crate) fn read(input: &Input) -> Result<Message, Refusal> {
+    Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))
+}
+
+/// The answer to a request that stored a message.
+pub(crate) fn stored(seq: u64, message: &Message) -> Response<Body> {
+    let message = message.as_json();
+    json(StatusCode::OK, format!("{{\"success\":true,\"message\":{message},\"seq\":{seq}}}"))
 }
 
 /// The message with `Idempotency-Key` as its `id`, if it has none of its own.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod client;
+mod head;
 mod host;
 mod proxied;
 mod stopping;
