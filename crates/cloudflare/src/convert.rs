@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use worker::Headers;
 
-/// The request with its whole body, of at most as many bytes as `limit` says for its method and path; or what to answer
-/// if it cannot be had.
+/// The request with its whole body, of at most as many bytes as `limit` says for its method and
+/// path; or what to answer if it cannot be had.
 pub(crate) async fn request(
     mut from: worker::Request,
     limit: impl Fn(&Method, &str) -> usize,

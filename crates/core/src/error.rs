@@ -101,8 +101,9 @@ pub enum Error {
         /// The message that has the id.
         seq: u64,
     },
-    /// Some messages of a batch are stored already and others are not (clause C7); nothing was changed. A batch that was sent
-    /// before is sent again whole; new messages are sent in a batch of their own.
+    /// Some messages of a batch are stored already and others are not (clause C7); nothing was
+    /// changed. A batch that was sent before is sent again whole; new messages are sent in a batch
+    /// of their own.
     #[error(
         "session {session}: {known} of the {given} messages are stored already, the first of them at seq {seq}, and the \
          others are not; nothing was changed"

@@ -44,7 +44,8 @@ enum Step {
         pops: u8,
         id: u8,
     },
-    /// The list as it is, with one message in so many left out, one edited, and some more at the end.
+    /// The list as it is, with one message in so many left out, one edited, and some more at the
+    /// end.
     Set {
         without: u8,
         edited: Index,
@@ -124,7 +125,8 @@ impl Model {
         self.window().iter().rfind(|(_, m)| m.id().as_deref() == Some(&*id))
     }
 
-    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id or a mixed batch.
+    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id or a
+    /// mixed batch.
     fn add(&mut self, messages: &[Message]) -> Result<Vec<(u64, bool)>, ()> {
         let known: Vec<_> = messages.iter().map(|m| self.find(m).cloned()).collect();
         if known.iter().zip(messages).any(|(k, m)| k.as_ref().is_some_and(|(_, k)| k != m)) {
@@ -145,8 +147,8 @@ impl Model {
         Ok(added)
     }
 
-    /// The list of messages that stands there after a list was set. Which seqs they have is for the engine to say, but not all
-    /// would be right.
+    /// The list of messages that stands there after a list was set. Which seqs they have is for the
+    /// engine to say, but not all would be right.
     fn set(&mut self, wanted: &[Message], now: Vec<(u64, Message)>) {
         assert!(wanted.iter().eq(now.iter().map(|(_, message)| message)), "the list that was set");
         let kept = now.iter().take_while(|(seq, _)| *seq < self.next_seq).count();

@@ -226,7 +226,8 @@ async fn c9_a_session_beyond_lowered_limits_may_stay_or_shrink_but_not_grow() {
     assert!(matches!(set(&chat, &list[..9]).await, Err(Error::TooLarge { is: 9, max: 8, .. })));
 }
 
-/// What a message before the window had is read if the limit depends on it, so that the answer is right.
+/// What a message before the window had is read if the limit depends on it, so that the answer is
+/// right.
 #[tokio::test]
 async fn c9_a_replaced_message_from_before_the_window_counts_instead_of_the_old_one() {
     let store = Puppet::new();

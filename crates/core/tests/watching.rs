@@ -17,8 +17,8 @@ fn message() -> Message {
     Message::user("x")
 }
 
-/// The next change, which must have been published: what was appended, whether the app state was set, and whether more
-/// happened. Nothing was replaced in place.
+/// The next change, which must have been published: what was appended, whether the app state was
+/// set, and whether more happened. Nothing was replaced in place.
 async fn told(watcher: &mut Watcher) -> (Range<u64>, bool, bool) {
     match poll_immediate(watcher.next()).await {
         Some(Watched::Changed(SessionChange { appended, app_changed, rewritten, replaced, .. })) => {
@@ -67,7 +67,8 @@ async fn messages_that_were_replaced_in_place_are_named() {
         Some(Watched::Changed(change)) => change,
         other => panic!("{other:?}"),
     };
-    // In memory, before the window, and both with an appended message that is replaced in the same commit.
+    // In memory, before the window, and both with an appended message that is replaced in the same
+    // commit.
     for seq in [100, 1] {
         chat.replace(seq, Message::user("edited")).await.unwrap();
         let change = told().await;

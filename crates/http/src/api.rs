@@ -76,13 +76,14 @@ impl<A: AppState> Api<A> {
         &self.inner.set.prefix
     }
 
-    /// The most bytes that the body of a request with this method and path may have. A transport should not read more.
+    /// The most bytes that the body of a request with this method and path may have. A transport
+    /// should not read more.
     ///
     /// `PUT` of a whole state takes every state that `GET` can give (without its messages if
-    /// [clients may not](ApiBuilder::client_may) set these), so its bound follows from the session's
-    /// [limits](ChatSessions::limits); for every other request it is
-    /// [`max_body_bytes`](ApiBuilder::max_body_bytes). The path is one that [`handle`](Self::handle) or
-    /// [`handle_session`](Self::handle_session) takes.
+    /// [clients may not](ApiBuilder::client_may) set these), so its bound follows from the
+    /// session's [limits](ChatSessions::limits); for every other request it is
+    /// [`max_body_bytes`](ApiBuilder::max_body_bytes). The path is one that
+    /// [`handle`](Self::handle) or [`handle_session`](Self::handle_session) takes.
     pub fn body_limit(&self, method: &Method, path: &str) -> usize {
         let rest = routes::session_of(&self.inner.set.prefix, path).map_or(path, |(_, rest)| rest);
         let Settings { sessions, max_body_bytes, client_may, .. } = &self.inner.set;
@@ -164,7 +165,8 @@ impl<A: AppState> Api<A> {
     }
 }
 
-/// The answer to `HEAD` is that to `GET` without the body. A stream has no length, and what stands for it here is empty.
+/// The answer to `HEAD` is that to `GET` without the body. A stream has no length, and what stands
+/// for it here is empty.
 fn finish(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if *method == Method::HEAD
         && let Body::Full(bytes) = response.body()

@@ -4,8 +4,8 @@ use crate::refusal::Refusal;
 use durable_session::Message;
 use http::StatusCode;
 
-/// What clients may change of a session's messages. Reading, resetting and deleting a session and setting fields of its app
-/// state is open to every client that reaches the routes.
+/// What clients may change of a session's messages. Reading, resetting and deleting a session and
+/// setting fields of its app state is open to every client that reaches the routes.
 ///
 /// ```
 /// use durable_session_http::ClientMay;
@@ -22,7 +22,8 @@ pub struct ClientMay {
 }
 
 impl ClientMay {
-    /// Post messages of any role, and rewrite: for clients that belong to the service, such as a back end that answers.
+    /// Post messages of any role, and rewrite: for clients that belong to the service, such as a
+    /// back end that answers.
     pub fn everything() -> Self {
         Self { roles: None, rewrite: true }
     }
@@ -38,8 +39,8 @@ impl ClientMay {
         self
     }
 
-    /// Sets whether clients may rewrite messages. If not, `messages` in `PUT /` is refused (403), and `/messages/{seq}`
-    /// and `/rewind` do not exist (404).
+    /// Sets whether clients may rewrite messages. If not, `messages` in `PUT /` is refused (403),
+    /// and `/messages/{seq}` and `/rewind` do not exist (404).
     pub fn rewrite(mut self, rewrite: bool) -> Self {
         self.rewrite = rewrite;
         self

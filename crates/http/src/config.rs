@@ -111,7 +111,8 @@ impl<A: AppState> ApiBuilder<A> {
     }
 
     /// The most bytes of a body. Default: 4 MiB. A single message has a limit of its own, see
-    /// [`Limits`](durable_session::Limits), and so has a whole state in `PUT /`, see [`Api::body_limit`].
+    /// [`Limits`](durable_session::Limits), and so has a whole state in `PUT /`, see
+    /// [`Api::body_limit`].
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
@@ -123,16 +124,16 @@ impl<A: AppState> ApiBuilder<A> {
         self
     }
 
-    /// What clients may change of the messages. Default: [`ClientMay::everything`]. A service that browsers reach directly
-    /// sets [`ClientMay::public`].
+    /// What clients may change of the messages. Default: [`ClientMay::everything`]. A service that
+    /// browsers reach directly sets [`ClientMay::public`].
     pub fn client_may(mut self, may: ClientMay) -> Self {
         self.client_may = may;
         self
     }
 
-    /// Runs `answer` for each message that a client posts, in the same turn: what it adds and changes is durable together
-    /// with the message, or neither is. A message posted again with its `id` is found, not answered again, as long as it is
-    /// among the last ones (clause C7).
+    /// Runs `answer` for each message that a client posts, in the same turn: what it adds and
+    /// changes is durable together with the message, or neither is. A message posted again with its
+    /// `id` is found, not answered again, as long as it is among the last ones (clause C7).
     ///
     /// It may run more than once for one message, each time on a fresh draft (clause C5), so it must have no effects but
     /// on the draft. A [`Refusal`](crate::Refusal) given to [`Error::rejected`] becomes the client's answer.

@@ -37,7 +37,8 @@ impl Cursor {
         self.life == version.map_or(NOWHERE, Version::incarnation)
     }
 
-    /// The refusal of this cursor, which is from another life: an answer would have a gap that nobody sees.
+    /// The refusal of this cursor, which is from another life: an answer would have a gap that
+    /// nobody sees.
     pub(crate) fn gone(&self) -> Refusal {
         let reason = if self.is_absent() {
             "the session did not exist when this cursor was given; begin again without it"
@@ -47,8 +48,8 @@ impl Cursor {
         Refusal::new(StatusCode::GONE, reason)
     }
 
-    /// Refuses the cursor as a place in a page of the session at `version`, unless the message that it names is there. The
-    /// place before the first message is there as long as the session lives.
+    /// Refuses the cursor as a place in a page of the session at `version`, unless the message that
+    /// it names is there. The place before the first message is there as long as the session lives.
     pub(crate) async fn check<A: AppState>(
         &self,
         chat: &ChatSession<A>,

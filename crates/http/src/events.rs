@@ -1,8 +1,10 @@
 //! `GET /events`: what happens to a session, as it happens.
 //!
-//! A stream is at a *position*: a version of the session, all of whose changes the client has. Each published change moves
-//! it on by `edited` (if the client asked for these), `message` and `state` events, in this order; where it cannot be sure of what it missed, it sends one `resync` and goes on
-//! from what is there. A cursor is good for resuming if since its `base` commit there was nothing but appending.
+//! A stream is at a *position*: a version of the session, all of whose changes the client has. Each
+//! published change moves it on by `edited` (if the client asked for these), `message` and `state`
+//! events, in this order; where it cannot be sure of what it missed, it sends one `resync` and goes
+//! on from what is there. A cursor is good for resuming if since its `base` commit there was
+//! nothing but appending.
 
 use crate::body::{Body, EventStream};
 use crate::cursor::Cursor;
@@ -97,7 +99,8 @@ struct Follow<A> {
     watcher: Watcher,
     /// The client asked for `edited` events.
     edited: bool,
-    /// The version that the client has, once `edits` were sent, `seq` has come to `until` and `state` was sent.
+    /// The version that the client has, once `edits` were sent, `seq` has come to `until` and
+    /// `state` was sent.
     version: Option<Version>,
     /// Counter of the last commit that did more than append, as far as the client has it.
     base: u64,
@@ -105,7 +108,8 @@ struct Follow<A> {
     seq: u64,
     /// The last seq that there is at `version`.
     until: u64,
-    /// Messages that were replaced in place by the commit with this counter, and the client has not been told.
+    /// Messages that were replaced in place by the commit with this counter, and the client has not
+    /// been told.
     edits: VecDeque<u64>,
     /// The client has not been told the app state that the commit `rebase` set.
     state: bool,
@@ -284,7 +288,8 @@ impl<A: AppState> Follow<A> {
         Ok(())
     }
 
-    /// The client has everything that the last commit did besides appending: its cursor is good from there on.
+    /// The client has everything that the last commit did besides appending: its cursor is good
+    /// from there on.
     fn rebase(&mut self) {
         self.base = self.rebase.take().unwrap_or(self.base);
     }

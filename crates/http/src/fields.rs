@@ -42,7 +42,8 @@ pub(crate) async fn put<A: AppState>(
     Ok(success())
 }
 
-/// Puts the fields of `given` in the place of those in the app state. One that says what is there already stays as it is.
+/// Puts the fields of `given` in the place of those in the app state. One that says what is there
+/// already stays as it is.
 pub(crate) fn set_fields<A: AppState>(draft: &mut Draft<'_, A>, given: &JsonObject) -> Result<(), Error> {
     if given.is_empty() {
         return Ok(());

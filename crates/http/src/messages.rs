@@ -26,7 +26,8 @@ pub(crate) async fn get<A: AppState>(
     let page = chat.messages(wanted).await.map_err(|e| errors::refusal(chat.id(), &e))?;
     let body = match &query {
         Some(query) => {
-            // After the page was read: a message that is still there was there then, as no seq is used again.
+            // After the page was read: a message that is still there was there then, as no seq is
+            // used again.
             for cursor in query.cursors() {
                 cursor.check(chat, page.version).await?;
             }

@@ -30,9 +30,9 @@ pub(crate) async fn get<A: AppState>(
     Ok(tagged(json(StatusCode::OK, state), version))
 }
 
-/// `PUT /`: each given field replaces the stored one, `messages` the whole list, of which the difference is stored. The two
-/// times are the session's own: they may stand in the body, as in a state that was read and is written back, and change
-/// nothing.
+/// `PUT /`: each given field replaces the stored one, `messages` the whole list, of which the
+/// difference is stored. The two times are the session's own: they may stand in the body, as in a
+/// state that was read and is written back, and change nothing.
 pub(crate) async fn put<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,

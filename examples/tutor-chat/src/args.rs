@@ -19,8 +19,9 @@ pub(crate) struct Args {
     /// Store messages without answering them.
     #[arg(long)]
     pub(crate) no_answers: bool,
-    /// What clients may change: `public` is for pages that anybody can open, `everything` for clients that answer users
-    /// themselves. Public by default; a deployed Worker has a variable of its own for it.
+    /// What clients may change: `public` is for pages that anybody can open, `everything` for
+    /// clients that answer users themselves. Public by default; a deployed Worker has a variable of
+    /// its own for it.
     #[arg(long, value_enum, overrides_with = "client_may")]
     pub(crate) client_may: Option<Clients>,
     /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number.

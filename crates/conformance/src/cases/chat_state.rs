@@ -150,6 +150,42 @@ pub(crate) async fn the_window_of_ids_does_not_grow_with_what_was_loaded(t: &mut
     Ok(())
 }
 
+pub(crate) async fn a_list_of_messages_is_stored_as_its_difference(t: &mut Fixture) -> Checked {
+    const MESSAGES: usize = 60;
+    let id = session()?;
+    let hub = || -> ChatSessions {
+        let window = Window { messages: 5, bytes: u64::MAX };
+        hub_on(t.store(), &ManualClock::new(), |builder| builder.window(window))
+    };
+    let mut list: Vec<_> = (1..=MESSAGES).map(|n| say(&n.to_string())).collect();
+    list[MESSAGES - 1] = say("last").with_id("m-last");
+    hub().session(id.clone()).add_messages(list.clone()).await?;
+    let chat = hub().session(id.clone());
+    let before = chat.snapshot().await?.version();
+    let read = chat.get_state().await?.messages;
+    chat.turn(|draft| draft.set_messages(&read)).await?;
+    ensure_eq!(hub().session(id.clone()).snapshot().await?.version(), before, "the version after no change");
+
+    // One is edited, some are left out before the window and within it, and one more comes.
+    list[1] = say("edited");
+    list.remove(MESSAGES - 2);
+    list.drain(9..49);
+    list.push(say("new").with_id("m-new"));
+    chat.turn(|draft| draft.set_messages(&list)).await?;
+    let kept = (1..10).chain(50..59).chain(60..62);
+    let expected: Vec<_> = kept.zip(list).collect();
+    for (what, chat) in [("the hub that wrote", chat), ("a new hub", hub().session(id))] {
+        let page = chat.messages(MessageQuery::after(0, usize::MAX)).await?;
+        let found: Vec<_> = page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect();
+        ensure!(found == expected, "the messages in {what}");
+        for (message, seq) in [(say("last").with_id("m-last"), 60), (say("new").with_id("m-new"), 61)] {
+            let again = chat.add_message(message).await?;
+            ensure_eq!((again.seq, again.replayed), (seq, true), "a message sent again to {what}");
+        }
+    }
+    Ok(())
+}
+
 pub(crate) async fn an_absent_session_reads_as_new_and_is_not_written(t: &mut Fixture) -> Checked {
     let id = session()?;
     let hub: ChatSessions = hub_on(t.store(), &ManualClock::new(), |b| b.greeting(Message::assistant("Hi!")));

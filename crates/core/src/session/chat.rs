@@ -49,9 +49,9 @@ impl<A: AppState> ChatSession<A> {
 
     /// Adds a message at the end. Once this returns, it is durable.
     ///
-    /// A message with an `id` is added once, however often this is called with it, as long as it is among the last
-    /// messages (see [`Window`](crate::Window), clause C7). A message larger than the window's bytes is found only while it is
-    /// the very last one.
+    /// A message with an `id` is added once, however often this is called with it, as long as it is
+    /// among the last messages (see [`Window`](crate::Window), clause C7). A message larger than
+    /// the window's bytes is found only while it is the very last one.
     ///
     /// # Errors
     /// [`Error::IdReused`] if another message has the id, [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
@@ -61,13 +61,13 @@ impl<A: AppState> ChatSession<A> {
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
     }
 
-    /// Adds several messages, all or none, next to each other. If all of them are known by their `id`s, the stored ones
-    /// are returned; if only some are, it is [`Error::PartlyKnown`]. A message that is given twice with one `id` is stored
-    /// once and returned twice.
+    /// Adds several messages, all or none, next to each other. If all of them are known by their
+    /// `id`s, the stored ones are returned; if only some are, it is [`Error::PartlyKnown`]. A
+    /// message that is given twice with one `id` is stored once and returned twice.
     ///
     /// # Errors
-    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`]; [`Error::IdGivenTwice`] if two messages of one `id` say
-    /// different things.
+    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`]; [`Error::IdGivenTwice`] if
+    /// two messages of one `id` say different things.
     pub async fn add_messages(&self, messages: Vec<Message>) -> Result<Vec<Added>, Error> {
         self.engine.apply(|planner, view| planner.add(view, &messages)).await
     }

@@ -7,7 +7,8 @@ use crate::json;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-/// The changes that turn `stored` into `given`, as [`Draft::set_messages`](super::Draft::set_messages) describes them.
+/// The changes that turn `stored` into `given`, as
+/// [`Draft::set_messages`](super::Draft::set_messages) describes them.
 pub(crate) fn between(stored: &[StoredMessage], given: &[Message]) -> Vec<Change> {
     let places = places(stored, given);
     let mut changes = Vec::new();
@@ -29,7 +30,8 @@ pub(crate) fn between(stored: &[StoredMessage], given: &[Message]) -> Vec<Change
     changes
 }
 
-/// For each given message up to the first one that has to be appended, the index of the stored one whose place it has.
+/// For each given message up to the first one that has to be appended, the index of the stored one
+/// whose place it has.
 fn places(stored: &[StoredMessage], given: &[Message]) -> Vec<usize> {
     let mut places = Vec::with_capacity(given.len());
     let (mut next_given, mut next_stored) = (0, 0);

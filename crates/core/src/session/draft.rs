@@ -162,18 +162,19 @@ impl<'a, A: AppState> Draft<'a, A> {
         self.make(planned)
     }
 
-    /// Makes `messages` the list of all messages, storing only the difference to what is there; if there is none, nothing
-    /// is written.
+    /// Makes `messages` the list of all messages, storing only the difference to what is there; if
+    /// there is none, nothing is written.
     ///
-    /// The given messages are matched to the stored ones by `id`, those without one by JSON-equality: first from the
-    /// beginning, then from the end, the rest in order. A matched message keeps its seq, and is replaced if it says something
-    /// else. Given messages between two matched neighbours take the places of the stored ones there if they are not more;
-    /// after the last match, if they are exactly as many. Other stored messages are removed. From the first given message
-    /// without a place on, all are appended anew.
+    /// The given messages are matched to the stored ones by `id`, those without one by
+    /// JSON-equality: first from the beginning, then from the end, the rest in order. A matched
+    /// message keeps its seq, and is replaced if it says something else. Given messages between two
+    /// matched neighbours take the places of the stored ones there if they are not more; after the
+    /// last match, if they are exactly as many. Other stored messages are removed. From the first
+    /// given message without a place on, all are appended anew.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if a message, the session, or the difference (in bytes or operations of one commit) is too
-    /// large.
+    /// [`Error::TooLarge`] if a message, the session, or the difference (in bytes or operations of
+    /// one commit) is too large.
     pub fn set_messages(&mut self, messages: &[Message]) -> Result<(), Error> {
         let planned = match self.messages() {
             Some(stored) => self.planner.set_messages(&stored, messages),

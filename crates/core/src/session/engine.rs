@@ -211,13 +211,14 @@ impl Engine {
         match plan(self.planner(), view) {
             Ok((value, changes)) => self.stage(&mut state, value, changes, None),
             Err(Halt::Refused(e)) => Err(e),
-            // A removal took the window's end; planning in place removes nothing itself, so the plain window will do, and
-            // no plan that is made in place needs all messages.
+            // A removal took the window's end; planning in place removes nothing itself, so the
+            // plain window will do, and no plan that is made in place needs all messages.
             Err(Halt::Deeper | Halt::Whole) => Ok(self.deepen_in(&mut state, window)),
         }
     }
 
-    /// A copy of the newest state, with nothing pending below it if it must be `settled`; or what to wait for first.
+    /// A copy of the newest state, with nothing pending below it if it must be `settled`; or what
+    /// to wait for first.
     fn copy(&self, require: Require, settled: bool) -> Result<Copied<'_>, Error> {
         self.check_open()?;
         let window = self.hub.config.window;

@@ -107,8 +107,9 @@ impl Planner<'_> {
         Ok((added, changes))
     }
 
-    /// Giving the message at `seq` another content; `old` is the message there if the window does not have it but it is
-    /// known. Its existence is checked here if the window tells, by the store otherwise.
+    /// Giving the message at `seq` another content; `old` is the message there if the window does
+    /// not have it but it is known. Its existence is checked here if the window tells, by the store
+    /// otherwise.
     pub(crate) fn replace(
         &self,
         view: &View,
@@ -239,7 +240,8 @@ impl Planner<'_> {
         self.config.initial_app.clone().map_err(|source| Error::AppState { session: self.id.clone(), source })
     }
 
-    /// Whether one call's changes fit into one commit. The first commit of a session writes its initial state with them.
+    /// Whether one call's changes fit into one commit. The first commit of a session writes its
+    /// initial state with them.
     pub(crate) fn check_commit(&self, changes: &[Change], exists: bool) -> Result<(), Error> {
         let (prelude_ops, prelude_bytes) = if exists { (0, 0) } else { self.config.prelude() };
         let bytes: u64 = changes.iter().map(Change::bytes).sum();

@@ -29,8 +29,9 @@ pub struct SessionChange {
     pub replaced: Vec<u64>,
     /// The app state was set.
     pub app_changed: bool,
-    /// More happened than the other fields say: messages were removed, more than 64 were replaced, the session was deleted,
-    /// or it is not known what others did. What was read before has to be read again.
+    /// More happened than the other fields say: messages were removed, more than 64 were replaced,
+    /// the session was deleted, or it is not known what others did. What was read before has to be
+    /// read again.
     pub rewritten: bool,
 }
 

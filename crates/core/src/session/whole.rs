@@ -46,7 +46,8 @@ impl Whole {
         messages
     }
 
-    /// What it has of the messages before `seq` of the session at `head`: all up to the last one it has.
+    /// What it has of the messages before `seq` of the session at `head`: all up to the last one it
+    /// has.
     fn before(mut self, seq: u64, head: &Head) -> Vec<StoredMessage> {
         if !self.exists || !pages::continues(&self.head, head) {
             return Vec::new();

@@ -96,7 +96,8 @@ impl ClientError {
         self.has_status(StatusCode::NOT_FOUND)
     }
 
-    /// The cursor is good for nothing any more: its message was removed, or the session deleted (410).
+    /// The cursor is good for nothing any more: its message was removed, or the session deleted
+    /// (410).
     pub fn is_gone(&self) -> bool {
         self.has_status(StatusCode::GONE)
     }

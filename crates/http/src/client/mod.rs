@@ -35,8 +35,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Posted {
-    /// Its place in the session's order, which [`edit`](ChatSessionClient::edit) and others name it by; `None` if the service
-    /// speaks the protocol without it.
+    /// Its place in the session's order, which [`edit`](ChatSessionClient::edit) and others name it
+    /// by; `None` if the service speaks the protocol without it.
     pub seq: Option<u64>,
     /// The message as it is stored.
     pub message: Message,
@@ -65,12 +65,13 @@ pub enum PageFrom {
 
 /// A session at a service, over HTTP. Cheap to clone.
 ///
-/// A call that fails for a moment (no connection, no answer in time, 429, 502, 503, 504) is tried again with growing,
-/// random waits. A message is sent with an `id` by which a retry is found, and a field, an edit or a removal names what it changes.
-/// A call that removes whatever messages there are ([`update`](Self::update) with `messages`, [`rewind`](Self::rewind),
-/// [`reset`](Self::reset), [`delete`](Self::delete)) is not sent again once it may have been done: a second time it would
-/// take messages that others added meanwhile. Nor is a call with a version, which a second try would not find any more.
-/// Dropping a call's future may or may not stop its change.
+/// A call that fails for a moment (no connection, no answer in time, 429, 502, 503, 504) is tried
+/// again with growing, random waits. A message is sent with an `id` by which a retry is found, and
+/// a field, an edit or a removal names what it changes. A call that removes whatever messages there
+/// are ([`update`](Self::update) with `messages`, [`rewind`](Self::rewind), [`reset`](Self::reset),
+/// [`delete`](Self::delete)) is not sent again once it may have been done: a second time it would
+/// take messages that others added meanwhile. Nor is a call with a version, which a second try
+/// would not find any more. Dropping a call's future may or may not stop its change.
 #[derive(Debug, Clone)]
 pub struct ChatSessionClient {
     http: reqwest::Client,
@@ -124,20 +125,20 @@ impl ChatSessionClient {
         &self.id
     }
 
-    /// Adds a message. Without an `id` of its own it gets a random one, by which the service finds it if it has to be sent
-    /// again; a message larger than the service's [window](durable_session::Window) can be stored twice. Returns it as it is
-    /// stored.
+    /// Adds a message. Without an `id` of its own it gets a random one, by which the service finds
+    /// it if it has to be sent again; a message larger than the service's
+    /// [window](durable_session::Window) can be stored twice. Returns it as it is stored.
     ///
     /// # Errors
-    /// [`ClientError`]; with [`ClientError::may_have_happened`] it may be stored all the same. Adding it again with the
-    /// same `id` finds it while it is among the session's last messages.
+    /// [`ClientError`]; with [`ClientError::may_have_happened`] it may be stored all the same.
+    /// Adding it again with the same `id` finds it while it is among the session's last messages.
     pub async fn add_message(&self, message: Message) -> Result<Posted, ClientError> {
         let message = if message.id().is_none() { message.with_id(retry::random_id()?) } else { message };
         self.read(Call::new(Method::POST, "/messages").json(message.as_json().to_owned())).await
     }
 
-    /// Gives the message at `seq` another content; if `version` is given, only if the session still has it. The message keeps
-    /// its place. Services may refuse this to clients (404).
+    /// Gives the message at `seq` another content; if `version` is given, only if the session still
+    /// has it. The message keeps its place. Services may refuse this to clients (404).
     ///
     /// # Errors
     /// [`ClientError`]; it [was not found](ClientError::is_not_found) if there is no such message.
@@ -146,19 +147,19 @@ impl ChatSessionClient {
         self.done(only_if(call, version)?).await
     }
 
-    /// Removes the message at `seq`; if `version` is given, only if the session still has it. Services may refuse this to
-    /// clients (404).
+    /// Removes the message at `seq`; if `version` is given, only if the session still has it.
+    /// Services may refuse this to clients (404).
     ///
     /// # Errors
-    /// [`ClientError`]; it [was not found](ClientError::is_not_found) if there is no such message. If an earlier try may
-    /// have removed it, that is success.
+    /// [`ClientError`]; it [was not found](ClientError::is_not_found) if there is no such message.
+    /// If an earlier try may have removed it, that is success.
     pub async fn remove(&self, seq: u64, version: Option<&str>) -> Result<(), ClientError> {
         let call = Call::new(Method::DELETE, &format!("/messages/{seq}")).gone_is_done();
         self.done(only_if(call, version)?).await
     }
 
-    /// Removes all messages after the one at `seq`, or all if it is 0; if `version` is given, only if the session still has
-    /// it. Services may refuse this to clients (404).
+    /// Removes all messages after the one at `seq`, or all if it is 0; if `version` is given, only
+    /// if the session still has it. Services may refuse this to clients (404).
     ///
     /// # Errors
     /// [`ClientError`]; it [was not found](ClientError::is_not_found) if there is no such message.
@@ -196,8 +197,8 @@ impl ChatSessionClient {
     /// At most `limit` messages.
     ///
     /// # Errors
-    /// [`ClientError`]; it [is gone](ClientError::is_gone) if the message that the cursor names was removed: begin
-    /// again without a cursor.
+    /// [`ClientError`]; it [is gone](ClientError::is_gone) if the message that the cursor names was
+    /// removed: begin again without a cursor.
     pub async fn page(&self, from: &PageFrom, limit: u32) -> Result<MessagesPage, ClientError> {
         #[derive(Deserialize)]
         struct Row {
@@ -219,8 +220,9 @@ impl ChatSessionClient {
         Ok(MessagesPage { messages: messages.into_iter().map(|row| (row.seq, row.message)).collect(), next })
     }
 
-    /// Puts the given fields in the place of those of the state, `messages` in the place of all messages: a whole
-    /// [`ChatSessionState`] as well as a few fields. What is there already is not written again. Returns the state after it.
+    /// Puts the given fields in the place of those of the state, `messages` in the place of all
+    /// messages: a whole [`ChatSessionState`] as well as a few fields. What is there already is not
+    /// written again. Returns the state after it.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -65,7 +65,8 @@ async fn a_conditional_change_is_not_sent_again_once_it_may_have_been_made() {
     assert!(error.is_overtaken() || error.may_have_happened(), "{error}");
 }
 
-/// Each answer is lost once: a removal that was made is not "not found", and nothing is removed that others added since.
+/// Each answer is lost once: a removal that was made is not "not found", and nothing is removed
+/// that others added since.
 #[tokio::test]
 async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
     let lost = Arc::new(AtomicU32::new(0));
@@ -75,9 +76,9 @@ async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
             let count = Arc::clone(&count);
             async move {
                 let response = next.run(request).await;
-                let lose =
+                let taken =
                     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-                if lose { Refusal::unavailable("lost").retry_after(0).into_response() } else { response }
+                if taken { Refusal::unavailable("lost").retry_after(0).into_response() } else { response }
             }
         }))
     })
