@@ -12,8 +12,8 @@ const MOST: usize = 32 << 20;
 /// middle of its sending would be lost with the connection.
 const DRAINED: usize = 16 << 20;
 
-/// The request with its whole body, of at most as many bytes as `limit` says for its method and path; or what to answer
-/// if it cannot be had.
+/// The request with its whole body, of at most as many bytes as `limit` says for its method and
+/// path; or what to answer if it cannot be had.
 pub(crate) async fn request(
     mut from: worker::Request,
     limit: impl Fn(&Method, &str) -> usize,

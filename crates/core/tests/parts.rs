@@ -113,6 +113,9 @@ async fn what_is_added_meanwhile_changes_nothing() {
                 })
                 .await
                 .unwrap();
+                // And messages that are given already, or in memory: an edit, a reply that grows.
+                chat.replace(2, Message::user(format!("edited {n}"))).await.unwrap();
+                chat.replace(1500, Message::user(format!("grown {n}"))).await.unwrap();
             }
             assert_eq!(parts.version(), version);
         }
@@ -138,7 +141,7 @@ async fn what_is_rewritten_meanwhile_breaks_off() {
             parts.next().await.unwrap().unwrap();
             let other = cold(&store);
             match rewrite {
-                "replace" => chat.replace(2, Message::user(format!("other {round}"))).await.unwrap(),
+                "replace" => chat.replace(700, Message::user(format!("other {round}"))).await.unwrap(),
                 "pop" => drop(chat.pop().await.unwrap()),
                 "remove" => chat.remove(700).await.unwrap(),
                 "rewind" => chat.rewind_to(1400).await.unwrap(),
@@ -149,7 +152,7 @@ async fn what_is_rewritten_meanwhile_breaks_off() {
                     chat.delete().await.unwrap();
                     chat.add_message(Message::user("anew")).await.unwrap();
                 }
-                "elsewhere" => other.replace(2, Message::user(format!("other {round}"))).await.unwrap(),
+                "elsewhere" => other.replace(700, Message::user(format!("other {round}"))).await.unwrap(),
                 // It may have been anything.
                 _ => other.update(|app: &mut JsonObject| app.set("x", &round).unwrap()).await.unwrap(),
             }

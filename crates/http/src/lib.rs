@@ -27,6 +27,7 @@ mod base;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;
+mod client_may;
 mod config;
 mod cursor;
 mod errors;
@@ -40,6 +41,7 @@ mod messages;
 mod paging;
 mod parts;
 mod refusal;
+mod rewriting;
 mod routes;
 #[cfg(feature = "axum")]
 pub mod server;
@@ -53,6 +55,7 @@ pub use api::Api;
 #[cfg(any(feature = "client", feature = "proxy"))]
 pub use base::InvalidBase;
 pub use body::{Body, BrokenOff, EventStream, PartStream};
+pub use client_may::ClientMay;
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
 pub use fingerprint::fingerprint;
 pub use health::health;

@@ -2,6 +2,7 @@
 
 use crate::api::{OnMessage, turn};
 use crate::body::Body;
+use crate::client_may::ClientMay;
 use crate::input::Input;
 use crate::paging::PageQuery;
 use crate::refusal::{Refusal, json};
@@ -22,19 +23,23 @@ pub(crate) async fn get<A: AppState>(
         return parts::answer(chat.message_parts().await.map_err(error)?, chat.id(), ["", ""]).await;
     };
     let page = chat.messages(query.messages()).await.map_err(error)?;
-    Ok(json(StatusCode::OK, query.answer(&page)?))
+    // After the page was read: a message that is still there was there then, as no seq is used
+    // again.
+    for cursor in query.cursors() {
+        cursor.check(chat, page.version).await?;
+    }
+    Ok(json(StatusCode::OK, query.answer(&page)))
 }
 
 /// `POST /messages`.
 pub(crate) async fn post<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
+    may: &ClientMay,
     on_message: Option<&OnMessage<A>>,
 ) -> Result<Response<Body>, Refusal> {
-    let message = with_key(
-        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))?,
-        &input.headers,
-    )?;
+    let message = with_key(read(input)?, &input.headers)?;
+    may.check(std::slice::from_ref(&message))?;
     let plain = on_message.is_none() && etag::if_match(&input.headers) == etag::Expected::Any;
     let added = if plain {
         chat.add_message(message).await.map_err(|e| errors::refusal(chat.id(), &e))?
@@ -48,7 +53,18 @@ pub(crate) async fn post<A: AppState>(
         })
         .await?
     };
-    Ok(json(StatusCode::OK, format!("{{\"success\":true,\"message\":{}}}", added.message.as_json())))
+    Ok(stored(added.seq, &added.message))
+}
+
+/// The message in a request's body.
+pub(crate) fn read(input: &Input) -> Result<Message, Refusal> {
+    Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(e.to_string()))
+}
+
+/// The answer to a request that stored a message.
+pub(crate) fn stored(seq: u64, message: &Message) -> Response<Body> {
+    let message = message.as_json();
+    json(StatusCode::OK, format!("{{\"success\":true,\"message\":{message},\"seq\":{seq}}}"))
 }
 
 /// The message with `Idempotency-Key` as its `id`, if it has none of its own.

@@ -19,6 +19,11 @@ pub(crate) struct Args {
     /// Store messages without answering them.
     #[arg(long)]
     pub(crate) no_answers: bool,
+    /// What clients may change: `public` is for pages that anybody can open, `everything` for
+    /// clients that answer users themselves. Public by default; a deployed Worker has a variable of
+    /// its own for it.
+    #[arg(long, value_enum, overrides_with = "client_may")]
+    pub(crate) client_may: Option<Clients>,
     /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number. An IPv6 client is
     /// its /64 network; clients that cannot be told apart share one limit.
     #[arg(long, default_value_t = 100)]
@@ -37,6 +42,15 @@ pub(crate) struct Args {
     /// What goes to the log: off, error, warn, info, debug or trace.
     #[arg(long, default_value = "info")]
     pub(crate) log: LevelFilter,
+}
+
+/// What clients may change.
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+pub(crate) enum Clients {
+    /// Messages of any role, `messages` in PUT /, and single messages by their seq.
+    Everything,
+    /// Messages with the role user are taken; no message is changed or removed but by a reset.
+    Public,
 }
 
 /// Where conversations are kept.

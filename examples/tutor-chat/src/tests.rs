@@ -43,12 +43,49 @@ async fn a_message_is_answered_with_a_tutor() {
             .await;
     assert_eq!(
         answer,
-        r#"{"success":true,"message":{"role":"user","content":"I want help with python tutor","id":"m"}}"#
+        r#"{"success":true,"message":{"role":"user","content":"I want help with python tutor","id":"m"},"seq":2}"#
     );
     let messages = text(get(&app, &format!("{SESSION}/messages")).await).await;
     assert!(messages.contains("\"id\":\"answer-to-2\"") && messages.contains("\"tutorMatch\""), "{messages}");
     let pending = text(get(&app, &format!("{SESSION}/pending-match")).await).await;
     assert!(pending.contains("python"), "{pending}");
+}
+
+#[tokio::test]
+async fn clients_post_what_users_say_unless_they_may_do_everything() {
+    let public = [app(&[]), app(&["--client-may", "everything", "--client-may", "public"])];
+    let requests = || {
+        [
+            (Request::post(format!("{SESSION}/messages")), r#"{"role":"assistant","content":"hi"}"#, 403),
+            (Request::put(format!("{SESSION}/messages/1")), r#"{"role":"user","content":"hi"}"#, 404),
+            (Request::delete(format!("{SESSION}/messages/1")), "", 404),
+            (Request::post(format!("{SESSION}/rewind")), r#"{"to":0}"#, 404),
+            (Request::put(SESSION), r#"{"messages":[]}"#, 403),
+        ]
+    };
+    for app in public {
+        for (request, body, status) in requests() {
+            let uri = format!("{request:?}");
+            assert_eq!(send(&app, request, body).await.status(), status, "{uri}");
+        }
+        // What the page asks for.
+        for (request, body) in [
+            (Request::post(format!("{SESSION}/messages")), r#"{"role":"user","content":"hi","id":"m"}"#),
+            (Request::put(SESSION), r#"{"pendingMatch":null,"bookingInfo":null}"#),
+            (Request::put(format!("{SESSION}/booking-info")), "null"),
+            (Request::delete(format!("{SESSION}/pending-match")), ""),
+            (Request::get(format!("{SESSION}/messages?limit=5")), ""),
+            (Request::post(format!("{SESSION}/reset")), ""),
+        ] {
+            let uri = format!("{request:?}");
+            assert_eq!(send(&app, request, body).await.status(), 200, "{uri}");
+        }
+    }
+    let everything = app(&["--client-may", "everything"]);
+    for (request, body, _) in requests() {
+        let uri = format!("{request:?}");
+        assert_eq!(send(&everything, request, body).await.status(), 200, "{uri}");
+    }
 }
 
 #[tokio::test]
@@ -247,7 +284,7 @@ fn a_secret_and_pages_of_other_origins_exclude_each_other() {
 #[tokio::test]
 async fn metrics_count_what_was_done() {
     let app = app(&[]);
-    send(&app, Request::post(format!("{SESSION}/messages")), r#"{"role":"tool"}"#).await;
+    send(&app, Request::post(format!("{SESSION}/messages")), r#"{"role":"user"}"#).await;
     get(&app, "/nothing").await;
     let metrics = text(get(&app, "/metrics").await).await;
     assert!(metrics.contains("durable_session_sessions_commits_total 1\n"), "{metrics}");

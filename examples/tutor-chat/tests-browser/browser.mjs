@@ -30,10 +30,10 @@ async function launch() {
   return browser;
 }
 
-/** A test with a server and a browser of its own; `open()` opens a tab and waits until it is connected. */
-export function chatTest(name, body, options = {}) {
+/** A test with a server (with these further options) and a browser of its own; `open()` opens a tab and waits until it is connected. */
+export function chatTest(name, body, options = {}, serverOptions = '') {
   test(name, { timeout: 120_000 }, async () => {
-    const server = await Server.start();
+    const server = await Server.start(serverOptions);
     const context = await (await launch()).newContext({ viewport: { width: 1100, height: 800 }, ...options });
     context.setDefaultTimeout(PATIENCE_MS);
     const faults = [];

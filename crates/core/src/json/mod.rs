@@ -11,5 +11,6 @@ mod object;
 
 pub(crate) use check::check;
 pub use equal::equal;
+pub(crate) use equal::hash;
 pub(crate) use object::field;
 pub use object::{JsonError, JsonObject};

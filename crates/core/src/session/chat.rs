@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::engine::{Engine, Require};
 use super::parts::{Form, JsonParts};
-use super::plan::{Added, Halt, StoredMessage};
+use super::plan::{Added, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
 use super::snapshot::Snapshot;
 use super::view::{self, LongView, View};
@@ -50,8 +50,9 @@ impl<A: AppState> ChatSession<A> {
 
     /// Adds a message at the end. Once this returns, it is durable.
     ///
-    /// A message with an `id` is added once, however often this is called with it, as long as it is among the last
-    /// messages (see [`Window`](crate::Window), clause C7).
+    /// A message with an `id` is added once, however often this is called with it, as long as it is
+    /// among the last messages (see [`Window`](crate::Window), clause C7). A message larger than
+    /// the window's bytes is found only while it is the very last one.
     ///
     /// # Errors
     /// [`Error::IdReused`] if another message has the id, [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
@@ -61,11 +62,13 @@ impl<A: AppState> ChatSession<A> {
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
     }
 
-    /// Adds several messages, all or none, next to each other. If all of them are known by their `id`s, the stored ones
-    /// are returned; if only some are, it is [`Error::IdReused`].
+    /// Adds several messages, all or none, next to each other. If all of them are known by their
+    /// `id`s, the stored ones are returned; if only some are, it is [`Error::PartlyKnown`]. A
+    /// message that is given twice with one `id` is stored once and returned twice.
     ///
     /// # Errors
-    /// As [`add_message`](Self::add_message).
+    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`]; [`Error::IdGivenTwice`] if
+    /// two messages of one `id` say different things.
     pub async fn add_messages(&self, messages: Vec<Message>) -> Result<Vec<Added>, Error> {
         self.engine.apply(|planner, view| planner.add(view, &messages)).await
     }
@@ -108,12 +111,11 @@ impl<A: AppState> ChatSession<A> {
     ) -> Result<T, Error> {
         let planner = self.engine.planner();
         self.engine
-            .apply_on_copy(require, |view| {
-                let mut draft = Draft::new(planner, view);
+            .apply_on_copy(require, |view, whole| {
+                let mut draft = Draft::new(planner, view, whole);
                 match turn(&mut draft) {
                     Ok(value) => draft.finish().map(|(changes, after)| (value, changes, after)),
-                    Err(_) if draft.wants_deeper() => Err(Halt::Deeper),
-                    Err(e) => Err(Halt::Refused(e)),
+                    Err(e) => Err(draft.failed(e)),
                 }
             })
             .await
@@ -124,7 +126,7 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// [`Error::NoSuchMessage`], [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
     pub async fn replace(&self, seq: u64, message: Message) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.replace(view, seq, &message)).await
+        self.turn(|draft| draft.replace(seq, &message)).await
     }
 
     /// Takes the last message away and returns it; `None` if there is none. Its seq is not used again.

@@ -7,6 +7,7 @@ mod batch;
 mod chat;
 mod claim;
 mod config;
+mod difference;
 mod draft;
 mod engine;
 mod expiry;
@@ -21,6 +22,7 @@ mod stats;
 mod view;
 mod waiters;
 mod watch;
+mod whole;
 
 pub use chat::ChatSession;
 pub use config::{Expiry, InvalidExpiry, Limits, Memory, Window};

@@ -11,6 +11,7 @@ use crate::sync::Arc;
 use bytes::Bytes;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::task::{Poll, ready};
 
@@ -187,7 +188,7 @@ impl JsonParts {
         let engine = self.engine.clone();
         let id = &engine.slot.id;
         let page = engine.hub.store.read(id, query).await?.ok_or(Stop::Rewritten(None))?;
-        if !self.is_unchanged_at(&page.head).await {
+        if !self.is_unchanged_at(&page.head, first..begin).await {
             return Err(Stop::Rewritten(Some(page.head.version)));
         }
         text.reserve(page.rows.iter().map(|row| row.body.len() + 1).sum());
@@ -223,9 +224,10 @@ impl JsonParts {
         text.push_str(message);
     }
 
-    /// Whether the messages of the view are the same in a later state of the session: whether all that happened until
-    /// then is known, and nothing of it replaced or removed one. An app state that was set changes no message.
-    async fn is_unchanged_at(&mut self, now: &Head) -> bool {
+    /// Whether the messages with these seqs, all that are still to be read, are the same in a later state of the session:
+    /// whether all that happened until then is known, and nothing of it replaced one of them or removed any. An app state
+    /// that was set changes no message.
+    async fn is_unchanged_at(&mut self, now: &Head, unread: Range<u64>) -> bool {
         if pages::continues(&self.view.head, now) {
             return true;
         }
@@ -248,7 +250,8 @@ impl JsonParts {
             let Some(version) = change.version.filter(|v| v.incarnation() == incarnation) else {
                 return false;
             };
-            if change.messages_rewritten && version.counter() > self.view.head.version.counter() {
+            let rewritten = change.rewritten || change.replaced.iter().any(|seq| unread.contains(seq));
+            if rewritten && version.counter() > self.view.head.version.counter() {
                 return false;
             }
             self.unchanged = self.unchanged.max(version.counter());

@@ -87,7 +87,13 @@ impl ClientError {
         self.has_status(StatusCode::CONFLICT)
     }
 
-    /// The session was deleted since the cursor was given (410).
+    /// There is no such message, or the service has no such route for clients (404).
+    pub fn is_not_found(&self) -> bool {
+        self.has_status(StatusCode::NOT_FOUND)
+    }
+
+    /// The cursor is good for nothing any more: its message was removed, or the session deleted
+    /// (410).
     pub fn is_gone(&self) -> bool {
         self.has_status(StatusCode::GONE)
     }

@@ -28,6 +28,13 @@ pub enum Event {
         /// The message.
         message: Message,
     },
+    /// A message was replaced in place.
+    Edited {
+        /// Its place in the session's order.
+        seq: u64,
+        /// The message as it is now.
+        message: Message,
+    },
     /// The app state was set: at least the fields that changed.
     State(JsonObject),
     /// More happened than can be told, or it is not known what was missed: read the state again.
@@ -118,7 +125,7 @@ impl Events {
     }
 
     async fn try_open(&mut self) -> Result<(), (ClientError, Option<Duration>)> {
-        let mut call = Call::new(Method::GET, "/events");
+        let mut call = Call::new(Method::GET, "/events").query("edited", "true");
         call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(cursor) = self.cursor.as_deref().and_then(|cursor| HeaderValue::from_str(cursor).ok()) {
             call = call.header(HeaderName::from_static("last-event-id"), cursor);
@@ -190,6 +197,10 @@ fn read_event(name: &str, data: &str) -> Result<Option<Event>, ClientError> {
         "message" => {
             let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
             Some(Event::Message { seq, message })
+        }
+        "edited" => {
+            let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
+            Some(Event::Edited { seq, message })
         }
         "state" => {
             let State { state } = serde_json::from_str(data).map_err(malformed)?;

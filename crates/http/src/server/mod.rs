@@ -119,7 +119,7 @@ async fn answer<A: AppState>(api: Api<A>, options: RouterOptions, request: Reque
             refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed"))
         }
         Err(_) => refused(Refusal::unavailable(
-            "this takes too long; it may or may not be stored, sending a message again with the same id is safe",
+            "this takes too long; it may or may not be stored. A message that is sent again with the same id is stored once only if the first one is still among the session's last messages (so many, and so many bytes)",
         )),
     }
 }

@@ -153,7 +153,7 @@ async fn paths_that_hide_others_are_refused() {
         "%",
         "a%20b",
         "a/no-such-field",
-        "a/messages/1",
+        "a/messages/1/x",
         "a//messages",
         "a/pendingMatch",
         "a/%6dessages",

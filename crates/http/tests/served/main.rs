@@ -5,6 +5,7 @@
 mod bad_input;
 mod bodies;
 mod client;
+mod head;
 mod host;
 mod parts;
 mod pings;

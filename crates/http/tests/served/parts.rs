@@ -71,7 +71,7 @@ async fn an_answer_breaks_off_when_the_session_is_rewritten() {
             let mut read = answer.chunk().await.unwrap().unwrap().len();
             // Messages may be added meanwhile, but not replaced.
             chat.add_message(Message::user("more")).await.unwrap();
-            chat.replace(2, Message::user(format!("other {read} {base}{route}"))).await.unwrap();
+            chat.replace(9_000, Message::user(format!("other {read} {base}{route}"))).await.unwrap();
             let broken = loop {
                 match answer.chunk().await {
                     Ok(Some(part)) => read += part.len(),
