@@ -31,7 +31,7 @@ const MOST_MB: u64 = 64;
 /// After so long without progress a client is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an attack may take before its end counts as missed.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Whether the service has its bounds; without them this must find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

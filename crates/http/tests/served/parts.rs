@@ -61,8 +61,9 @@ async fn a_state_of_any_size_is_the_same_whole_and_in_parts() {
 #[tokio::test]
 async fn an_answer_breaks_off_when_the_session_is_rewritten() {
     let host = Host::start().await;
-    // More than the sockets hold, so that the server has not read all of it when the first bytes arrive.
-    let chat = filled(&host, 12_000).await;
+    // Far more than the sockets of two connections hold, so that the end is not read yet when the first bytes arrive.
+    const MESSAGES: u64 = 36_000;
+    let chat = filled(&host, 36_000).await;
     for base in [host.base(), proxied(&host).await] {
         for route in ["", "/messages"] {
             let url = format!("{base}/api/chat/session/{}{route}", chat.id());
@@ -71,7 +72,7 @@ async fn an_answer_breaks_off_when_the_session_is_rewritten() {
             let mut read = answer.chunk().await.unwrap().unwrap().len();
             // Messages may be added meanwhile, but not replaced.
             chat.add_message(Message::user("more")).await.unwrap();
-            chat.replace(9_000, Message::user(format!("other {read} {base}{route}"))).await.unwrap();
+            chat.replace(MESSAGES - 1000, Message::user(format!("other {read} {base}{route}"))).await.unwrap();
             let broken = loop {
                 match answer.chunk().await {
                     Ok(Some(part)) => read += part.len(),
@@ -79,7 +80,7 @@ async fn an_answer_breaks_off_when_the_session_is_rewritten() {
                     Err(_) => break true,
                 }
             };
-            assert!(broken, "{route}: {read} bytes as if they were all");
+            assert!(broken, "{base}{route}: {read} bytes as if they were all");
             let again = reqwest::get(&url).await.unwrap().text().await.unwrap();
             assert!(serde_json::from_str::<serde_json::Value>(&again).is_ok());
         }
