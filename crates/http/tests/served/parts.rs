@@ -60,9 +60,9 @@ async fn a_state_of_any_size_is_the_same_whole_and_in_parts() {
 
 #[tokio::test]
 async fn an_answer_breaks_off_when_the_session_is_rewritten() {
+    const MESSAGES: u64 = 36_000;
     let host = Host::start().await;
     // Far more than the sockets of two connections hold, so that the end is not read yet when the first bytes arrive.
-    const MESSAGES: u64 = 36_000;
     let chat = filled(&host, 36_000).await;
     for base in [host.base(), proxied(&host).await] {
         for route in ["", "/messages"] {
