@@ -237,8 +237,7 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
         }
         Step::Delete => {
             let existed = std::mem::replace(model, Model::absent()).exists;
-            let deleted = chat.delete().await.unwrap();
-            assert_eq!(deleted, existed);
+            assert_eq!(chat.delete().await.unwrap(), existed);
             (Ok(vec![]), Ok(vec![]))
         }
         Step::Turn { pops, id } => {
@@ -261,20 +260,7 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
                 .await;
             (answer(got, |a| vec![(a.seq, a.replayed)]), expected)
         }
-        Step::Set { without, edited, ids } => {
-            let left = model.messages.iter().filter(|(seq, _)| seq % u64::from(*without) != 0);
-            let mut wanted: Vec<_> = left.map(|(_, message)| message.clone()).collect();
-            if !wanted.is_empty() {
-                let at = edited.index(wanted.len());
-                wanted[at] = message(None, 77);
-            }
-            wanted.extend(ids.iter().map(|id| message(Some(*id), id * 9)));
-            chat.turn(|draft| draft.set_messages(&wanted)).await.unwrap();
-            let page = chat.messages(MessageQuery::after(0, usize::MAX)).await.unwrap();
-            model
-                .set(&wanted, page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect());
-            (Ok(vec![]), Ok(vec![]))
-        }
+        Step::Set { without, edited, ids } => set_list(*without, edited, ids, chat, model).await,
         Step::Update => {
             model.updates += 1;
             model.exists = true;
@@ -290,6 +276,26 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
         }
         Step::Evict | Step::Restart => (Ok(vec![]), Ok(vec![])),
     }
+}
+
+async fn set_list(
+    without: u8,
+    edited: &Index,
+    ids: &[u8],
+    chat: &ChatSession,
+    model: &mut Model,
+) -> (Answer, Answer) {
+    let left = model.messages.iter().filter(|(seq, _)| seq % u64::from(without) != 0);
+    let mut wanted: Vec<_> = left.map(|(_, message)| message.clone()).collect();
+    if !wanted.is_empty() {
+        let at = edited.index(wanted.len());
+        wanted[at] = message(None, 77);
+    }
+    wanted.extend(ids.iter().map(|id| message(Some(*id), id * 9)));
+    chat.turn(|draft| draft.set_messages(&wanted)).await.unwrap();
+    let page = chat.messages(MessageQuery::after(0, usize::MAX)).await.unwrap();
+    model.set(&wanted, page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect());
+    (Ok(vec![]), Ok(vec![]))
 }
 
 async fn compare(chat: &ChatSession, model: &Model) {

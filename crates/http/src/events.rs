@@ -108,8 +108,8 @@ struct Follow<A> {
     seq: u64,
     /// The last seq that there is at `version`.
     until: u64,
-    /// Messages that were replaced in place by the commit with this counter, and the client has not
-    /// been told.
+    /// The messages that the commit `rebase` replaced in place, of which the client has not been
+    /// told.
     edits: VecDeque<u64>,
     /// The client has not been told the app state that the commit `rebase` set.
     state: bool,

@@ -20,9 +20,10 @@ struct Service {
     chat: ChatSession,
 }
 
-/// Over a store that takes as much in one commit as the redb store does.
+/// Over a store that takes less in one commit than a session may have.
 fn service(limits: Limits, set: impl FnOnce(ApiBuilder) -> ApiBuilder) -> Service {
-    let store_limits = StoreLimits { max_commit_ops: 4096, ..MemoryStore::DEFAULT_LIMITS };
+    let store_limits =
+        StoreLimits { max_commit_ops: 4096, max_commit_bytes: 16 << 20, ..MemoryStore::DEFAULT_LIMITS };
     let store = MemoryStore::with(SystemRandom, store_limits);
     let sessions: ChatSessions = ChatSessions::builder(store).limits(limits).build();
     let chat = sessions.session(SessionId::new("s").unwrap());
