@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use durable_session::ChatSessions;
+use durable_session::{ChatSessions, Message};
 use durable_session_http::{Api, FieldRoute};
 use durable_session_memory::MemoryStore;
 use futures_executor::block_on;
@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let body = Bytes::copy_from_slice(body.get(2..).unwrap_or_default());
     let Ok(request) = request.body(body) else { return };
-    let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
+    let store = MemoryStore::new();
+    let sessions: ChatSessions = ChatSessions::builder(store).greeting(Message::assistant("Hi!")).build();
     let api =
         Api::builder(sessions).field(FieldRoute::new("booking-info", "bookingInfo")).build().expect("an api");
     // Twice: the second request finds what the first one left.

@@ -46,7 +46,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new(name: &'static str, kinds: &'static [Kind], doctor: Option<Kind>) -> Self {
+    pub(crate) fn new(name: &'static str, kinds: &'static [Kind], doctor: Option<Kind>) -> Self {
         Self {
             name,
             kinds,
@@ -101,6 +101,14 @@ impl Tally {
     /// Why the campaign ended early, if it did.
     pub(crate) fn failed(&self) -> Option<&Error> {
         self.failed.as_ref()
+    }
+
+    /// Keeps the largest figure of all cases.
+    pub(crate) fn most(&mut self, what: &'static str, n: u64) {
+        match self.counts.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, count)) => *count = n.max(*count),
+            None => self.counts.push((what, n)),
+        }
     }
 }
 

@@ -6,14 +6,26 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use worker::Headers;
 
-/// The request with its whole body, of at most `limit` bytes; or what to answer if it cannot be had.
-pub(crate) async fn request(mut from: worker::Request, limit: usize) -> Result<Request<Bytes>, Refusal> {
+/// The most bytes of a body, whatever the sessions' limits allow: an object has 128 MB for everything.
+const MOST: usize = 32 << 20;
+/// How much of a body that is too large is read and thrown away, so that the client gets to read why: an answer given in the
+/// middle of its sending would be lost with the connection.
+const DRAINED: usize = 16 << 20;
+
+/// The request with its whole body, of at most as many bytes as `limit` says for its method and
+/// path; or what to answer if it cannot be had.
+pub(crate) async fn request(
+    mut from: worker::Request,
+    limit: impl Fn(&Method, &str) -> usize,
+) -> Result<Request<Bytes>, Refusal> {
     let mut request = Request::builder().method(method(&from)?).uri(path_and_query(&from.inner().url()));
     if let Some(headers) = request.headers_mut() {
         *headers = header_map(from.headers()).map_err(malformed)?;
     }
-    let body = body(&mut from, limit).await?;
-    request.body(body).map_err(malformed)
+    let mut request = request.body(Bytes::new()).map_err(malformed)?;
+    let limit = limit(request.method(), request.uri().path()).min(MOST);
+    *request.body_mut() = body(&mut from, limit).await?;
+    Ok(request)
 }
 
 /// Not the worker crate's method: it takes every one that it does not know for a GET.
@@ -46,23 +58,31 @@ async fn body(from: &mut worker::Request, limit: usize) -> Result<Bytes, Refusal
         return Ok(Bytes::new());
     }
     let announced = from.headers().get("content-length").ok().flatten();
-    match announced.and_then(|length| length.parse::<usize>().ok()) {
-        Some(length) if length > limit => Err(Refusal::body_too_large(limit)),
+    let announced = announced.and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length <= limit) {
         // The platform lets no more through than was announced.
-        Some(_) => Ok(from.bytes().await.map_err(broken)?.into()),
-        None => {
-            let mut whole = BytesMut::new();
-            let mut parts = from.stream().map_err(broken)?;
-            while let Some(part) = parts.next().await {
-                let part = part.map_err(broken)?;
-                if whole.len() + part.len() > limit {
-                    return Err(Refusal::body_too_large(limit));
-                }
-                whole.extend_from_slice(&part);
-            }
-            Ok(whole.freeze())
+        return Ok(from.bytes().await.map_err(broken)?.into());
+    }
+    let (drained, mut seen) = (DRAINED.max(limit), 0_usize);
+    let mut fits = announced.is_none();
+    let mut whole = BytesMut::new();
+    if announced.is_some_and(|length| length > drained) {
+        return Err(Refusal::body_too_large(limit));
+    }
+    let mut parts = from.stream().map_err(broken)?;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(broken)?;
+        seen = seen.saturating_add(part.len());
+        fits &= seen <= limit;
+        if fits {
+            whole.extend_from_slice(&part);
+        } else if seen > drained {
+            break;
+        } else {
+            whole = BytesMut::new();
         }
     }
+    if fits { Ok(whole.freeze()) } else { Err(Refusal::body_too_large(limit)) }
 }
 
 /// The platform's response; `events` makes the stream that goes out of the one that a body is.
@@ -79,6 +99,10 @@ where
     match body {
         Body::Full(bytes) if bytes.is_empty() => Ok(to.empty()),
         Body::Full(bytes) => Ok(to.fixed(bytes.into())),
+        Body::Parts(parts) => to.from_stream(parts.map(|part| match part {
+            Ok(part) => Ok(Vec::from(part)),
+            Err(e) => Err(worker::Error::RustError(e.to_string())),
+        })),
         Body::Events(stream) => to.from_stream(events(stream)),
     }
 }

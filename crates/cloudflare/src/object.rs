@@ -88,7 +88,7 @@ impl<A: AppState> ChatObject<A> {
     /// What went wrong while the platform's response was made.
     pub async fn fetch(&self, request: worker::Request) -> worker::Result<worker::Response> {
         let response = match &self.inner.api {
-            Ok(api) => match convert::request(request, api.max_body_bytes()).await {
+            Ok(api) => match convert::request(request, |method, path| api.body_limit(method, path)).await {
                 Ok(request) => self.serve(api, request).await,
                 Err(refusal) => refusal.answer(),
             },

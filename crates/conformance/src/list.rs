@@ -129,6 +129,7 @@ macro_rules! __conformance_cases {
             chat_state::a_batch_is_known_or_new_and_never_mixed [C7] [];
             chat_state::the_window_of_ids_depends_on_what_is_stored_alone [C7] [];
             chat_state::the_window_of_ids_does_not_grow_with_what_was_loaded [C7] [];
+            chat_state::a_list_of_messages_is_stored_as_its_difference [C7] [];
             chat_state::an_absent_session_reads_as_new_and_is_not_written [C8] [];
             chat_state::two_hubs_create_a_session_once [C8 C5] [];
             chat_state::a_long_session_is_read_in_bounded_parts [C9] [];

@@ -138,6 +138,38 @@ pub enum Error {
         /// The message that has the id.
         seq: u64,
     },
+    /// Some messages of a batch are stored already and others are not (clause C7); nothing was
+    /// changed. A batch that was sent before is sent again whole; new messages are sent in a batch
+    /// of their own.
+    #[error(
+        "session {}: {known} of the {given} messages are stored already, the first of them at seq {seq}, and the \
+         others are not; nothing was changed",
+        .session.fingerprint()
+    )]
+    PartlyKnown {
+        /// The session.
+        session: SessionId,
+        /// Where the first of them that is stored already stands.
+        seq: u64,
+        /// How many of the batch are stored already.
+        known: usize,
+        /// How many messages the batch has.
+        given: usize,
+    },
+    /// Two messages of one batch have the same `id` and say different things; nothing was changed.
+    #[error(
+        "session {}: messages {first} and {second} of the batch (counted from 0) have the same id and say \
+         different things; nothing was changed",
+        .session.fingerprint()
+    )]
+    IdGivenTwice {
+        /// The session.
+        session: SessionId,
+        /// The index of the first of the two in the batch, from 0.
+        first: usize,
+        /// The index of the second.
+        second: usize,
+    },
     /// There is no message at this seq; nothing was changed.
     #[error("session {}: there is no message at seq {seq}", .session.fingerprint())]
     NoSuchMessage {

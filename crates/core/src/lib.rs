@@ -1,9 +1,10 @@
-//! Durable, ordered, exactly-once chat sessions for Rust services.
+//! Durable, ordered chat sessions for Rust services.
 //!
-//! A service calls [`add_message`](ChatSession::add_message); once that returns, the message survives crash, restart and
-//! page refresh, in order, and once, also when the call is retried. It is the idea of a Cloudflare Durable Object (one
-//! live instance per session id, fast state in memory, every change persisted by itself) as a library over a store of
-//! your choice.
+//! A service calls [`add_message`](ChatSession::add_message); once that returns, the message
+//! survives crash, restart and page refresh, in order. A retry of a message with an `id` is found
+//! among the session's last messages ([`Window`]) and not stored again. It is the idea of a
+//! Cloudflare Durable Object (one live instance per session id, fast state in memory, every change
+//! persisted by itself) as a library over a store of your choice.
 //!
 //! ```
 //! use durable_session::{ChatSessions, JsonObject, Message, MessageQuery};
@@ -59,8 +60,8 @@ pub use id::{Fingerprint, InvalidSessionId, MAX_ID_BYTES, SessionId};
 pub use json::JsonObject;
 pub use message::{InvalidMessage, Message, role};
 pub use session::{
-    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, InvalidExpiry, Limits, Memory,
-    MessagePage, MessageQuery, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched, Watcher,
-    Window,
+    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, InvalidExpiry, JsonParts, Limits,
+    Memory, MessagePage, MessageQuery, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched,
+    Watcher, Window,
 };
 pub use state::ChatSessionState;

@@ -24,9 +24,10 @@ pub mod role {
 
 /// One message of a chat: a JSON object with at least a `role`.
 ///
-/// It keeps its JSON text, so whatever comes in comes out: `content: null`, unknown fields, key order, big integers. The
-/// accessors read the text when asked. What makes an object a message: `role` is a string; `content`, if there, is a
-/// string, `null`, an array or an object. A string or number under `id` makes adding it idempotent (clause C7).
+/// It keeps its JSON text, so whatever comes in comes out: `content: null`, unknown fields, key
+/// order, big integers. The accessors read the text when asked. What makes an object a message:
+/// `role` is a string; `content`, if there, is a string, `null`, an array or an object. A string or
+/// number under `id` lets a retry find it (clause C7).
 ///
 /// Cheap to clone. Equality is [JSON equality](crate::json::equal). `Debug` shows no contents.
 ///
@@ -147,7 +148,8 @@ impl Message {
         Self::from_object(&object).map_err(|e| JsonError::from(serde_json::Error::custom(e)))
     }
 
-    /// The same message with an `id`: adding it twice stores it once (clause C7).
+    /// The same message with an `id`: added again while it is among the last messages, it is found
+    /// and not stored again (clause C7).
     pub fn with_id(self, id: impl AsRef<str>) -> Self {
         self.with("id", id.as_ref()).unwrap_or_else(|e| unreachable_for_text(&e))
     }

@@ -117,13 +117,31 @@ pub(crate) fn write_json<E>(
     last_accessed_at: u64,
 ) -> Result<String, E> {
     let mut json = String::with_capacity(bytes_hint + app.len() + 128);
-    json.push_str("{\"messages\":[");
+    json.push_str(OPENING);
+    push_list(&mut json, messages)?;
+    close_json(&mut json, app, created_at, last_accessed_at);
+    Ok(json)
+}
+
+/// Adds messages, separated by commas.
+pub(crate) fn push_list<E>(
+    json: &mut String,
+    messages: impl Iterator<Item = Result<impl AsRef<str>, E>>,
+) -> Result<(), E> {
     for (i, message) in messages.enumerate() {
         if i > 0 {
             json.push(',');
         }
         json.push_str(message?.as_ref());
     }
+    Ok(())
+}
+
+/// How the JSON of a state begins: the messages follow, separated by commas.
+pub(crate) const OPENING: &str = "{\"messages\":[";
+
+/// Ends the JSON of a state after its messages, without parsing anything.
+pub(crate) fn close_json(json: &mut String, app: &str, created_at: u64, last_accessed_at: u64) {
     json.push(']');
     // The app state is an object: its fields, without the braces, go between.
     let fields = app.trim().strip_prefix('{').and_then(|a| a.strip_suffix('}')).unwrap_or_default().trim();
@@ -136,7 +154,6 @@ pub(crate) fn write_json<E>(
     json.push_str(",\"lastAccessedAt\":");
     json.push_str(&last_accessed_at.to_string());
     json.push('}');
-    Ok(json)
 }
 
 #[cfg(test)]

@@ -15,18 +15,42 @@ const WINDOW: Window = Window { messages: 3, bytes: 150 };
 
 #[derive(Debug, Clone)]
 enum Step {
-    Add { id: Option<u8>, size: u8 },
-    AddTwo { ids: (u8, u8) },
-    Replace { at: Index, size: u8 },
+    Add {
+        id: Option<u8>,
+        size: u8,
+    },
+    AddTwo {
+        ids: (u8, u8),
+    },
+    Replace {
+        at: Index,
+        size: u8,
+    },
     Pop,
-    Remove { at: Index },
-    Rewind { at: Index },
-    Forget { at: Index },
+    Remove {
+        at: Index,
+    },
+    Rewind {
+        at: Index,
+    },
+    Forget {
+        at: Index,
+    },
     Reset,
     Delete,
     Evict,
     Restart,
-    Turn { pops: u8, id: u8 },
+    Turn {
+        pops: u8,
+        id: u8,
+    },
+    /// The list as it is, with one message in so many left out, one edited, and some more at the
+    /// end.
+    Set {
+        without: u8,
+        edited: Index,
+        ids: Vec<u8>,
+    },
     Update,
 }
 
@@ -44,6 +68,8 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => Just(Step::Evict),
         1 => Just(Step::Restart),
         2 => (0..4u8, 0..8u8).prop_map(|(pops, id)| Step::Turn { pops, id }),
+        2 => (2..6u8, any::<Index>(), prop::collection::vec(0..8u8, 0..3))
+            .prop_map(|(without, edited, ids)| Step::Set { without, edited, ids }),
         1 => Just(Step::Update),
     ]
 }
@@ -99,7 +125,8 @@ impl Model {
         self.window().iter().rfind(|(_, m)| m.id().as_deref() == Some(&*id))
     }
 
-    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id.
+    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id or a
+    /// mixed batch.
     fn add(&mut self, messages: &[Message]) -> Result<Vec<(u64, bool)>, ()> {
         let known: Vec<_> = messages.iter().map(|m| self.find(m).cloned()).collect();
         if known.iter().zip(messages).any(|(k, m)| k.as_ref().is_some_and(|(_, k)| k != m)) {
@@ -108,11 +135,30 @@ impl Model {
         if known.iter().all(Option::is_some) {
             return Ok(known.into_iter().flatten().map(|(seq, _)| (seq, true)).collect());
         }
-        let twins = messages.len() == 2 && messages[0].id().is_some() && messages[0].id() == messages[1].id();
-        if known.iter().any(Option::is_some) || twins {
+        if known.iter().any(Option::is_some) {
             return Err(());
         }
-        Ok(messages.iter().map(|m| (self.push(m.clone()), false)).collect())
+        // Two of one id say the same here: stored once.
+        let mut added: Vec<(u64, bool)> = Vec::new();
+        for (i, message) in messages.iter().enumerate() {
+            let twin = messages[..i].iter().position(|m| m.id().is_some() && m.id() == message.id());
+            added.push(twin.map_or_else(|| (self.push(message.clone()), false), |at| (added[at].0, true)));
+        }
+        Ok(added)
+    }
+
+    /// The list of messages that stands there after a list was set. Which seqs they have is for the
+    /// engine to say, but not all would be right.
+    fn set(&mut self, wanted: &[Message], now: Vec<(u64, Message)>) {
+        assert!(wanted.iter().eq(now.iter().map(|(_, message)| message)), "the list that was set");
+        let kept = now.iter().take_while(|(seq, _)| *seq < self.next_seq).count();
+        assert!(now[..kept].iter().all(|(seq, _)| self.has(*seq)), "a seq is given once");
+        assert!(now[..kept].is_sorted_by_key(|(seq, _)| *seq));
+        let added = now[kept..].iter().map(|(seq, _)| *seq);
+        assert!(added.eq(self.next_seq..self.next_seq + (now.len() - kept) as u64), "appended in order");
+        self.next_seq += (now.len() - kept) as u64;
+        self.exists |= now != self.messages;
+        self.messages = now;
     }
 
     fn has(&self, seq: u64) -> bool {
@@ -125,7 +171,7 @@ type Answer = Result<Vec<(u64, bool)>, ()>;
 fn answer<T>(result: Result<T, Error>, f: impl FnOnce(T) -> Vec<(u64, bool)>) -> Answer {
     match result {
         Ok(value) => Ok(f(value)),
-        Err(Error::IdReused { .. } | Error::NoSuchMessage { .. }) => Err(()),
+        Err(Error::IdReused { .. } | Error::PartlyKnown { .. } | Error::NoSuchMessage { .. }) => Err(()),
         Err(e) => panic!("{e}"),
     }
 }
@@ -191,8 +237,7 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
         }
         Step::Delete => {
             let existed = std::mem::replace(model, Model::absent()).exists;
-            let deleted = chat.delete().await.unwrap();
-            assert_eq!(deleted, existed);
+            assert_eq!(chat.delete().await.unwrap(), existed);
             (Ok(vec![]), Ok(vec![]))
         }
         Step::Turn { pops, id } => {
@@ -215,6 +260,7 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
                 .await;
             (answer(got, |a| vec![(a.seq, a.replayed)]), expected)
         }
+        Step::Set { without, edited, ids } => set_list(*without, edited, ids, chat, model).await,
         Step::Update => {
             model.updates += 1;
             model.exists = true;
@@ -230,6 +276,26 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
         }
         Step::Evict | Step::Restart => (Ok(vec![]), Ok(vec![])),
     }
+}
+
+async fn set_list(
+    without: u8,
+    edited: &Index,
+    ids: &[u8],
+    chat: &ChatSession,
+    model: &mut Model,
+) -> (Answer, Answer) {
+    let left = model.messages.iter().filter(|(seq, _)| seq % u64::from(without) != 0);
+    let mut wanted: Vec<_> = left.map(|(_, message)| message.clone()).collect();
+    if !wanted.is_empty() {
+        let at = edited.index(wanted.len());
+        wanted[at] = message(None, 77);
+    }
+    wanted.extend(ids.iter().map(|id| message(Some(*id), id * 9)));
+    chat.turn(|draft| draft.set_messages(&wanted)).await.unwrap();
+    let page = chat.messages(MessageQuery::after(0, usize::MAX)).await.unwrap();
+    model.set(&wanted, page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect());
+    (Ok(vec![]), Ok(vec![]))
 }
 
 async fn compare(chat: &ChatSession, model: &Model) {

@@ -5,7 +5,9 @@ mod common;
 
 use common::{ManualClock, Puppet, id, settle, spawn_add, texts};
 use durable_session::store::{Op, SessionStore, StoreLimits};
-use durable_session::{ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery, Window};
+use durable_session::{
+    Added, ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery, Window,
+};
 
 fn bounded(store: &Puppet, session_bytes: u64) -> ChatSession {
     let limits = Limits { session_bytes, ..Limits::default() };
@@ -18,15 +20,61 @@ fn bytes(message: &Message) -> u64 {
 }
 
 #[tokio::test]
-async fn c7_two_messages_of_one_id_in_one_batch_are_refused_by_the_seq_of_the_first() {
+async fn c7_a_message_given_twice_in_one_batch_is_stored_once() {
     let chat = Puppet::new().sessions().session(id("s"));
-    for text in ["a", "b"] {
-        chat.add_message(Message::user(text)).await.unwrap();
+    chat.add_message(Message::user("before")).await.unwrap();
+    let [x, y] = ["x", "y"].map(|id| Message::user(id).with_id(id));
+    let respelled = Message::from_json(r#"{"id":"x", "content":"x", "role":"user"}"#).unwrap();
+    let batch = vec![x, Message::user("no id"), respelled, y.clone(), Message::user("no id"), y];
+    let seqs = |added: Vec<Added>| added.iter().map(|a| (a.seq, a.replayed)).collect::<Vec<_>>();
+    let added = chat.add_messages(batch.clone()).await.unwrap();
+    assert_eq!(seqs(added), [(2, false), (3, false), (2, true), (4, false), (5, false), (4, true)]);
+    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["before", "x", "no id", "y", "no id"]);
+    // Within a turn, too; and again, once all of it is known.
+    let known = [0, 2, 3, 5].map(|i| batch[i].clone());
+    for _ in 0..2 {
+        let added = chat.turn(|draft| draft.add_messages(&known)).await.unwrap();
+        assert_eq!(seqs(added), [(2, true), (2, true), (4, true), (4, true)]);
     }
-    let batch = ["x", "y", "y"].map(|id| Message::user("new").with_id(id));
-    let refused = chat.add_messages(batch.to_vec()).await;
-    assert!(matches!(refused, Err(Error::IdReused { seq: 4, .. })), "{refused:?}");
-    assert_eq!(chat.snapshot().await.unwrap().message_count(), 2);
+    let new = ["z", "z"].map(|id| Message::user("z").with_id(id));
+    let added = chat.turn(|draft| draft.add_messages(&new)).await.unwrap();
+    assert_eq!(seqs(added), [(6, false), (6, true)]);
+}
+
+#[tokio::test]
+async fn c7_a_batch_that_is_refused_says_what_is_so() {
+    let store = Puppet::new();
+    let chat = store.sessions().session(id("s"));
+    let say = |id: &str, text: &str| Message::user(text).with_id(id);
+    for known in ["a", "b", "c"] {
+        chat.add_message(say(known, "old")).await.unwrap();
+    }
+    let in_a_turn = async |batch: &[Message]| chat.turn(|draft| draft.add_messages(batch)).await;
+    let commits = store.commits().len();
+    for (batch, expected) in [
+        (
+            vec![say("b", "old"), say("n", "new")],
+            "1 of the 2 messages are stored already, the first of them at seq 2, and the others are not",
+        ),
+        (
+            vec![say("n", "new"), say("c", "old"), say("a", "old"), Message::user("no id"), say("c", "old")],
+            "3 of the 5 messages are stored already, the first of them at seq 3, and the others are not",
+        ),
+        (
+            vec![say("n", "new"), say("b", "other")],
+            "the id of this message belongs to the message at seq 2, which says something else",
+        ),
+        (
+            vec![say("x", "one"), say("n", "new"), say("n", "newer")],
+            "messages 1 and 2 of the batch (counted from 0) have the same id and say different things",
+        ),
+    ] {
+        for refused in [chat.add_messages(batch.clone()).await, in_a_turn(&batch).await] {
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+    assert_eq!(store.commits().len(), commits);
 }
 
 #[tokio::test]
@@ -73,7 +121,7 @@ async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
     let fits = list.iter().map(bytes).sum();
     let replace = |chat: ChatSession| {
         let list = list.clone();
-        async move { chat.turn(|draft| draft.replace_all(&list)).await }
+        async move { chat.turn(|draft| draft.set_messages(&list)).await }
     };
     assert!(matches!(replace(bounded(&store, fits - 1)).await, Err(Error::TooLarge { .. })));
     replace(bounded(&store, fits)).await.unwrap();
@@ -82,7 +130,7 @@ async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
     replace(bounded(&store, fits)).await.unwrap();
     let chat = bounded(&store, fits);
     assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["one", "two", "three"]);
-    assert_eq!(chat.snapshot().await.unwrap().tail().map(|(seq, _)| seq).collect::<Vec<_>>(), [4, 5, 6]);
+    assert_eq!(store.commits().len(), 1, "the same list again is no change");
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn c9_every_limit_is_a_typed_error_that_changes_nothing() {
     assert_eq!(limit(chat.replace(3, big()).await.unwrap_err()), LimitKind::SessionBytes);
     let messages = vec![Message::user(""); 4];
     assert_eq!(
-        limit(chat.turn(|draft| draft.replace_all(&messages)).await.unwrap_err()),
+        limit(chat.turn(|draft| draft.set_messages(&messages)).await.unwrap_err()),
         LimitKind::SessionMessages
     );
     assert_eq!(chat.get_state().await.unwrap().messages.len(), 3);
@@ -320,7 +320,7 @@ async fn a_watcher_is_told_every_published_change() {
     assert_eq!((version, appended, rewritten), (chat.snapshot().await.unwrap().version(), 1..3, false));
     chat.update(|app| app.set("a", &1)).await.unwrap().unwrap();
     let change = changed(watcher.next().await);
-    assert_eq!((change.appended.is_empty(), change.rewritten), (true, true));
+    assert_eq!((change.appended.is_empty(), change.app_changed, change.rewritten), (true, true, false));
     chat.delete().await.unwrap();
     assert_eq!(changed(watcher.next().await).version, None);
     for i in 0..100 {

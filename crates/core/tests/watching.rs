@@ -17,11 +17,13 @@ fn message() -> Message {
     Message::user("x")
 }
 
-/// The next change, which must have been published: what was appended, and whether anything, and messages, were rewritten.
+/// The next change, which must have been published: what was appended, whether the app state was
+/// set, and whether more happened. Nothing was replaced in place.
 async fn told(watcher: &mut Watcher) -> (Range<u64>, bool, bool) {
     match poll_immediate(watcher.next()).await {
-        Some(Watched::Changed(SessionChange { appended, rewritten, messages_rewritten, .. })) => {
-            (appended, rewritten, messages_rewritten)
+        Some(Watched::Changed(SessionChange { appended, app_changed, rewritten, replaced, .. })) => {
+            assert_eq!(replaced, [0_u64; 0]);
+            (appended, app_changed, rewritten)
         }
         other => panic!("{other:?}"),
     }
@@ -40,18 +42,69 @@ async fn each_change_says_what_kind_it_was() {
     assert_eq!(told(&mut watcher).await, (1..3, false, false));
     chat.update(|app| app.set("k", &1)).await.unwrap().unwrap();
     assert_eq!(told(&mut watcher).await, (3..3, true, false));
-    chat.replace(1, Message::user("edited")).await.unwrap();
-    assert_eq!(told(&mut watcher).await, (3..3, true, true));
+    chat.remove(1).await.unwrap();
+    assert_eq!(told(&mut watcher).await, (3..3, false, true));
     chat.turn(|draft| {
         draft.pop()?;
         draft.add_message(message())
     })
     .await
     .unwrap();
-    assert_eq!(told(&mut watcher).await, (3..4, true, true));
+    assert_eq!(told(&mut watcher).await, (3..4, false, true));
     chat.delete().await.unwrap();
-    assert_eq!(told(&mut watcher).await, (0..0, true, true));
+    assert_eq!(told(&mut watcher).await, (0..0, false, true));
     assert!(told_nothing(&mut watcher).await);
+}
+
+#[tokio::test]
+async fn messages_that_were_replaced_in_place_are_named() {
+    let store = Puppet::new();
+    let sessions = store.with_window(2, 10_000);
+    let chat = sessions.session(id("s"));
+    chat.add_messages(vec![message(); 100]).await.unwrap();
+    let mut watcher = chat.watch();
+    let mut told = async || match poll_immediate(watcher.next()).await {
+        Some(Watched::Changed(change)) => change,
+        other => panic!("{other:?}"),
+    };
+    // In memory, before the window, and both with an appended message that is replaced in the same
+    // commit.
+    for seq in [100, 1] {
+        chat.replace(seq, Message::user("edited")).await.unwrap();
+        let change = told().await;
+        assert_eq!((&*change.replaced, change.app_changed, change.rewritten), (&[seq][..], false, false));
+    }
+    chat.turn(|draft| {
+        draft.replace(7, &Message::user("7"))?;
+        draft.replace(3, &Message::user("3"))?;
+        draft.replace(7, &Message::user("7 again"))?;
+        let added = draft.add_message(message())?;
+        draft.replace(added.seq, &Message::user("edited"))?;
+        draft.app_mut()?.set("k", &1).map_err(durable_session::Error::rejected)
+    })
+    .await
+    .unwrap();
+    let change = told().await;
+    assert_eq!((change.replaced, change.appended), (vec![3, 7], 101..102));
+    assert_eq!((change.app_changed, change.rewritten), (true, false));
+    // Together with a removal, or too many to name, one has to read again.
+    chat.turn(|draft| {
+        draft.replace(9, &Message::user("9"))?;
+        draft.remove(8)
+    })
+    .await
+    .unwrap();
+    let change = told().await;
+    assert_eq!((change.replaced.len(), change.rewritten), (0, true));
+    for (last, named) in [(74, 64), (75, 0)] {
+        chat.turn(|draft| {
+            (11..=last).try_for_each(|seq| draft.replace(seq, &Message::user(last.to_string())))
+        })
+        .await
+        .unwrap();
+        let change = told().await;
+        assert_eq!((change.replaced.len(), change.rewritten), (named, named == 0));
+    }
 }
 
 #[tokio::test]
@@ -67,12 +120,12 @@ async fn others_changes_are_told_once_they_are_read() {
     assert_eq!(told(&mut watcher).await, (4..5, false, false));
     others.replace(1, Message::user("edited")).await.unwrap();
     chat.add_message(message()).await.unwrap();
-    assert_eq!(told(&mut watcher).await, (0..0, true, true));
+    assert_eq!(told(&mut watcher).await, (0..0, false, true));
     assert_eq!(told(&mut watcher).await, (5..6, false, false));
     others.delete().await.unwrap();
     others.add_messages(vec![message(); 9]).await.unwrap();
     chat.add_message(message()).await.unwrap();
-    assert_eq!(told(&mut watcher).await, (0..0, true, true), "another life of it");
+    assert_eq!(told(&mut watcher).await, (0..0, false, true), "another life of it");
     assert_eq!(told(&mut watcher).await, (10..11, false, false));
     assert!(told_nothing(&mut watcher).await);
 }

@@ -1,6 +1,7 @@
 //! What can be set on an [`Api`].
 
-use crate::api::{Api, OnMessage};
+use crate::api::{Api, OnMessage, Settings};
+use crate::client_may::ClientMay;
 use crate::fields::Field;
 use durable_session::{Added, AppState, ChatSessions, Draft, Error, JsonObject};
 use http::Method;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 pub const DEFAULT_PREFIX: &str = "/api/chat/session";
 
 /// The names that the protocol uses itself.
-const TAKEN_ROUTES: [&str; 4] = ["messages", "reset", "events", "state"];
+const TAKEN_ROUTES: [&str; 5] = ["messages", "rewind", "reset", "events", "state"];
 const TAKEN_FIELDS: [&str; 3] = ["messages", "createdAt", "lastAccessedAt"];
 
 /// A route to one field of the app state: `GET` reads it, `PUT` replaces it, `DELETE` stores `null`.
@@ -68,6 +69,7 @@ pub struct ApiBuilder<A = JsonObject> {
     fields: Vec<FieldRoute>,
     max_body_bytes: usize,
     max_streams: usize,
+    client_may: ClientMay,
     on_message: Option<OnMessage<A>>,
 }
 
@@ -78,6 +80,7 @@ impl<A> fmt::Debug for ApiBuilder<A> {
             .field("fields", &self.fields)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("max_streams", &self.max_streams)
+            .field("client_may", &self.client_may)
             .finish_non_exhaustive()
     }
 }
@@ -90,6 +93,7 @@ impl<A: AppState> ApiBuilder<A> {
             fields: Vec::new(),
             max_body_bytes: 4 << 20,
             max_streams: 10_000,
+            client_may: ClientMay::everything(),
             on_message: None,
         }
     }
@@ -107,7 +111,8 @@ impl<A: AppState> ApiBuilder<A> {
     }
 
     /// The most bytes of a body. Default: 4 MiB. A single message has a limit of its own, see
-    /// [`Limits`](durable_session::Limits).
+    /// [`Limits`](durable_session::Limits), and so has a whole state in `PUT /`, see
+    /// [`Api::body_limit`].
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
@@ -119,8 +124,16 @@ impl<A: AppState> ApiBuilder<A> {
         self
     }
 
-    /// Runs `answer` for each message that a client posts, in the same turn: what it adds and changes is durable together
-    /// with the message, or neither is. A message posted again with its `id` is found, not answered again.
+    /// What clients may change of the messages. Default: [`ClientMay::everything`]. A service that
+    /// browsers reach directly sets [`ClientMay::public`].
+    pub fn client_may(mut self, may: ClientMay) -> Self {
+        self.client_may = may;
+        self
+    }
+
+    /// Runs `answer` for each message that a client posts, in the same turn: what it adds and
+    /// changes is durable together with the message, or neither is. A message posted again with its
+    /// `id` is found, not answered again, as long as it is among the last ones (clause C7).
     ///
     /// It may run more than once for one message, each time on a fresh draft (clause C5), so it must have no effects but
     /// on the draft. A [`Refusal`](crate::Refusal) given to [`Error::rejected`] becomes the client's answer.
@@ -153,13 +166,14 @@ impl<A: AppState> ApiBuilder<A> {
             }
             fields.push(Field { route, key: field, methods });
         }
-        Ok(Api::assemble(
-            self.sessions,
+        Ok(Api::assemble(Settings {
+            sessions: self.sessions,
             prefix,
             fields,
-            self.max_body_bytes,
-            self.max_streams,
-            self.on_message,
-        ))
+            max_body_bytes: self.max_body_bytes,
+            max_streams: self.max_streams,
+            client_may: self.client_may,
+            on_message: self.on_message,
+        }))
     }
 }

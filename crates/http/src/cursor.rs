@@ -1,7 +1,9 @@
 //! Places in a session that clients hold on to. Opaque to them.
 
+use crate::errors;
 use crate::refusal::Refusal;
 use durable_session::store::{Incarnation, Version};
+use durable_session::{AppState, ChatSession, MessageQuery};
 use http::StatusCode;
 use std::fmt;
 use std::str::FromStr;
@@ -35,9 +37,41 @@ impl Cursor {
         self.life == version.map_or(NOWHERE, Version::incarnation)
     }
 
-    /// The refusal of a cursor from another life: an answer would have a gap that nobody sees.
-    pub(crate) fn gone() -> Refusal {
-        Refusal::new(StatusCode::GONE, "the session was deleted since this cursor was given; begin again")
+    /// The refusal of this cursor, which is from another life: an answer would have a gap that
+    /// nobody sees.
+    pub(crate) fn gone(&self) -> Refusal {
+        let reason = if self.is_absent() {
+            "the session did not exist when this cursor was given; begin again without it"
+        } else {
+            "the session was deleted since this cursor was given; begin again without it"
+        };
+        Refusal::new(StatusCode::GONE, reason)
+    }
+
+    /// Refuses the cursor as a place in a page of the session at `version`, unless the message that
+    /// it names is there. The place before the first message is there as long as the session lives.
+    pub(crate) async fn check<A: AppState>(
+        &self,
+        chat: &ChatSession<A>,
+        version: Option<Version>,
+    ) -> Result<(), Refusal> {
+        if !self.belongs_to(version) {
+            return Err(self.gone());
+        }
+        if self.seq == 0 {
+            return Ok(());
+        }
+        // Read by itself, as it may be as large as a page can be.
+        let at = chat.messages(MessageQuery::at(self.seq)).await;
+        let at = at.map_err(|e| errors::refusal(chat.id(), &e))?;
+        if !self.belongs_to(at.version) {
+            return Err(self.gone());
+        }
+        if at.messages.is_empty() {
+            let reason = "the message that this cursor names was removed; begin again without it";
+            return Err(Refusal::new(StatusCode::GONE, reason));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,18 @@ pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
             StatusCode::CONFLICT,
             format!("this id belongs to the message at seq {seq}, which says something else"),
         ),
+        Error::PartlyKnown { seq, known, given, .. } => Refusal::new(
+            StatusCode::CONFLICT,
+            format!(
+                "{known} of the {given} messages are stored already, the first of them at seq {seq}, and the others are not; nothing was changed"
+            ),
+        ),
+        Error::IdGivenTwice { first, second, .. } => Refusal::new(
+            StatusCode::CONFLICT,
+            format!(
+                "messages {first} and {second} (counted from 0) have the same id and say different things; nothing was changed"
+            ),
+        ),
         Error::NoSuchMessage { seq, .. } => {
             Refusal::new(StatusCode::NOT_FOUND, format!("there is no message at seq {seq}"))
         }
@@ -42,7 +54,7 @@ pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
                     Refusal::unavailable("the store is not available, nothing was changed; try again")
                 }
                 StoreErrorKind::OutcomeUnknown => Refusal::unavailable(
-                    "it may or may not be stored; sending a message again with the same id is safe",
+                    "it may or may not be stored; a message that is sent again with the same id is stored once only if the first one is still among the session's last messages (so many, and so many bytes)",
                 ),
                 StoreErrorKind::Closed => Refusal::unavailable("the store is closed, try again later"),
                 StoreErrorKind::TooLarge => Refusal::new(
@@ -82,6 +94,10 @@ mod tests {
         let status = |error: &Error| refusal(&id, error).status().as_u16();
         let session = id.clone();
         assert_eq!(status(&Error::IdReused { session: session.clone(), seq: 1 }), 409);
+        let partly = Error::PartlyKnown { session: session.clone(), seq: 1, known: 1, given: 2 };
+        assert_eq!(status(&partly), 409);
+        let twice = Error::IdGivenTwice { session: session.clone(), first: 0, second: 1 };
+        assert_eq!(status(&twice), 409);
         assert_eq!(status(&Error::NoSuchMessage { session: session.clone(), seq: 1 }), 404);
         assert_eq!(status(&Error::VersionChanged { session: session.clone(), current: None }), 412);
         assert_eq!(status(&Error::Contended { session: session.clone() }), 503);

@@ -4,8 +4,8 @@ use crate::api::turn;
 use crate::body::Body;
 use crate::errors;
 use crate::input::Input;
-use crate::refusal::{Refusal, json, success};
-use durable_session::{AppState, ChatSession, Draft, Error, ErrorChain, JsonObject};
+use crate::refusal::{self, Refusal, success};
+use durable_session::{AppState, ChatSession, Draft, Error, ErrorChain, JsonObject, json};
 use http::{Method, Response, StatusCode};
 
 /// A field route, as it was configured.
@@ -25,7 +25,7 @@ pub(crate) async fn get<A: AppState>(
     let app = chat.snapshot().await.and_then(|snapshot| snapshot.app_json());
     let app = app.map_err(|e| errors::refusal(chat.id(), &e))?;
     let value = app.get_json(&field.key).unwrap_or("null").to_owned();
-    Ok(json(StatusCode::OK, value))
+    Ok(refusal::json(StatusCode::OK, value))
 }
 
 /// Replaces the field's value.
@@ -44,14 +44,17 @@ pub(crate) async fn put<A: AppState>(
     Ok(success())
 }
 
-/// Puts the fields of `given` in the place of those in the app state.
+/// Puts the fields of `given` in the place of those in the app state. One that says what is there
+/// already stays as it is.
 pub(crate) fn set_fields<A: AppState>(draft: &mut Draft<'_, A>, given: &JsonObject) -> Result<(), Error> {
     if given.is_empty() {
         return Ok(());
     }
     let mut app = draft.app_json()?;
     for (key, value) in given.iter() {
-        app.set_json(key, value).map_err(Error::rejected)?;
+        if !app.get_json(key).is_some_and(|stored| json::equal(stored, value)) {
+            app.set_json(key, value).map_err(Error::rejected)?;
+        }
     }
     draft.set_app_json(&app).map_err(|e| match e {
         Error::AppState { source, .. } => Error::rejected(Refusal::new(

@@ -2,8 +2,11 @@
 
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+
+/// How much of the name of an encoding is repeated in a refusal.
+const MAX_ENCODING_NAME: usize = 40;
 
 /// A request once its path and method are known.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ impl Input {
     /// The body as text that may be JSON.
     pub(crate) fn text(&self) -> Result<&str, Refusal> {
         check_content_type(&self.headers)?;
+        check_content_encoding(&self.headers)?;
         if self.body.len() > self.max_body_bytes {
             return Err(Refusal::body_too_large(self.max_body_bytes));
         }
@@ -40,4 +44,19 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "the content type must be application/json (or text/plain with JSON in it)",
     ))
+}
+
+/// A body as it is: compressed ones are not taken.
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let names = value.to_str().unwrap_or("unreadable").split(',').map(str::trim);
+        if let Some(name) = names.into_iter().find(|n| !n.is_empty() && !n.eq_ignore_ascii_case("identity")) {
+            let name: String = name.chars().take(MAX_ENCODING_NAME).collect();
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("content-encoding {name:?} is not supported; send the body as it is, without one"),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -22,9 +22,12 @@
 //! by its [`Fingerprint`](durable_session::Fingerprint).
 
 mod api;
+#[cfg(any(feature = "client", feature = "proxy"))]
+mod base;
 mod body;
 #[cfg(feature = "client")]
 pub mod client;
+mod client_may;
 mod config;
 mod cursor;
 mod errors;
@@ -35,7 +38,9 @@ mod health;
 mod input;
 mod messages;
 mod paging;
+mod parts;
 mod refusal;
+mod rewriting;
 mod routes;
 #[cfg(feature = "axum")]
 pub mod server;
@@ -46,8 +51,12 @@ mod state;
 pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use api::Api;
-pub use body::{Body, EventStream};
+#[cfg(any(feature = "client", feature = "proxy"))]
+pub use base::InvalidBase;
+pub use body::{Body, BrokenOff, EventStream, PartStream};
+pub use client_may::ClientMay;
 pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
 pub use health::health;
 pub use refusal::Refusal;
 pub use routes::session_of;
+pub use sse::PING;

@@ -2,11 +2,12 @@
 
 use crate::api::{OnMessage, turn};
 use crate::body::Body;
+use crate::client_may::ClientMay;
 use crate::input::Input;
 use crate::paging::PageQuery;
 use crate::refusal::{Refusal, json};
-use crate::{errors, etag};
-use durable_session::{AppState, ChatSession, ErrorChain, Message, MessageQuery};
+use crate::{errors, etag, parts};
+use durable_session::{AppState, ChatSession, ErrorChain, Message};
 use http::{HeaderMap, Response, StatusCode};
 
 /// The longest `Idempotency-Key`.
@@ -17,43 +18,28 @@ pub(crate) async fn get<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
-    let query = PageQuery::parse(input.query.as_deref())?;
-    let wanted = match &query {
-        Some(query) => query.messages(),
-        None => MessageQuery::after(0, usize::MAX).max_bytes(u64::MAX),
+    let error = |e| errors::refusal(chat.id(), &e);
+    let Some(query) = PageQuery::parse(input.query.as_deref())? else {
+        return parts::answer(chat.message_parts().await.map_err(error)?, chat.id(), ["", ""]).await;
     };
-    let page = chat.messages(wanted).await.map_err(|e| errors::refusal(chat.id(), &e))?;
-    let body = match &query {
-        Some(query) => query.answer(&page)?,
-        None => list(page.messages.iter().map(|stored| &stored.message)),
-    };
-    Ok(json(StatusCode::OK, body))
-}
-
-fn list<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> String {
-    let bytes: usize = messages.clone().map(|m| m.bytes() + 1).sum();
-    let mut json = String::with_capacity(bytes + 2);
-    json.push('[');
-    for (i, message) in messages.enumerate() {
-        if i > 0 {
-            json.push(',');
-        }
-        json.push_str(message.as_json());
+    let page = chat.messages(query.messages()).await.map_err(error)?;
+    // After the page was read: a message that is still there was there then, as no seq is used
+    // again.
+    for cursor in query.cursors() {
+        cursor.check(chat, page.version).await?;
     }
-    json.push(']');
-    json
+    Ok(json(StatusCode::OK, query.answer(&page)))
 }
 
 /// `POST /messages`.
 pub(crate) async fn post<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
+    may: &ClientMay,
     on_message: Option<&OnMessage<A>>,
 ) -> Result<Response<Body>, Refusal> {
-    let message = with_key(
-        Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(ErrorChain(&e).to_string()))?,
-        &input.headers,
-    )?;
+    let message = with_key(read(input)?, &input.headers)?;
+    may.check(std::slice::from_ref(&message))?;
     let plain = on_message.is_none() && etag::if_match(&input.headers) == etag::Expected::Any;
     let added = if plain {
         chat.add_message(message).await.map_err(|e| errors::refusal(chat.id(), &e))?
@@ -67,7 +53,18 @@ pub(crate) async fn post<A: AppState>(
         })
         .await?
     };
-    Ok(json(StatusCode::OK, format!("{{\"success\":true,\"message\":{}}}", added.message.as_json())))
+    Ok(stored(added.seq, &added.message))
+}
+
+/// The message in a request's body.
+pub(crate) fn read(input: &Input) -> Result<Message, Refusal> {
+    Message::from_json(input.text()?).map_err(|e| Refusal::bad_request(ErrorChain(&e).to_string()))
+}
+
+/// The answer to a request that stored a message.
+pub(crate) fn stored(seq: u64, message: &Message) -> Response<Body> {
+    let message = message.as_json();
+    json(StatusCode::OK, format!("{{\"success\":true,\"message\":{message},\"seq\":{seq}}}"))
 }
 
 /// The message with `Idempotency-Key` as its `id`, if it has none of its own.

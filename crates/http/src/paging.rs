@@ -14,22 +14,46 @@ const MAX_LIMIT: usize = 1000;
 pub(crate) struct PageQuery {
     limit: usize,
     before: Option<Cursor>,
-    after: Option<Cursor>,
+    after: Option<After>,
+}
+
+/// Where a page that goes forward begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum After {
+    /// Before the first message.
+    Nothing,
+    Cursor(Cursor),
+}
+
+impl After {
+    fn seq(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Cursor(cursor) => cursor.seq,
+        }
+    }
 }
 
 impl PageQuery {
     /// The page that a query string asks for; `None` if it asks for no page. Other parameters are passed over.
     pub(crate) fn parse(query: Option<&str>) -> Result<Option<Self>, Refusal> {
         let (mut limit, mut before, mut after) = (None, None, None);
+        let mut from_end = None;
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "limit" => once(&mut limit, "limit", parse_limit(&value)?)?,
+                // An empty one is from the end, or from the beginning.
+                "before" if value.is_empty() => once(&mut from_end, "before", ())?,
                 "before" => once(&mut before, "before", value.parse::<Cursor>()?)?,
-                "after" => once(&mut after, "after", value.parse::<Cursor>()?)?,
+                "after" if value.is_empty() => once(&mut after, "after", After::Nothing)?,
+                "after" => once(&mut after, "after", After::Cursor(value.parse()?))?,
                 _ => {}
             }
         }
-        if limit.is_none() && before.is_none() && after.is_none() {
+        if from_end.is_some() && before.is_some() {
+            return Err(given_twice("before"));
+        }
+        if limit.is_none() && before.is_none() && after.is_none() && from_end.is_none() {
             return Ok(None);
         }
         Ok(Some(Self { limit: limit.unwrap_or(DEFAULT_LIMIT), before, after }))
@@ -40,21 +64,28 @@ impl PageQuery {
         match (self.before, self.after) {
             (None, None) => MessageQuery::last(self.limit),
             (Some(before), None) => MessageQuery::before(before.seq, self.limit),
-            (None, Some(after)) => MessageQuery::after(after.seq, self.limit),
-            (Some(before), Some(after)) => MessageQuery::after(after.seq, self.limit).and_before(before.seq),
+            (None, Some(after)) => MessageQuery::after(after.seq(), self.limit),
+            (Some(before), Some(after)) => {
+                MessageQuery::after(after.seq(), self.limit).and_before(before.seq)
+            }
         }
+    }
+
+    /// The cursors that it begins and ends at.
+    pub(crate) fn cursors(&self) -> impl Iterator<Item = Cursor> + use<> {
+        let after = match self.after {
+            Some(After::Cursor(cursor)) => Some(cursor),
+            Some(After::Nothing) | None => None,
+        };
+        self.before.into_iter().chain(after)
     }
 
     /// The page as JSON. `next` is where to go on: a message of the page, the first one going back, the last one going
     /// forward.
-    pub(crate) fn answer(&self, page: &MessagePage) -> Result<String, Refusal> {
-        let given = [self.before, self.after];
-        if given.into_iter().flatten().any(|cursor| !cursor.belongs_to(page.version)) {
-            return Err(Cursor::gone());
-        }
+    pub(crate) fn answer(&self, page: &MessagePage) -> String {
         let next = match self.after {
             // There may always be more to come.
-            Some(after) => Some(page.messages.last().map_or(after.seq, |m| m.seq)),
+            Some(after) => Some(page.messages.last().map_or(after.seq(), |m| m.seq)),
             None => page.messages.first().filter(|_| page.more).map(|m| m.seq),
         };
         let bytes: usize = page.messages.iter().map(|m| m.message.bytes() + 40).sum();
@@ -75,7 +106,7 @@ impl PageQuery {
             }
             None => json.push_str("null}"),
         }
-        Ok(json)
+        json
     }
 }
 
@@ -88,11 +119,16 @@ pub(crate) fn push_row(json: &mut String, seq: u64, message: &str) {
     json.push('}');
 }
 
-fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
+/// Takes a parameter that may be given once.
+pub(crate) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::bad_request(format!("`{name}` is given twice"))),
+        Some(_) => Err(given_twice(name)),
     }
+}
+
+fn given_twice(name: &str) -> Refusal {
+    Refusal::bad_request(format!("`{name}` is given twice"))
 }
 
 fn parse_limit(text: &str) -> Result<usize, Refusal> {

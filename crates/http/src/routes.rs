@@ -1,5 +1,6 @@
 //! Which session a path names, and what of it.
 
+use crate::client_may::ClientMay;
 use crate::fields::Field;
 use crate::refusal::Refusal;
 use durable_session::SessionId;
@@ -11,6 +12,9 @@ use percent_encoding::percent_decode_str;
 pub(crate) enum Place<'a> {
     State,
     Messages,
+    /// The message at this seq.
+    Message(u64),
+    Rewind,
     Reset,
     Events,
     Field(&'a Field),
@@ -39,13 +43,20 @@ pub fn session_of<'p>(prefix: &str, path: &'p str) -> Result<(SessionId, &'p str
 
 impl<'a> Place<'a> {
     /// What the rest of a path names. It is taken as it is: route names need no encoding.
-    pub(crate) fn find(rest: &str, fields: &'a [Field]) -> Result<Self, Refusal> {
+    /// Routes that clients may not use do not exist.
+    pub(crate) fn find(rest: &str, fields: &'a [Field], may: &ClientMay) -> Result<Self, Refusal> {
         let name = match rest {
             "" | "/" => return Ok(Self::State),
             _ => rest.strip_prefix('/').unwrap_or(rest),
         };
+        if may.may_rewrite()
+            && let Some(seq) = name.strip_prefix("messages/").filter(|seq| !seq.contains('/'))
+        {
+            return parse_seq(seq).map(Self::Message);
+        }
         match name {
             "messages" => Ok(Self::Messages),
+            "rewind" if may.may_rewrite() => Ok(Self::Rewind),
             "reset" => Ok(Self::Reset),
             "events" => Ok(Self::Events),
             _ => fields
@@ -61,7 +72,8 @@ impl<'a> Place<'a> {
         match self {
             Self::State => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Messages => &[Method::GET, Method::POST],
-            Self::Reset => &[Method::POST],
+            Self::Message(_) => &[Method::PUT, Method::DELETE],
+            Self::Reset | Self::Rewind => &[Method::POST],
             Self::Events => &[Method::GET],
             Self::Field(field) => &field.methods,
         }
@@ -86,9 +98,49 @@ impl<'a> Place<'a> {
     }
 }
 
+/// The seq in a path. One with more digits than a seq can have is a seq without a message.
+fn parse_seq(text: &str) -> Result<u64, Refusal> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') && !text.is_empty();
+    if digits {
+        Ok(text.parse().unwrap_or(u64::MAX))
+    } else {
+        Err(Refusal::bad_request("a message's seq must be a whole number from 1"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_named_by_its_seq() {
+        let (all, public) = (ClientMay::everything(), ClientMay::public());
+        let found = |rest: &str, may: &ClientMay| {
+            Place::find(rest, &[], may).map_err(|refusal| refusal.status().as_u16())
+        };
+        for (rest, seq) in
+            [("/messages/1", 1), ("/messages/20", 20), ("/messages/99999999999999999999", u64::MAX)]
+        {
+            assert!(matches!(found(rest, &all), Ok(Place::Message(found)) if found == seq), "{rest}");
+        }
+        for bad in [
+            "/messages/0",
+            "/messages/01",
+            "/messages/+1",
+            "/messages/-1",
+            "/messages/1.0",
+            "/messages/",
+            "/messages/x",
+            "/messages/%31",
+        ] {
+            assert_eq!(found(bad, &all).unwrap_err(), 400, "{bad}");
+        }
+        assert_eq!(found("/messages/1/x", &all).unwrap_err(), 404);
+        for none in ["/messages/1", "/messages/0", "/messages/x", "/rewind"] {
+            assert_eq!(found(none, &public).unwrap_err(), 404, "{none}");
+        }
+        assert!(matches!(found("/rewind", &all), Ok(Place::Rewind)));
+    }
 
     #[test]
     fn an_id_is_decoded_once_and_cannot_hide_a_path() {

@@ -3,6 +3,13 @@
 use crate::cursor::Cursor;
 use bytes::Bytes;
 
+/// The event that keeps an event stream alive: it says nothing but that the stream is there. It has no `id`, so a client
+/// that resumes goes on from the event before it.
+///
+/// A transport sends it whenever a stream was silent for a while; a client that has heard nothing for several times as long
+/// knows that the connection is dead. A comment would not do: pages never see comments.
+pub const PING: &str = "event: ping\ndata: {}\n\n";
+
 /// One event. Its data may be any JSON text: line ends are only white space there, and become lines of data.
 pub(crate) fn event(name: &str, id: &Cursor, data: &str) -> Bytes {
     let mut text = String::with_capacity(data.len() + 160);

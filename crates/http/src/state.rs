@@ -1,15 +1,18 @@
 //! The whole state of a session: reading, changing, resetting and deleting it.
 
-use crate::api::turn;
+use crate::api::turn_or;
 use crate::body::Body;
+use crate::client_may::ClientMay;
 use crate::fields::set_fields;
 use crate::input::Input;
-use crate::refusal::{Refusal, json, respond, success};
-use crate::{errors, etag};
+use crate::refusal::{Refusal, respond, success};
+use crate::{errors, etag, parts};
 use bytes::Bytes;
 use durable_session::store::Version;
-use durable_session::{AppState, ChatSession, ErrorChain, JsonObject, Message};
-use http::header::ETAG;
+use durable_session::{
+    AppState, ChatSession, Draft, Error, ErrorChain, JsonObject, LimitKind, Limits, Message, SessionId,
+};
+use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::value::RawValue;
 
@@ -19,37 +22,81 @@ pub(crate) async fn get<A: AppState>(
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
     let error = |e| errors::refusal(chat.id(), &e);
-    let version = chat.snapshot().await.map_err(error)?.version();
-    if etag::client_has(&input.headers, version) {
-        return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+    if input.headers.contains_key(IF_NONE_MATCH) {
+        let version = chat.snapshot().await.map_err(error)?.version();
+        if etag::client_has(&input.headers, version) {
+            return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+        }
     }
-    let (version, state) = chat.get_state_json().await.map_err(error)?;
-    Ok(tagged(json(StatusCode::OK, state), version))
+    let state = chat.state_parts().await.map_err(error)?;
+    let version = state.version();
+    Ok(tagged(parts::answer(state, chat.id(), ["", ""]).await?, version))
 }
 
-/// `PUT /`: each given field replaces the stored one, `messages` the whole list. The two times are the session's own:
-/// they may stand in the body, as in a state that was read and is written back, and change nothing.
+/// `PUT /`: each given field replaces the stored one, `messages` the whole list, of which the
+/// difference is stored. The two times are the session's own: they may stand in the body, as in a
+/// state that was read and is written back, and change nothing.
 pub(crate) async fn put<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
+    may: &ClientMay,
 ) -> Result<Response<Body>, Refusal> {
     let mut given: JsonObject = input
         .text()?
         .parse()
         .map_err(|e| Refusal::bad_request(format!("the body must be a JSON object: {e}")))?;
-    let messages = given.get_json("messages").map(read_messages).transpose()?;
+    let messages = match given.get_json("messages") {
+        Some(list) => {
+            may.check_list()?;
+            let messages = read_messages(list)?;
+            may.check(&messages)?;
+            Some(messages)
+        }
+        None => None,
+    };
     for own in ["messages", "createdAt", "lastAccessedAt"] {
         given.remove(own);
     }
-    turn(chat, input, |draft| {
+    let change = |draft: &mut Draft<'_, A>| {
         if let Some(messages) = &messages {
-            draft.replace_all(messages)?;
+            draft.set_messages(messages)?;
         }
         set_fields(draft, &given)
-    })
-    .await?;
-    let (version, state) = chat.get_state_json().await.map_err(|e| errors::refusal(chat.id(), &e))?;
-    Ok(tagged(json(StatusCode::OK, format!("{{\"success\":true,\"state\":{state}}}")), version))
+    };
+    let refusal = |id: &SessionId, e: &Error| {
+        match (&messages, e) {
+            (Some(_), Error::TooLarge { limit, is, max, .. }) => too_different(*limit, *is, *max),
+            _ => None,
+        }
+        .unwrap_or_else(|| errors::refusal(id, e))
+    };
+    turn_or(chat, input, change, refusal).await?;
+    let state = chat.state_parts().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    let version = state.version();
+    Ok(tagged(parts::answer(state, chat.id(), ["{\"success\":true,\"state\":", "}"]).await?, version))
+}
+
+/// The refusal of a list that differs from the stored one in more than one commit can change.
+fn too_different(limit: LimitKind, is: u64, max: u64) -> Option<Refusal> {
+    let unit = match limit {
+        LimitKind::CommitOps => "operations",
+        LimitKind::CommitBytes => "bytes",
+        _ => return None,
+    };
+    let reason = format!(
+        "the difference to the stored messages needs {is} {unit}; the store takes {max} in one commit"
+    );
+    Some(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason))
+}
+
+/// The most bytes of a state that a client may put, within these limits and as `GET /` writes it.
+pub(crate) fn max_bytes(limits: Limits, may: &ClientMay) -> usize {
+    // The names of the session's own fields, their punctuation and the digits of two times.
+    const FRAME: u64 = 128;
+    let messages = limits.session_bytes.saturating_add(limits.session_messages);
+    let messages = if may.may_rewrite() { messages } else { 0 };
+    let bytes = messages.saturating_add(limits.app_bytes).saturating_add(FRAME);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn read_messages(list: &str) -> Result<Vec<Message>, Refusal> {

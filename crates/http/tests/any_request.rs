@@ -15,7 +15,7 @@ const PREFIX: &str = "/api/chat/session/";
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => Just("s-1".to_owned()),
-        2 => prop::sample::select(vec!["messages", "events", "reset", "booking-info", "search-criteria", "state"])
+        2 => prop::sample::select(vec!["messages", "rewind", "events", "reset", "booking-info", "search-criteria", "state", "1", "2"])
             .prop_map(str::to_owned),
         1 => "[!-~]{0,12}",
         1 => "(%[0-9A-Fa-f]{2}|[.a-z]){0,6}",
@@ -26,10 +26,14 @@ fn path() -> impl Strategy<Value = String> {
     let query = prop_oneof![
         Just(String::new()),
         "\\?(limit|before|after)=[0-9a-f-]{0,40}(&(limit|before|after)=[0-9a-z%-]{0,60})?",
+        "\\?(before|after|edited)=(&(before|after)=)?",
         "\\?[!-~]{0,20}",
     ];
     let route = prop_oneof![
         Just("messages"),
+        Just("messages/1"),
+        Just("messages/2"),
+        Just("rewind"),
         Just("events"),
         Just("reset"),
         Just("booking-info"),
@@ -46,6 +50,11 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     let json = prop_oneof![
         Just(r#"{"role":"user","content":"x","id":"m"}"#.to_owned()),
         Just(r#"{"messages":[{"role":"user"}],"bookingInfo":null}"#.to_owned()),
+        Just(r#"{"to":1}"#.to_owned()),
+        Just(
+            r#"{"messages":[{"role":"assistant","content":"Hi!"},{"role":"user","id":1},{"role":"user"}]}"#
+                .to_owned()
+        ),
         Just("null".to_owned()),
         "[\\[\\]{}\",:0-9a-z\\\\ue+.-]{0,40}",
         "\\{\"(role|messages|content|createdAt)\":[\\[\\]{}\",0-9a-z]{0,10}\\}",

@@ -18,7 +18,16 @@ fn api() -> (Api, ChatSession) {
 }
 
 async fn open(api: &Api, from: Option<&str>) -> Result<EventStream, StatusCode> {
-    let mut request = Request::get("/api/chat/session/s/events");
+    open_at(api, "/api/chat/session/s/events", from).await
+}
+
+/// A stream that asks for `edited` events.
+async fn open_edited(api: &Api, from: Option<&str>) -> EventStream {
+    open_at(api, "/api/chat/session/s/events?edited=true", from).await.unwrap()
+}
+
+async fn open_at(api: &Api, path: &str, from: Option<&str>) -> Result<EventStream, StatusCode> {
+    let mut request = Request::get(path);
     if let Some(from) = from {
         request = request.header("last-event-id", from);
     }
@@ -26,7 +35,7 @@ async fn open(api: &Api, from: Option<&str>) -> Result<EventStream, StatusCode> 
     let status = response.status();
     match response.into_body() {
         Body::Events(events) => Ok(events),
-        Body::Full(_) => Err(status),
+        Body::Full(_) | Body::Parts(_) => Err(status),
     }
 }
 
@@ -159,4 +168,79 @@ async fn streams_are_bounded_and_a_closed_one_makes_room() {
     for bad in ["x", "0-0-0"] {
         assert_eq!(open(&api, Some(bad)).await.unwrap_err(), StatusCode::BAD_REQUEST, "{bad}");
     }
+}
+
+#[tokio::test]
+async fn edits_are_told_first_and_a_cursor_is_good_once_all_of_a_commit_was_told() {
+    let (api, chat) = api();
+    chat.add_messages(vec![Message::user("old"); 100]).await.unwrap();
+    let mut events = open_edited(&api, None).await;
+    let mut plain = open(&api, None).await.unwrap();
+    chat.turn(|draft| {
+        draft.replace(90, &Message::user("ninety"))?;
+        draft.replace(2, &Message::user("two"))?;
+        draft.add_message(Message::user("new"))?;
+        draft.app_mut()?.set("step", &1).unwrap();
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let (name, cursor, data) = next(&mut events).await;
+        let content = data["message"]["content"].as_str().unwrap_or_default().to_owned();
+        told.push((name, data["seq"].as_u64(), content, cursor));
+    }
+    let short: Vec<_> = told.iter().map(|(name, seq, content, _)| (&**name, *seq, &**content)).collect();
+    assert_eq!(
+        short,
+        [
+            ("edited", Some(2), "two"),
+            ("edited", Some(90), "ninety"),
+            ("message", Some(101), "new"),
+            ("state", None, "")
+        ]
+    );
+    assert_eq!(next(&mut plain).await.0, "resync");
+    drop((events, plain));
+    // Broken off before the state was told, more was missed than appending; after it, nothing.
+    for (name, _, _, cursor) in &told {
+        let mut resumed = open_edited(&api, Some(cursor)).await;
+        chat.add_message(Message::user("later")).await.unwrap();
+        let expected = if name == "state" { "message" } else { "resync" };
+        assert_eq!(next(&mut resumed).await.0, expected, "after {name}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asked_for_edits_gets_a_resync_only_where_it_cannot_be_told() {
+    let (api, chat) = api();
+    chat.add_messages(vec![Message::user("old"); 3]).await.unwrap();
+    let mut events = open_edited(&api, None).await;
+    for n in 0..3 {
+        chat.replace(2, Message::user(format!("{n}"))).await.unwrap();
+        let (name, cursor, data) = next(&mut events).await;
+        assert_eq!((&*name, &data["message"]["content"]), ("edited", &Value::from(n.to_string())));
+        drop(events);
+        // Everything was told: the cursor is good.
+        chat.add_message(Message::user("more")).await.unwrap();
+        events = open_edited(&api, Some(&cursor)).await;
+        assert_eq!(next(&mut events).await.0, "message");
+    }
+    // The same content is no change; a list with one message edited is that edit.
+    let list = chat.get_state().await.unwrap().messages;
+    chat.turn(|draft| draft.set_messages(&list)).await.unwrap();
+    let mut edited = list.clone();
+    edited[0] = Message::user("first");
+    chat.turn(|draft| draft.set_messages(&edited)).await.unwrap();
+    let (name, _, data) = next(&mut events).await;
+    assert_eq!((&*name, &data["seq"]), ("edited", &Value::from(1)));
+    // Edited and then removed before it was sent, or removed.
+    chat.replace(2, Message::user("gone")).await.unwrap();
+    chat.remove(2).await.unwrap();
+    assert_eq!(next(&mut events).await.0, "resync");
+    chat.remove(1).await.unwrap();
+    assert_eq!(next(&mut events).await.0, "resync");
+    chat.add_message(Message::user("goes on")).await.unwrap();
+    assert_eq!(next(&mut events).await.0, "message");
 }

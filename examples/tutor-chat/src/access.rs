@@ -3,6 +3,10 @@
 //! A session's id is made in the browser and is all that is needed to use the session. Where that is not enough, a service
 //! checks its own logins here. This one has no logins: whoever *begins* a session gets a cookie that is signed for its
 //! id, and from then on the session takes requests with that cookie only.
+//!
+//! The cookie is named after the session and has no `Path`: the browser then takes the folder of the address that it asked,
+//! which is right also behind a proxy that strips a prefix, of which this service knows nothing. A browser may send the
+//! cookies of many sessions, so they are short: all that it keeps for one site fit into a request's head.
 
 use anyhow::Context;
 use axum::extract::{Request, State};
@@ -17,7 +21,9 @@ use sha2::Sha256;
 use std::path::Path;
 use tutoring::Tutoring;
 
-const COOKIE_NAME: &str = "chat-access";
+const COOKIE_NAME: &str = "chat-";
+/// How many bytes of a signature a cookie has.
+const TOKEN_BYTES: usize = 16;
 const LEAST_SECRET_BYTES: usize = 32;
 
 /// Signs and checks cookies.
@@ -45,24 +51,37 @@ impl Access {
     }
 
     fn token(&self, id: &SessionId) -> String {
-        self.signature(id).finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-            text
-        })
+        hex(&self.signature(id).finalize().into_bytes()[..TOKEN_BYTES])
     }
 
     fn may_use(&self, id: &SessionId, headers: &HeaderMap) -> bool {
+        let name = cookie_name(id);
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         cookies.flat_map(|list| list.split(';')).any(|cookie| {
-            let token = cookie.trim().strip_prefix(COOKIE_NAME).and_then(|rest| rest.strip_prefix('='));
+            let token = cookie.trim().strip_prefix(&name).and_then(|rest| rest.strip_prefix('='));
+            let token = token.and_then(from_hex).filter(|token| token.len() == TOKEN_BYTES);
             // Compared by the library, in a time that tells nothing.
-            token.and_then(from_hex).is_some_and(|bytes| self.signature(id).verify_slice(&bytes).is_ok())
+            token.is_some_and(|token| self.signature(id).verify_truncated_left(&token).is_ok())
         })
     }
 }
 
+/// The cookie of a session, told from those of others by a part of its fingerprint.
+fn cookie_name(id: &SessionId) -> String {
+    let mut name = COOKIE_NAME.to_owned();
+    name.extend(id.fingerprint().to_string().chars().take(10));
+    name
+}
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+        text
+    })
+}
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes().chunks_exact(2);
@@ -77,22 +96,14 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 pub(crate) async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     // A path that names no session is refused by the routes.
-    let Ok((id, rest)) = session_of(DEFAULT_PREFIX, path) else { return next.run(request).await };
-    // As the browser writes it, encoded or not: to it, two ways of writing one path are two paths.
-    if path.contains(';') {
-        return Refusal::new(StatusCode::BAD_REQUEST, "a cookie cannot be made for this session id")
-            .into_response();
-    }
-    let session_path = path.strip_suffix(rest).unwrap_or(path).to_owned();
+    let Ok((id, _)) = session_of(DEFAULT_PREFIX, path) else { return next.run(request).await };
     if access.may_use(&id, request.headers()) {
         return next.run(request).await;
     }
     match access.sessions.session(id.clone()).snapshot().await {
         Ok(snapshot) if !snapshot.exists() => {
-            let cookie = format!(
-                "{COOKIE_NAME}={}; Path={session_path}; HttpOnly; SameSite=Strict; Max-Age=31536000",
-                access.token(&id)
-            );
+            let (name, token) = (cookie_name(&id), access.token(&id));
+            let cookie = format!("{name}={token}; HttpOnly; SameSite=Strict; Max-Age=31536000");
             let mut response = next.run(request).await;
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
                 response.headers_mut().append(SET_COOKIE, cookie);

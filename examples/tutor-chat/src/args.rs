@@ -19,22 +19,38 @@ pub(crate) struct Args {
     /// Store messages without answering them.
     #[arg(long)]
     pub(crate) no_answers: bool,
-    /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number.
+    /// What clients may change: `public` is for pages that anybody can open, `everything` for
+    /// clients that answer users themselves. Public by default; a deployed Worker has a variable of
+    /// its own for it.
+    #[arg(long, value_enum, overrides_with = "client_may")]
+    pub(crate) client_may: Option<Clients>,
+    /// Requests per second that one client may make, with bursts of ten times as many; 0 for any number. An IPv6 client is
+    /// its /64 network; clients that cannot be told apart share one limit.
     #[arg(long, default_value_t = 100)]
     pub(crate) rate: u32,
     /// The header in which a proxy in front names the client's address. Without it the connection's is taken.
     #[arg(long)]
     pub(crate) client_header: Option<http::HeaderName>,
-    /// An origin whose pages may use the routes, such as <https://chat.example.com>. May be given several times.
+    /// An origin whose pages may use the routes, such as <https://chat.example.com>. May be given several times. Not
+    /// together with --access-secret.
     #[arg(long)]
     pub(crate) cors_origin: Vec<http::HeaderValue>,
     /// A file of at least 32 random bytes. With it, whoever begins a session gets a signed cookie, and nobody else may use
-    /// the session.
+    /// the session. Works behind a proxy that strips a prefix of the path.
     #[arg(long)]
     pub(crate) access_secret: Option<PathBuf>,
     /// What goes to the log: off, error, warn, info, debug or trace.
     #[arg(long, default_value = "info")]
     pub(crate) log: LevelFilter,
+}
+
+/// What clients may change.
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+pub(crate) enum Clients {
+    /// Messages of any role, `messages` in PUT /, and single messages by their seq.
+    Everything,
+    /// Messages with the role user are taken; no message is changed or removed but by a reset.
+    Public,
 }
 
 /// Where conversations are kept.

@@ -1,12 +1,12 @@
 //! Where conversations are kept, and how that is opened and closed.
 
 use crate::answers;
-use crate::args::{Args, Store};
-use anyhow::Context;
+use crate::args::{Args, Clients, Store};
+use anyhow::{Context, ensure};
 use axum::Router;
 use durable_session::{ChatSessions, Message};
 use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
-use durable_session_http::{Api, FieldRoute};
+use durable_session_http::{Api, ClientMay, FieldRoute};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
 use tutoring::Tutoring;
@@ -30,6 +30,10 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
             (ChatSessions::builder(store.clone()), Some(store))
         }
         Store::Worker(url) => {
+            ensure!(
+                args.client_may.is_none(),
+                "--client-may has no effect on a Worker; set its variable CLIENT_MAY instead"
+            );
             // The Worker answers its users itself.
             let mut forward = ProxyOptions::default();
             forward.router = options;
@@ -37,18 +41,23 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
         }
     };
     let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
-    let routes = router(api(&sessions, !args.no_answers)?, options);
+    let routes = router(api(&sessions, args)?, options);
     Ok(Backend { routes, sessions: Some(sessions), redb })
 }
 
 /// The session protocol with the tutoring app's fields.
-fn api(sessions: &ChatSessions<Tutoring>, answers: bool) -> anyhow::Result<Api<Tutoring>> {
+fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tutoring>> {
+    let may = match args.client_may {
+        Some(Clients::Everything) => ClientMay::everything(),
+        Some(Clients::Public) | None => ClientMay::public(),
+    };
     let mut api = Api::builder(sessions.clone())
+        .client_may(may)
         .field(FieldRoute::new("pending-match", "pendingMatch"))
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
         .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
-    if answers {
+    if !args.no_answers {
         api = api.on_message(answers::answer);
     }
     Ok(api.build()?)

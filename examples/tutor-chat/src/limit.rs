@@ -1,16 +1,16 @@
 //! So many requests per second for each client.
 
-use axum::extract::{ConnectInfo, Request, State};
+use crate::client::Client;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use durable_session_http::Refusal;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderName;
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How many requests until clients that have been quiet are forgotten.
 const FORGET_EVERY: u64 = 4096;
@@ -20,9 +20,11 @@ const FORGET_EVERY: u64 = 4096;
 pub(crate) struct Limit(Arc<Inner>);
 
 struct Inner {
-    clients: DefaultKeyedRateLimiter<IpAddr>,
+    clients: DefaultKeyedRateLimiter<Option<Client>>,
     client_header: Option<HeaderName>,
     asked: AtomicU64,
+    /// It was logged that a client cannot be told.
+    untold: AtomicBool,
     clock: DefaultClock,
 }
 
@@ -35,21 +37,28 @@ impl Limit {
             clients,
             client_header,
             asked: AtomicU64::new(0),
+            untold: AtomicBool::new(false),
             clock: DefaultClock::default(),
         }))
     }
 
-    fn client(&self, request: &Request) -> Option<IpAddr> {
-        if let Some(name) = &self.0.client_header {
-            // Behind a proxy every connection is the proxy's; the last address is the one that it has added itself.
-            let last = request.headers().get_all(name).iter().next_back()?.to_str().ok()?;
-            return last.rsplit(',').next()?.trim().parse().ok();
+    /// The client that the request comes from; `None` stands for all that cannot be told from each other, and they share
+    /// one limit: a request that names no client must not be free of it.
+    fn client(&self, request: &Request) -> Option<Client> {
+        let Inner { client_header, untold, .. } = &*self.0;
+        let client = Client::of(request, client_header.as_ref());
+        if client.is_none() && !untold.swap(true, Ordering::Relaxed) {
+            let header = client_header.as_ref().map(HeaderName::as_str);
+            tracing::warn!(
+                header,
+                "a request names no client's address; all such requests share one limit (this is said once)"
+            );
         }
-        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip())
+        client
     }
 
     /// Seconds to wait, if the client has asked for too much.
-    fn exceeded(&self, client: IpAddr) -> Option<u64> {
+    fn exceeded(&self, client: Option<Client>) -> Option<u64> {
         let Inner { clients, asked, clock, .. } = &*self.0;
         if asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             clients.retain_recent();
@@ -60,7 +69,7 @@ impl Limit {
 }
 
 pub(crate) async fn limit(State(limit): State<Limit>, request: Request, next: Next) -> Response {
-    match limit.client(&request).and_then(|client| limit.exceeded(client)) {
+    match limit.exceeded(limit.client(&request)) {
         Some(seconds) => Refusal::too_many_requests(seconds).into_response(),
         None => next.run(request).await,
     }

@@ -6,6 +6,7 @@ mod access;
 mod answers;
 mod args;
 mod backend;
+mod client;
 mod limit;
 mod log;
 mod metrics;
@@ -17,7 +18,8 @@ mod tests;
 use args::Args;
 use clap::Parser;
 use durable_session_http::server::{self, ServeOptions, Shutdown};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -26,10 +28,11 @@ async fn main() -> anyhow::Result<()> {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_max_level(args.log).with_writer(std::io::stderr).with_ansi(colours).init();
 
+    // Before the store is opened, which may take a while and makes a file.
+    let listener = listen(args.addr).await?;
     let shutdown = Shutdown::new();
     let backend = backend::open(&args, &shutdown)?;
     let app = service::app(&args, &backend)?;
-    let listener = TcpListener::bind(args.addr).await?;
     writeln!(std::io::stdout(), "tutor-chat: http://{} ({})", listener.local_addr()?, args.store)?;
 
     tokio::spawn(stop_on_signal(shutdown.clone()));
@@ -38,6 +41,25 @@ async fn main() -> anyhow::Result<()> {
     server::serve(listener, app, options).await;
     shutdown.finished().await;
     backend.close().await
+}
+
+/// Listens, or says at which address that failed and which option changes it.
+async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|e| {
+        let advice = match e.kind() {
+            ErrorKind::AddrInUse => {
+                "another program listens there; stop it, or choose another port with --addr"
+            }
+            ErrorKind::PermissionDenied => {
+                "this user may not listen there; choose a port above 1023 with --addr"
+            }
+            ErrorKind::AddrNotAvailable => {
+                "this machine has no such address; choose one that it has with --addr"
+            }
+            _ => "choose another address with --addr",
+        };
+        anyhow::Error::new(e).context(format!("cannot listen on {addr}: {advice}"))
+    })
 }
 
 /// Ctrl-C, or what a service manager sends.

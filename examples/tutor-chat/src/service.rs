@@ -27,6 +27,12 @@ pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
     let metrics = Arc::new(Metrics::default());
     let mut routes = backend.routes.clone();
     if let Some(secret) = &args.access_secret {
+        anyhow::ensure!(
+            args.cors_origin.is_empty(),
+            "--access-secret and --cors-origin exclude each other: a page of another origin does not send the cookie that \
+             shows whose session it is. Serve the page from this program, or give both one origin with a proxy in front, \
+             and leave --cors-origin out"
+        );
         let sessions = backend.sessions.clone().context("--access-secret needs the sessions to be here")?;
         let access = Access::open(secret, sessions)?;
         routes = routes.layer(middleware::from_fn_with_state(access, access::check));

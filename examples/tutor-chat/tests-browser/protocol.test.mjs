@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { ROOT, Server } from './server.mjs';
+import { EVERYTHING, ROOT, Server } from './server.mjs';
 
 const { play, scenarios } = await import(pathToFileURL(path.join(ROOT, 'protocol/play.mjs')).href);
 
 async function everyScenario() {
   // Messages are stored without answering them, and as fast as they come.
-  const server = await Server.start('--no-answers --rate 0');
+  const server = await Server.start(`--no-answers --rate 0 ${EVERYTHING}`);
   const lines = [];
   try {
     const { passed, failed } = await play({ base: server.base, print: line => lines.push(line) });

@@ -1,7 +1,7 @@
 // Starts the server under test as a process of its own, so that it can be killed: the program in TUTOR_CHAT_BIN, or any command
 // line in TUTOR_CHAT_CMD, in which {addr} stands for the address to listen on and {store} for a file that is kept over a restart.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -14,12 +14,11 @@ const PROGRAM = process.env.TUTOR_CHAT_BIN || 'target/debug/tutor-chat';
 const COMMAND = process.env.TUTOR_CHAT_CMD || `'${PROGRAM}' --addr {addr} --store redb:{store}`;
 const START_MS = 30_000;
 
-const knowsClientMay = () => String(spawnSync(PROGRAM, ['--help'], { cwd: ROOT }).stdout).includes('--client-may');
 /**
  * Options for tests that store what the page itself never does, such as messages of other roles.
  * A server of TUTOR_CHAT_CMD takes them anyway.
  */
-export const EVERYTHING = !process.env.TUTOR_CHAT_CMD && knowsClientMay() ? '--client-may everything' : '';
+export const EVERYTHING = process.env.TUTOR_CHAT_CMD ? '' : '--client-may everything';
 
 function freePort() {
   return new Promise((resolve, reject) => {

@@ -5,7 +5,7 @@
 
 use durable_session::{Added, Draft, Error, Message, role};
 use durable_session_cloudflare::{ChatObject, ChatWorker, log_to_console};
-use durable_session_http::FieldRoute;
+use durable_session_http::{ClientMay, FieldRoute};
 use std::time::Duration;
 use tutoring::{GREETING, Tutoring, respond};
 use worker::{Context, DurableObject, Env, Request, Response, Result, State, durable_object, event};
@@ -15,11 +15,17 @@ pub struct ChatSession(ChatObject<Tutoring>);
 
 impl DurableObject for ChatSession {
     fn new(state: State, env: Env) -> Self {
-        let answers = env.var("ANSWERS").map_or(true, |answers| answers.to_string() != "off");
+        let variable = |name| env.var(name).map(|value| value.to_string()).unwrap_or_default();
+        let answers = variable("ANSWERS") != "off";
+        let may = match &*variable("CLIENT_MAY") {
+            "everything" => ClientMay::everything(),
+            _ => ClientMay::public(),
+        };
         let object = ChatObject::builder(state)
             .sessions(|sessions| sessions.greeting(Message::assistant(GREETING)))
             .api(move |api| {
                 let api = api
+                    .client_may(may)
                     .field(FieldRoute::new("pending-match", "pendingMatch"))
                     .field(FieldRoute::new("booking-info", "bookingInfo"))
                     .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))

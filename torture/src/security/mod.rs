@@ -1,7 +1,8 @@
-//! Campaign 10: other people's sessions, the log, and a thousand hostile clients.
+//! Campaign 10: other people's sessions, the log, a thousand hostile clients, and clients that stall.
 
 mod hostile;
 mod log;
+mod stalled;
 
 use crate::campaign::{Plan, Tally};
 use crate::verdict::{Kind, hold};
@@ -25,14 +26,15 @@ pub(crate) fn run(plan: &Plan) -> Tally {
         nothing_is_logged(rng, tally)?;
         others_are_not_reached(rng, tally)?;
         hostile::crowd(rng, tally)?;
-        hostile::headers(rng, tally)
+        hostile::headers(rng, tally)?;
+        stalled::clients(tally)
     })
 }
 
 fn text(response: Response<Body>) -> String {
     match response.into_body() {
         Body::Full(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Body::Events(_) => String::new(),
+        Body::Parts(_) | Body::Events(_) => String::new(),
     }
 }
 

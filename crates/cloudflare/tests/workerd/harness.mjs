@@ -50,8 +50,9 @@ const KINDS = {
   // Writes what such objects may hold and cannot be brought about over HTTP.
   seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
 };
-/** Plain values that Workers find in their environment: the golden files are played without the app's own replies. */
-const VARIABLES = { ANSWERS: 'off' };
+/** Plain values that Workers find in their environment: the golden files are played without the app's own replies, by a client that may
+ *  do everything. */
+const VARIABLES = { ANSWERS: 'off', CLIENT_MAY: 'everything' };
 export const BINDING = 'CHAT_SESSION';
 export const CLASS = 'ChatSession';
 

@@ -11,6 +11,8 @@ const miniflare = new Miniflare({
   port: Number(port),
   modules: modulesOf('tutor'),
   compatibilityDate: COMPATIBILITY_DATE,
+  // The page's tests also write what a page may not.
+  bindings: { CLIENT_MAY: 'everything' },
   durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
   durableObjectsPersist: persist,
   assets: { directory: path.join(ROOT, 'examples/tutor-chat/page'), routerConfig: { has_user_worker: true } },

@@ -122,12 +122,32 @@ test('a deleted session leaves an empty object, and its id begins a new life', a
 test('a message over the limits is 413 and nothing is stored', async () => {
   const worker = new Running('tutor');
   await worker.fetch(`${base('s-1')}/messages`, say('kept'));
-  for (const size of [1_100_000, 2_100_000, 5_000_000]) {
+  // A body that is refused is read all the same: the answer would be lost with the connection.
+  for (const size of [1_100_000, 2_100_000, 5_000_000, 9_000_000]) {
     const response = await worker.fetch(`${base('s-1')}/messages`, say('x'.repeat(size)));
     assert.equal(response.status, 413, size);
     assert.ok((await response.json()).error);
   }
   assert.deepEqual((await contents(worker, 's-1')).slice(1), ['kept']);
+});
+
+test('a body with a content-encoding is 415 and the answer names it', async () => {
+  const worker = new Running('tutor');
+  const { headers, ...message } = say('x');
+  const response = await worker.fetch(`${base('s-1')}/messages`, { ...message, headers: { ...headers, 'content-encoding': 'gzip' } });
+  assert.equal(response.status, 415);
+  assert.match((await response.json()).error, /"gzip"/);
+});
+
+test('a state larger than is read in one go comes whole', async () => {
+  const worker = new Running('tutor');
+  for (let n = 0; n < 30; n++) await worker.fetch(`${base('s-1')}/messages`, say(`${n}${'x'.repeat(100_000)}`, { role: 'assistant' }));
+  await worker.restart();
+  for (let n = 0; n < 2; n++) {
+    const { messages } = await get(worker, base('s-1'));
+    assert.equal(messages.length, 31);
+    assert.deepEqual(messages, await get(worker, `${base('s-1')}/messages`));
+  }
 });
 
 test('a corrupt row fails what would show it, and nothing else', async () => {

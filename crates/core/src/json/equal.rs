@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 /// Deeper than anything that is let in; beyond it nothing is equal.
 const MAX_DEPTH: usize = 160;
@@ -29,7 +30,15 @@ pub fn equal(a: &str, b: &str) -> bool {
     a == b || matches!((parse(a), parse(b)), (Some(a), Some(b)) if a == b)
 }
 
-#[derive(PartialEq)]
+/// Feeds a JSON text to `hasher` so that texts which are JSON-equal hash the same.
+pub(crate) fn hash(text: &str, hasher: &mut impl Hasher) {
+    match parse(text) {
+        Some(node) => node.hash(hasher),
+        None => text.hash(hasher),
+    }
+}
+
+#[derive(PartialEq, Hash)]
 enum Node<'a> {
     Null,
     Bool(bool),
@@ -40,7 +49,7 @@ enum Node<'a> {
 }
 
 /// `±0.digits × 10^exponent` with no zero at either end of `digits`: one form for each number.
-#[derive(PartialEq)]
+#[derive(PartialEq, Hash)]
 struct Decimal {
     negative: bool,
     digits: Vec<u8>,

@@ -12,6 +12,7 @@ mod object;
 
 pub(crate) use check::check;
 pub use equal::equal;
+pub(crate) use equal::hash;
 pub use error::JsonError;
 pub(crate) use error::own;
 pub use object::JsonObject;

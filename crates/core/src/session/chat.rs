@@ -2,14 +2,15 @@
 
 use super::draft::Draft;
 use super::engine::{Engine, Require};
-use super::plan::{Added, Halt, StoredMessage};
+use super::parts::{Form, JsonParts};
+use super::plan::{Added, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
 use super::snapshot::Snapshot;
 use super::view::{self, LongView, View};
 use super::watch::Watcher;
 use crate::app::{self, AppState};
 use crate::error::Error;
-use crate::state::{self, ChatSessionState};
+use crate::state::ChatSessionState;
 use crate::store::{DeleteIf, DeleteOutcome, ReadQuery, Salvaged, Version};
 use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
@@ -49,8 +50,9 @@ impl<A: AppState> ChatSession<A> {
 
     /// Adds a message at the end. Once this returns, it is durable.
     ///
-    /// A message with an `id` is added once, however often this is called with it, as long as it is among the last
-    /// messages (see [`Window`](crate::Window), clause C7).
+    /// A message with an `id` is added once, however often this is called with it, as long as it is
+    /// among the last messages (see [`Window`](crate::Window), clause C7). A message larger than
+    /// the window's bytes is found only while it is the very last one.
     ///
     /// # Errors
     /// [`Error::IdReused`] if another message has the id, [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
@@ -60,11 +62,13 @@ impl<A: AppState> ChatSession<A> {
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
     }
 
-    /// Adds several messages, all or none, next to each other. If all of them are known by their `id`s, the stored ones
-    /// are returned; if only some are, it is [`Error::IdReused`].
+    /// Adds several messages, all or none, next to each other. If all of them are known by their
+    /// `id`s, the stored ones are returned; if only some are, it is [`Error::PartlyKnown`]. A
+    /// message that is given twice with one `id` is stored once and returned twice.
     ///
     /// # Errors
-    /// As [`add_message`](Self::add_message).
+    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`]; [`Error::IdGivenTwice`] if
+    /// two messages of one `id` say different things.
     pub async fn add_messages(&self, messages: Vec<Message>) -> Result<Vec<Added>, Error> {
         self.engine.apply(|planner, view| planner.add(view, &messages)).await
     }
@@ -107,12 +111,11 @@ impl<A: AppState> ChatSession<A> {
     ) -> Result<T, Error> {
         let planner = self.engine.planner();
         self.engine
-            .apply_on_copy(require, |view| {
-                let mut draft = Draft::new(planner, view);
+            .apply_on_copy(require, |view, whole| {
+                let mut draft = Draft::new(planner, view, whole);
                 match turn(&mut draft) {
                     Ok(value) => draft.finish().map(|(changes, after)| (value, changes, after)),
-                    Err(_) if draft.wants_deeper() => Err(Halt::Deeper),
-                    Err(e) => Err(Halt::Refused(e)),
+                    Err(e) => Err(draft.failed(e)),
                 }
             })
             .await
@@ -123,7 +126,7 @@ impl<A: AppState> ChatSession<A> {
     /// # Errors
     /// [`Error::NoSuchMessage`], [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
     pub async fn replace(&self, seq: u64, message: Message) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.replace(view, seq, &message)).await
+        self.turn(|draft| draft.replace(seq, &message)).await
     }
 
     /// Takes the last message away and returns it; `None` if there is none. Its seq is not used again.
@@ -220,14 +223,23 @@ impl<A: AppState> ChatSession<A> {
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
         let whole = self.read_whole().await?;
-        let (view, older) = (&whole.view, whole.older());
-        let bytes = older.iter().map(|row| row.body.len()).chain(view.messages().map(|(_, m)| m.bytes()));
-        let bytes = bytes.map(|bytes| bytes + 1).sum();
-        let older = older.iter().map(|row| view::text(self.id(), row));
-        let texts = older.chain(view.messages().map(|(_, message)| Ok(message.as_json())));
-        let head = &view.head;
-        let json = state::write_json(texts, bytes, &view.app, head.created_at, head.last_accessed_at)?;
-        Ok((view.version(), json))
+        Ok((whole.view.version(), Form::State.whole(&self.engine, &whole)?))
+    }
+
+    /// The text of [`get_state_json`](Self::get_state_json) in parts: for a session of any size in little memory.
+    ///
+    /// # Errors
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn state_parts(&self) -> Result<JsonParts, Error> {
+        JsonParts::begin(&self.engine, Form::State).await
+    }
+
+    /// All messages as the text of a JSON array, in parts: for a session of any size in little memory.
+    ///
+    /// # Errors
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn message_parts(&self) -> Result<JsonParts, Error> {
+        JsonParts::begin(&self.engine, Form::List).await
     }
 
     /// Some of the messages, all of one version.

@@ -2,6 +2,7 @@
 
 use super::plan::{Added, Halt, Planned, Planner, StoredMessage};
 use super::view::{Change, View};
+use super::whole::Whole;
 use crate::Message;
 use crate::app::{self, AppState};
 use crate::error::Error;
@@ -19,25 +20,29 @@ pub struct Draft<'a, A> {
     changes: Vec<Change>,
     /// The app state as it was decoded, and as the closure has it now.
     app: Option<(JsonObject, A)>,
-    deeper: bool,
+    /// All messages below this draft, if they had to be read.
+    whole: Option<&'a Whole>,
+    /// Why it has to be run again on more of the session.
+    halted: Option<Halt>,
 }
 
 impl<'a, A: AppState> Draft<'a, A> {
-    pub(crate) fn new(planner: Planner<'a>, view: View) -> Self {
-        Self { planner, view, changes: Vec::new(), app: None, deeper: false }
+    pub(crate) fn new(planner: Planner<'a>, view: View, whole: Option<&'a Whole>) -> Self {
+        Self { planner, view, changes: Vec::new(), app: None, whole, halted: None }
     }
 
     /// The changes made, and the state they lead to.
     pub(crate) fn finish(mut self) -> Result<(Vec<Change>, View), Halt> {
-        if self.deeper {
-            return Err(Halt::Deeper);
+        if let Some(halt) = self.halted {
+            return Err(halt);
         }
         self.write_back()?;
         Ok((self.changes, self.view))
     }
 
-    pub(crate) fn wants_deeper(&self) -> bool {
-        self.deeper
+    /// Why it ended with `error`: that is only what its caller was told if it has to be run again.
+    pub(crate) fn failed(self, error: Error) -> Halt {
+        self.halted.unwrap_or(Halt::Refused(error))
     }
 
     /// Adds a message at the end, or finds it if its `id` is known (clause C7).
@@ -109,7 +114,15 @@ impl<'a, A: AppState> Draft<'a, A> {
     /// # Errors
     /// [`Error::NoSuchMessage`] (for a message before the window only once the turn is committed), [`Error::TooLarge`].
     pub fn replace(&mut self, seq: u64, message: &Message) -> Result<(), Error> {
-        let planned = self.planner.replace(&self.view, seq, message);
+        let stored = self.whole.and_then(|_| self.messages());
+        let old = match &stored {
+            Some(stored) => {
+                let at = stored.binary_search_by_key(&seq, |stored| stored.seq);
+                Some(&stored[at.map_err(|_| self.planner.no_such(seq))?].message)
+            }
+            None => None,
+        };
+        let planned = self.planner.replace(&self.view, seq, message, old);
         self.make(planned)
     }
 
@@ -149,12 +162,24 @@ impl<'a, A: AppState> Draft<'a, A> {
         self.make(planned)
     }
 
-    /// Puts another list in the place of all messages. They get new seqs.
+    /// Makes `messages` the list of all messages, storing only the difference to what is there; if
+    /// there is none, nothing is written.
+    ///
+    /// The given messages are matched to the stored ones by `id`, those without one by
+    /// JSON-equality: first from the beginning, then from the end, the rest in order. A matched
+    /// message keeps its seq, and is replaced if it says something else. Given messages between two
+    /// matched neighbours take the places of the stored ones there if they are not more; after the
+    /// last match, if they are exactly as many. Other stored messages are removed. From the first
+    /// given message without a place on, all are appended anew.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
-    pub fn replace_all(&mut self, messages: &[Message]) -> Result<(), Error> {
-        let planned = self.planner.replace_all(&self.view, messages);
+    /// [`Error::TooLarge`] if a message, the session, or the difference (in bytes or operations of
+    /// one commit) is too large.
+    pub fn set_messages(&mut self, messages: &[Message]) -> Result<(), Error> {
+        let planned = match self.messages() {
+            Some(stored) => self.planner.set_messages(&stored, messages),
+            None => Err(Halt::Whole),
+        };
         self.make(planned)
     }
 
@@ -206,12 +231,21 @@ impl<'a, A: AppState> Draft<'a, A> {
                 Ok(value)
             }
             Err(Halt::Refused(e)) => Err(e),
-            Err(Halt::Deeper) => {
-                // The turn is run again on a deeper window, whatever it makes of this error.
-                self.deeper = true;
+            Err(halt) => {
+                // The turn is run again on more of the session, whatever it makes of this error.
+                self.halted = Some(halt);
                 Err(Error::rejected("this turn needs more of the session and is run again"))
             }
         }
+    }
+
+    /// All messages with this draft's changes, if they are known.
+    fn messages(&self) -> Option<Vec<StoredMessage>> {
+        if self.view.is_whole() {
+            let stored = |(seq, message): (u64, &Message)| StoredMessage { seq, message: message.clone() };
+            return Some(self.view.messages().map(stored).collect());
+        }
+        self.whole.map(|whole| whole.with(&self.changes))
     }
 
     fn stored_app(&self) -> Result<JsonObject, Error> {

@@ -10,6 +10,7 @@ use super::hub::Hub;
 use super::plan::{Halt, Planned, Planner};
 use super::slot::{Admission, Slot, State};
 use super::view::{Change, LongView, View};
+use super::whole::Whole;
 use crate::error::Error;
 use crate::store::{DeleteIf, DeleteOutcome, TailBounds, Version};
 use crate::sync::Arc;
@@ -129,13 +130,14 @@ impl Engine {
     pub(crate) async fn apply_on_copy<T>(
         &self,
         require: Require,
-        mut plan: impl FnMut(View) -> Result<(T, Vec<Change>, View), Halt>,
+        mut plan: impl FnMut(View, Option<&Whole>) -> Result<(T, Vec<Change>, View), Halt>,
     ) -> Result<T, Error> {
         let mut attempts = Attempts(self.hub.config.attempts);
         let mut depth = self.hub.config.window;
+        let mut whole: Option<Whole> = None;
         let mut call = None;
         loop {
-            let (view, serial) = match self.copy(require)? {
+            let (view, serial) = match self.copy(require, whole.is_some())? {
                 Copied::View { view, serial } => (view, serial),
                 Copied::Not(step) => {
                     call.get_or_insert_with(|| self.slot.call());
@@ -143,9 +145,19 @@ impl Engine {
                     continue;
                 }
             };
-            let step = match plan(view) {
+            if whole.as_ref().is_some_and(|whole| whole.version() != view.version()) {
+                attempts.spend(&self.slot)?;
+                whole = Some(self.all_messages(whole).await?);
+                continue;
+            }
+            let step = match plan(view, whole.as_ref()) {
                 Ok((value, changes, after)) => self.stage_copy(serial, value, changes, after)?,
                 Err(Halt::Refused(e)) => return Err(e),
+                Err(Halt::Whole) => {
+                    call.get_or_insert_with(|| self.slot.call());
+                    whole = Some(self.all_messages(whole).await?);
+                    continue;
+                }
                 Err(Halt::Deeper) => {
                     call.get_or_insert_with(|| self.slot.call());
                     depth.max_messages = depth.max_messages.saturating_mul(2);
@@ -215,24 +227,28 @@ impl Engine {
         match plan(self.planner(), view) {
             Ok((value, changes)) => self.stage(&mut state, value, changes, None),
             Err(Halt::Refused(e)) => Err(e),
-            // A removal took the window's end; planning in place removes nothing itself, so the plain window will do.
-            Err(Halt::Deeper) => Ok(self.deepen_in(&mut state, window)),
+            // A removal took the window's end; planning in place removes nothing itself, so the
+            // plain window will do, and no plan that is made in place needs all messages.
+            Err(Halt::Deeper | Halt::Whole) => Ok(self.deepen_in(&mut state, window)),
         }
     }
 
-    /// A copy of the newest state, or what to wait for first.
-    fn copy(&self, require: Require) -> Result<Copied<'_>, Error> {
+    /// A copy of the newest state, with nothing pending below it if it must be `settled`; or what
+    /// to wait for first.
+    fn copy(&self, require: Require, settled: bool) -> Result<Copied<'_>, Error> {
         self.check_open()?;
         let window = self.hub.config.window;
         let mut state = self.slot.lock();
         if let Admission::Wait { ticket, load } = state.admit(Reach::tail(window)) {
             return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load }));
         }
+        // A version is known only when nothing is pending on top of it.
+        if (settled || matches!(require, Require::Version(_)))
+            && let Some(ticket) = state.last_ticket()
+        {
+            return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load: false }));
+        }
         if let Require::Version(expected) = require {
-            // A version is known only when nothing is pending on top of it.
-            if let Some(ticket) = state.last_ticket() {
-                return Ok(Copied::Not(Step::Wait { claim: self.claim(ticket), load: false }));
-            }
             let current = state.published.as_ref().and_then(|view| view.version());
             if current != expected {
                 return Err(Error::VersionChanged { session: self.slot.id.clone(), current });
@@ -274,7 +290,8 @@ impl Engine {
                 None => Step::Finished(value),
             });
         }
-        self.planner().check_commit(&changes)?;
+        let exists = state.published.as_ref().is_some_and(|view| view.exists);
+        self.planner().check_commit(&changes, exists)?;
         self.planner().initial_app()?;
         let replaced = changes.iter().filter_map(|change| match change {
             Change::Replace { seq, .. } => Some(*seq),

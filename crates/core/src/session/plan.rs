@@ -1,10 +1,12 @@
 //! What each kind of call would change, decided on a view and changing nothing yet.
 
 use super::config::{Config, OverLimit, over};
+use super::difference;
 use super::view::{Change, IdTag, View};
 use crate::error::{Error, LimitKind};
 use crate::{Message, SessionId};
 use bytestring::ByteString;
+use std::collections::HashMap;
 
 /// A message as it stands in a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,8 @@ pub(crate) enum Halt {
     Refused(Error),
     /// It takes more of the tail to decide than the window holds.
     Deeper,
+    /// It takes all messages to decide.
+    Whole,
 }
 
 impl From<Error> for Halt {
@@ -54,62 +58,81 @@ pub(crate) struct Planner<'a> {
 impl Planner<'_> {
     /// Adding messages: all or none, and known ones are found again (clause C7).
     pub(crate) fn add(&self, view: &View, messages: &[Message]) -> Planned<Vec<Added>> {
-        let mut known = Vec::new();
+        let mut added: Vec<Added> = Vec::with_capacity(messages.len());
         let mut changes = Vec::with_capacity(messages.len());
         let mut bytes = 0;
+        let mut ids = HashMap::new();
         for (i, message) in messages.iter().enumerate() {
             self.config.check_message(message).map_err(|e| self.too_large(&e))?;
-            bytes += message.bytes() as u64;
             // Read once: it means a walk through the JSON.
             let id = message.id();
             let tag = id.as_deref().map_or(IdTag::NONE, IdTag::of_id);
-            changes.push(Change::Append { message: message.clone(), id: tag });
-            let Some(id) = id else { continue };
-            if !view.exact {
-                return Err(Halt::Deeper);
-            }
-            if let Some((seq, stored)) = view.find(&id, self.config.window) {
-                if stored != message {
-                    return Err(self.id_reused(seq));
+            if let Some(id) = id {
+                if !view.exact {
+                    return Err(Halt::Deeper);
                 }
-                known.push(Added { seq, message: stored.clone(), replayed: true });
-            } else if let Some(twin) = messages[..i].iter().position(|m| m.id().as_deref() == Some(&*id)) {
-                // Two of one id in one batch cannot both be stored once.
-                return Err(self.id_reused(view.head.next_seq + twin as u64));
+                if let Some((seq, stored)) = view.find(&id, self.config.window) {
+                    if stored != message {
+                        return Err(self.id_reused(seq));
+                    }
+                    added.push(Added { seq, message: stored.clone(), replayed: true });
+                    continue;
+                }
+                if messages.len() > 1
+                    && let Some(first) = ids.insert(id, i)
+                {
+                    if messages[first] != *message {
+                        return Err(self.id_given_twice(first, i));
+                    }
+                    let twin = Added { replayed: true, ..added[first].clone() };
+                    added.push(twin);
+                    continue;
+                }
             }
+            bytes += message.bytes() as u64;
+            let seq = view.head.next_seq + changes.len() as u64;
+            changes.push(Change::Append { message: message.clone(), id: tag });
+            added.push(Added { seq, message: message.clone(), replayed: false });
         }
-        if let Some(first) = known.first() {
-            if known.len() == messages.len() {
-                return Ok((known, Vec::new()));
-            }
-            return Err(self.id_reused(first.seq));
+        if changes.is_empty() {
+            return Ok((added, changes));
         }
-        let count = messages.len() as u64;
+        let mut known = added.iter().filter(|added| added.seq < view.head.next_seq);
+        if let Some(first) = known.next() {
+            return Err(self.partly_known(first.seq, 1 + known.count(), messages.len()));
+        }
         self.config
-            .check_session(view.head.messages + count, view.head.bytes + bytes)
+            .check_session(view.head.messages + changes.len() as u64, view.head.bytes + bytes)
             .map_err(|e| self.too_large(&e))?;
-        let added = (view.head.next_seq..)
-            .zip(messages)
-            .map(|(seq, message)| Added { seq, message: message.clone(), replayed: false })
-            .collect();
         Ok((added, changes))
     }
 
-    /// Giving the message at `seq` another content. Its existence is checked here if the window tells, by the store
+    /// Giving the message at `seq` another content; `old` is the message there if the window does
+    /// not have it but it is known. Its existence is checked here if the window tells, by the store
     /// otherwise.
-    pub(crate) fn replace(&self, view: &View, seq: u64, message: &Message) -> Planned<()> {
+    pub(crate) fn replace(
+        &self,
+        view: &View,
+        seq: u64,
+        message: &Message,
+        old: Option<&Message>,
+    ) -> Planned<()> {
         self.config.check_message(message).map_err(|e| self.too_large(&e))?;
         if view.surely_absent(seq) {
             return Err(self.no_such(seq).into());
         }
-        let old = view.get(seq);
+        let old = view.get(seq).or(old);
         if old.is_some_and(|old| old.as_json() == message.as_json()) {
             return Ok(((), Vec::new()));
         }
-        let old_bytes = old.map_or(0, |old| old.bytes() as u64);
-        let bytes = view.head.bytes.saturating_sub(old_bytes) + message.bytes() as u64;
-        if old.is_some() {
-            self.config.check_session(view.head.messages, bytes).map_err(|e| self.too_large(&e))?;
+        let (before, new) = (old.map_or(0, Message::bytes) as u64, message.bytes() as u64);
+        let bytes = view.head.bytes.saturating_sub(before) + new;
+        match self.config.check_session(view.head.messages, bytes) {
+            // Not too large whatever is there now, or it gets smaller.
+            Ok(()) => {}
+            Err(_) if old.is_some() && new <= before => {}
+            Err(e) if old.is_some() => return Err(self.too_large(&e).into()),
+            Err(_) => return Err(Halt::Whole),
         }
         Ok(((), vec![Change::Replace { seq, message: message.clone() }]))
     }
@@ -159,8 +182,26 @@ impl Planner<'_> {
         Ok(((), vec![Change::Remove { first: 1, last: seq - 1 }]))
     }
 
-    /// Putting another list in the place of all messages.
-    pub(crate) fn replace_all(&self, view: &View, messages: &[Message]) -> Planned<()> {
+    /// Making `given` the messages of a session that has `stored`: only the difference is written.
+    pub(crate) fn set_messages(&self, stored: &[StoredMessage], given: &[Message]) -> Planned<()> {
+        let changes = difference::between(stored, given);
+        for change in &changes {
+            if let Change::Append { message, .. } | Change::Replace { message, .. } = change {
+                self.config.check_message(message).map_err(|e| self.too_large(&e))?;
+            }
+        }
+        // A session beyond limits that were lowered since may stay as it is, or shrink.
+        let bytes = |bytes: usize, message: &Message| bytes + message.bytes();
+        let before = stored.iter().map(|stored| &stored.message).fold(0, bytes);
+        let after = given.iter().fold(0, bytes);
+        if given.len() > stored.len() || after > before {
+            self.config.check_session(given.len() as u64, after as u64).map_err(|e| self.too_large(&e))?;
+        }
+        Ok(((), changes))
+    }
+
+    /// Putting another list in the place of all messages, whatever they are.
+    fn replace_all(&self, view: &View, messages: &[Message]) -> Planned<()> {
         let mut changes = Vec::with_capacity(messages.len() + 1);
         if view.head.next_seq > 1 {
             changes.push(Change::Remove { first: 1, last: view.head.next_seq - 1 });
@@ -199,9 +240,10 @@ impl Planner<'_> {
         self.config.initial_app.clone().map_err(|source| Error::AppState { session: self.id.clone(), source })
     }
 
-    /// Whether one call's changes fit into one commit.
-    pub(crate) fn check_commit(&self, changes: &[Change]) -> Result<(), Error> {
-        let (prelude_ops, prelude_bytes) = self.config.prelude();
+    /// Whether one call's changes fit into one commit. The first commit of a session writes its
+    /// initial state with them.
+    pub(crate) fn check_commit(&self, changes: &[Change], exists: bool) -> Result<(), Error> {
+        let (prelude_ops, prelude_bytes) = if exists { (0, 0) } else { self.config.prelude() };
         let bytes: u64 = changes.iter().map(Change::bytes).sum();
         let max_bytes = self.config.store_limits.max_commit_bytes.saturating_sub(prelude_bytes);
         let max_ops = self.config.store_limits.max_commit_ops.saturating_sub(prelude_ops);
@@ -216,6 +258,14 @@ impl Planner<'_> {
 
     fn id_reused(&self, seq: u64) -> Halt {
         Halt::Refused(Error::IdReused { session: self.id.clone(), seq })
+    }
+
+    fn id_given_twice(&self, first: usize, second: usize) -> Halt {
+        Halt::Refused(Error::IdGivenTwice { session: self.id.clone(), first, second })
+    }
+
+    fn partly_known(&self, seq: u64, known: usize, given: usize) -> Halt {
+        Halt::Refused(Error::PartlyKnown { session: self.id.clone(), seq, known, given })
     }
 
     fn too_large(&self, e: &OverLimit) -> Error {

@@ -44,6 +44,11 @@ impl MessageQuery {
         Self { after: seq, before: u64::MAX, order: Order::Forward, max_messages: count, max_bytes: 4 << 20 }
     }
 
+    /// Only the message at `seq`.
+    pub fn at(seq: u64) -> Self {
+        Self::after(seq.saturating_sub(1), 1).and_before(seq.saturating_add(1))
+    }
+
     /// Only messages before `seq`, too.
     pub fn and_before(self, seq: u64) -> Self {
         Self { before: seq, ..self }
@@ -137,7 +142,7 @@ impl Engine {
     }
 
     /// A newer state than `stale`, which the store no longer has.
-    async fn newer(&self, stale: &Arc<View>) -> Result<Arc<View>, Error> {
+    pub(crate) async fn newer(&self, stale: &Arc<View>) -> Result<Arc<View>, Error> {
         self.refresh(stale).await;
         self.view().await
     }

@@ -96,6 +96,11 @@ impl<A: AppState> ChatSessions<A> {
         &self.hub.store
     }
 
+    /// The largest sessions that are served: the configured limits, narrowed by those of the store.
+    pub fn limits(&self) -> Limits {
+        self.hub.config.limits
+    }
+
     /// The time on this hub's clock, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.hub.clock.now_ms()

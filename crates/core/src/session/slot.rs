@@ -435,9 +435,7 @@ impl State {
             view.apply(change, window);
         }
         view.settle(head, window);
-        let rewritten = batch.changes().iter().any(|change| !matches!(change, Change::Append { .. }));
-        let messages_rewritten = batch.changes().iter().any(|change| !change.only_grows());
-        self.watch.published(first, view, rewritten, messages_rewritten);
+        self.watch.published(first, view, batch.changes());
     }
 
     /// Forgets what is in memory; the next use loads what is stored. Everything staged is staged again.

@@ -2,7 +2,7 @@
 
 use super::hub::Hub;
 use super::slot::Slot;
-use super::view::View;
+use super::view::{Change, View};
 use crate::store::Version;
 use crate::sync::Arc;
 use std::collections::VecDeque;
@@ -14,6 +14,9 @@ use std::task::Poll;
 /// How many changes a watcher may fall behind before it is told that it lags.
 const KEPT: usize = 64;
 
+/// How many replaced messages one change names; of more it only says that there was more.
+const NAMED: usize = 64;
+
 /// A published change of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,11 +25,14 @@ pub struct SessionChange {
     pub version: Option<Version>,
     /// The seqs of the messages that were appended.
     pub appended: Range<u64>,
-    /// More happened than appending: app state set, messages replaced or removed, or the session deleted.
+    /// The seqs of messages that were there before and were replaced in place, in order, each once.
+    pub replaced: Vec<u64>,
+    /// The app state was set.
+    pub app_changed: bool,
+    /// More happened than the other fields say: messages were removed, more than 64 were replaced,
+    /// the session was deleted, or it is not known what others did. What was read before has to be
+    /// read again.
     pub rewritten: bool,
-    /// Of what `rewritten` says, not only the app state was set: messages were replaced or removed, the session was
-    /// deleted, or it is not known what others did.
-    pub messages_rewritten: bool,
 }
 
 /// What a [`Watcher`] is told.
@@ -76,7 +82,8 @@ impl Watcher {
         .await
     }
 
-    fn take(&mut self) -> Option<Watched> {
+    /// The next change, if there is one already.
+    pub(super) fn take(&mut self) -> Option<Watched> {
         self.slot.lock().watch.take(&mut self.next)
     }
 }
@@ -156,9 +163,33 @@ impl Watch {
         Some(Watched::Changed(change))
     }
 
-    /// A commit of this hub was published; it appended from seq `first` on.
-    pub(crate) fn published(&mut self, first: u64, after: &View, rewritten: bool, messages_rewritten: bool) {
-        self.push(Seen::of(after), first..after.head.next_seq, rewritten, messages_rewritten);
+    /// A commit of this hub was published, which led to `after`; it appended from seq `first` on.
+    pub(crate) fn published(&mut self, first: u64, after: &View, changes: &[Change]) {
+        let mut told = SessionChange {
+            version: after.version(),
+            appended: first..after.head.next_seq,
+            replaced: Vec::new(),
+            app_changed: false,
+            rewritten: false,
+        };
+        for change in changes {
+            match change {
+                Change::Append { .. } => {}
+                // What was appended just before is told as it is now.
+                Change::Replace { seq, .. } if *seq >= first => {}
+                Change::Replace { seq, .. } => told.replaced.push(*seq),
+                Change::Remove { .. } => told.rewritten = true,
+                Change::SetApp(_) => told.app_changed = true,
+            }
+        }
+        told.replaced.sort_unstable();
+        told.replaced.dedup();
+        if told.rewritten || told.replaced.len() > NAMED {
+            told.rewritten = true;
+            told.replaced = Vec::new();
+        }
+        self.seen = Some(Seen::of(after));
+        self.tell(told);
     }
 
     /// The state was loaded: whatever differs from what was last seen is others' work.
@@ -168,22 +199,21 @@ impl Watch {
             Some(seen) if seen.version != now.version => {
                 let grew = seen.version.is_some() && seen.base == now.base && seen.next_seq <= now.next_seq;
                 let appended = if grew { seen.next_seq..now.next_seq } else { 0..0 };
-                self.push(now, appended, !grew, !grew);
+                self.seen = Some(now);
+                self.tell_others(now.version, appended, !grew);
             }
             _ => self.seen = Some(now),
         }
     }
 
     pub(crate) fn deleted(&mut self) {
-        let change =
-            SessionChange { version: None, appended: 0..0, rewritten: true, messages_rewritten: true };
         self.seen = None;
-        self.tell(change);
+        self.tell_others(None, 0..0, true);
     }
 
-    fn push(&mut self, now: Seen, appended: Range<u64>, rewritten: bool, messages_rewritten: bool) {
-        self.seen = Some(now);
-        self.tell(SessionChange { version: now.version, appended, rewritten, messages_rewritten });
+    fn tell_others(&mut self, version: Option<Version>, appended: Range<u64>, rewritten: bool) {
+        let (replaced, app_changed) = (Vec::new(), false);
+        self.tell(SessionChange { version, appended, replaced, app_changed, rewritten });
     }
 
     fn tell(&mut self, change: SessionChange) {

@@ -1,5 +1,6 @@
 //! What can go wrong with a call to a service.
 
+use crate::base::InvalidBase;
 use durable_session::env::RandomError;
 use durable_session::json::JsonError;
 use http::StatusCode;
@@ -10,14 +11,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// It is no URL of a service.
-    #[error(
-        "{base:?} is not an http or https URL of a service that this build can speak to: scheme and host, no query"
-    )]
-    InvalidBase {
-        /// What was given.
-        base: String,
-    },
+    /// No service can be reached at this URL.
+    #[error(transparent)]
+    InvalidBase(#[from] InvalidBase),
     /// A version can hold visible ASCII only.
     #[error("this is not a version that a service gave")]
     InvalidVersion,
@@ -54,8 +50,8 @@ pub enum ClientError {
 impl ClientError {
     pub(super) fn unreachable(e: reqwest::Error) -> Self {
         if e.is_builder() {
-            // A scheme that this build does not speak shows only here.
-            return Self::InvalidBase { base: "the given URL".to_owned() };
+            // The URL was checked; that a request cannot be made of it says nothing about the service.
+            return InvalidBase::client(e.without_url()).into();
         }
         if e.is_timeout() && !e.is_connect() {
             return Self::TimedOut;
@@ -92,7 +88,13 @@ impl ClientError {
         self.has_status(StatusCode::CONFLICT)
     }
 
-    /// The session was deleted since the cursor was given (410).
+    /// There is no such message, or the service has no such route for clients (404).
+    pub fn is_not_found(&self) -> bool {
+        self.has_status(StatusCode::NOT_FOUND)
+    }
+
+    /// The cursor is good for nothing any more: its message was removed, or the session deleted
+    /// (410).
     pub fn is_gone(&self) -> bool {
         self.has_status(StatusCode::GONE)
     }

@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// The largest event that is taken in.
 const MAX_EVENT_BYTES: usize = 64 << 20;
-/// A stream that sends nothing at all for so long is dead: services send a comment every now and then.
-const SILENCE: Duration = Duration::from_secs(90);
 
 /// Something that happened to a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,13 +28,21 @@ pub enum Event {
         /// The message.
         message: Message,
     },
+    /// A message was replaced in place.
+    Edited {
+        /// Its place in the session's order.
+        seq: u64,
+        /// The message as it is now.
+        message: Message,
+    },
     /// The app state was set: at least the fields that changed.
     State(JsonObject),
     /// More happened than can be told, or it is not known what was missed: read the state again.
     Resync,
 }
 
-/// The events of a session. It opens its connection on first use, and again after a break, going on where it was.
+/// The events of a session. It opens its connection on first use, and again after a break, going on where it was. A stream
+/// that is silent for longer than [`silence`](ChatSessionClient::silence) is a break, too: services send pings.
 pub struct Events {
     client: ChatSessionClient,
     cursor: Option<String>,
@@ -88,7 +94,7 @@ impl Events {
             }
             self.open().await?;
             let Some(bytes) = &mut self.bytes else { continue };
-            match tokio::time::timeout(SILENCE, bytes.next()).await {
+            match tokio::time::timeout(self.client.silence, bytes.next()).await {
                 Ok(Some(Ok(part))) if self.buffer.len() + part.len() <= MAX_EVENT_BYTES => {
                     self.buffer.extend_from_slice(&part);
                     self.failures = 0;
@@ -119,7 +125,7 @@ impl Events {
     }
 
     async fn try_open(&mut self) -> Result<(), (ClientError, Option<Duration>)> {
-        let mut call = Call::new(Method::GET, "/events");
+        let mut call = Call::new(Method::GET, "/events").query("edited", "true");
         call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Some(cursor) = self.cursor.as_deref().and_then(|cursor| HeaderValue::from_str(cursor).ok()) {
             call = call.header(HeaderName::from_static("last-event-id"), cursor);
@@ -152,7 +158,7 @@ impl Events {
         Some(block)
     }
 
-    /// What a block says; `None` if it is a comment or a kind of event that is not known.
+    /// What a block says; `None` if it is a comment, a ping, or a kind of event that is not known.
     fn read_block(&mut self, block: &[u8]) -> Result<Option<Event>, ClientError> {
         let text =
             std::str::from_utf8(block).map_err(|_| ClientError::malformed("an event that is not UTF-8"))?;
@@ -191,6 +197,10 @@ fn read_event(name: &str, data: &str) -> Result<Option<Event>, ClientError> {
         "message" => {
             let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
             Some(Event::Message { seq, message })
+        }
+        "edited" => {
+            let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
+            Some(Event::Edited { seq, message })
         }
         "state" => {
             let State { state } = serde_json::from_str(data).map_err(malformed)?;

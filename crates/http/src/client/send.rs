@@ -21,6 +21,8 @@ pub(super) struct Call {
     body: Bytes,
     /// It must not be sent again once it may have been done.
     once: bool,
+    /// That what it removes is not there is success, once an earlier try may have removed it.
+    gone_is_done: bool,
 }
 
 impl Call {
@@ -33,6 +35,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             once: false,
+            gone_is_done: false,
         }
     }
 
@@ -55,6 +58,11 @@ impl Call {
         self.once = true;
         self
     }
+
+    pub(super) fn gone_is_done(mut self) -> Self {
+        self.gone_is_done = true;
+        self
+    }
 }
 
 /// A successful answer.
@@ -65,6 +73,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// The answer to a change that has nothing more to say.
+    fn success() -> Self {
+        Self { headers: HeaderMap::new(), body: Bytes::from_static(b"{\"success\":true}") }
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|e| ClientError::malformed(JsonError::from(e)))
     }
@@ -74,12 +87,17 @@ impl ChatSessionClient {
     /// Sends a call, again and again as far as that is wise.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, ClientError> {
         let mut tried = 0;
+        let mut maybe_done = false;
         loop {
             tried += 1;
             let (error, wish) = match self.send_once(&call).await {
                 Ok(answer) => return Ok(answer),
+                Err((error, _)) if call.gone_is_done && maybe_done && error.is_not_found() => {
+                    return Ok(Answer::success());
+                }
                 Err(failed) => failed,
             };
+            maybe_done |= error.may_have_happened();
             let unwise = call.once && error.may_have_happened();
             if tried >= self.retry.tries || !error.is_transient() || unwise {
                 return Err(error);

@@ -1,14 +1,14 @@
 //! The same routes, answered by a service elsewhere, such as a deployed Worker.
 
-use super::{RouterOptions, keep_alive, receive, refused, under};
+use super::streams::{in_time, until};
+use super::{RouterOptions, receive, refused, under};
+use crate::base::{self, InvalidBase};
 use crate::refusal::Refusal;
 use crate::{DEFAULT_PREFIX, session_of};
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::Request;
 use ::axum::response::Response;
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -43,6 +43,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// After how many silences, each as long as that in which a service sends a ping, an event stream is taken for dead.
+const SILENCES: u32 = 3;
+
 const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What can be set on a [`proxy`].
@@ -57,7 +60,8 @@ pub struct ProxyOptions {
     pub connect_time: Duration,
     /// The most bytes of a body. Default: 4 MiB.
     pub max_body_bytes: usize,
-    /// `request_time` bounds the wait for the answer's head, and for each next part of its body.
+    /// `request_time` bounds the wait for the answer's head, and for each next part of its body. An event stream in which the
+    /// service sends nothing for three times `keep_alive`, not even a ping, is ended; the proxy sends no pings of its own.
     pub router: RouterOptions,
 }
 
@@ -71,27 +75,6 @@ impl Default for ProxyOptions {
             router: RouterOptions::default(),
         }
     }
-}
-
-/// Nothing can be forwarded there.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidBase {
-    /// It is no URL of a service.
-    #[error("{base:?} is not an http or https URL of a service: scheme and host, no query")]
-    Url {
-        /// What was given.
-        base: String,
-    },
-    /// This build cannot speak https.
-    #[error("{base:?} needs the feature `rustls` of durable-session-http")]
-    Tls {
-        /// What was given.
-        base: String,
-    },
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] reqwest::Error),
 }
 
 #[derive(Debug)]
@@ -110,18 +93,12 @@ struct Upstream {
 /// [`InvalidBase`] if nothing can be forwarded there.
 pub fn proxy(base_url: &str, options: ProxyOptions) -> Result<Router, InvalidBase> {
     let base = base_url.trim_end_matches('/').to_owned();
-    let url = reqwest::Url::parse(&base).ok().filter(|url| url.has_host() && url.query().is_none());
-    match url.as_ref().map(reqwest::Url::scheme) {
-        Some("http") => {}
-        Some("https") if cfg!(feature = "rustls") => {}
-        Some("https") => return Err(InvalidBase::Tls { base }),
-        _ => return Err(InvalidBase::Url { base }),
-    }
+    base::parse(&base)?;
     let client = reqwest::Client::builder()
         .connect_timeout(options.connect_time)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(InvalidBase::Client)?;
+        .map_err(InvalidBase::client)?;
     let prefix = options.prefix.clone();
     let upstream = std::sync::Arc::new(Upstream { client, base, options });
     Ok(under(&prefix, move |request: Request| {
@@ -133,9 +110,10 @@ pub fn proxy(base_url: &str, options: ProxyOptions) -> Result<Router, InvalidBas
 impl Upstream {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
-        let RouterOptions { body_time, request_time, .. } = self.options.router;
+        let options = &self.options.router;
         let url = self.url(parts.uri.path(), parts.uri.query())?;
-        let body = receive::whole(&parts.headers, body, self.options.max_body_bytes, body_time).await?;
+        let body = receive::whole(&parts.headers, body, self.options.max_body_bytes, options).await?;
+        let (body, held) = (body.bytes, body.share);
         let mut headers = self.options.headers.clone();
         for name in FORWARDED {
             for value in parts.headers.get_all(&name) {
@@ -145,8 +123,12 @@ impl Upstream {
         let request = self.client.request(parts.method, url).headers(headers).body(body).build();
         let request = request.map_err(|_| Refusal::not_found())?;
         // In a task of its own: a client that goes away does not stop a change on its way.
-        let sent = self.options.router.shutdown.track(self.client.execute(request).into_future());
-        match tokio::time::timeout(request_time, sent).await {
+        let sent = self.client.execute(request).into_future();
+        let sent = options.shutdown.track(async move {
+            let _held = held;
+            sent.await
+        });
+        match tokio::time::timeout(options.request_time, sent).await {
             Ok(Ok(Ok(response))) => Ok(self.carry(response)),
             Ok(Ok(Err(error))) => Err(unreachable(&error)),
             Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the request could not be forwarded")),
@@ -176,12 +158,11 @@ impl Upstream {
         let events =
             headers.get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"));
         let bytes = response.bytes_stream();
+        // The service's own pings are passed on. None are added: they would say that a stream is there which has died
+        // on its other half.
         let body = if events {
-            Body::from_stream(keep_alive::keep_alive(
-                Box::pin(bytes),
-                options.keep_alive,
-                options.shutdown.clone(),
-            ))
+            let heard = in_time(Box::pin(bytes), options.keep_alive.saturating_mul(SILENCES));
+            Body::from_stream(until(options.shutdown.clone(), heard))
         } else {
             Body::from_stream(in_time(Box::pin(bytes), options.request_time))
         };
@@ -216,23 +197,4 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         named.flat_map(|list| list.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
     let kept = headers.iter().filter(|(name, _)| !HOP_BY_HOP.contains(name) && !named.contains(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// A body whose parts each come in time, or that breaks off.
-fn in_time<S>(
-    bytes: S,
-    time: Duration,
-) -> impl futures_core::Stream<Item = Result<Bytes, std::io::Error>> + Send
-where
-    S: futures_core::Stream<Item = Result<Bytes, reqwest::Error>> + Unpin + Send,
-{
-    stream::unfold(Some(bytes), move |bytes| async move {
-        let mut bytes = bytes?;
-        match tokio::time::timeout(time, bytes.next()).await {
-            Ok(Some(Ok(part))) => Some((Ok(part), Some(bytes))),
-            Ok(Some(Err(_))) => Some((Err(std::io::Error::other("the service's answer broke off")), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), None)),
-        }
-    })
 }

@@ -1,5 +1,7 @@
-//! Taking in a request's body, bounded in bytes and time.
+//! Taking in a request's body, bounded in bytes and by its progress.
 
+use super::RouterOptions;
+use super::budget::Share;
 use crate::refusal::Refusal;
 use ::axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -7,47 +9,172 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
-/// How much of a body that is too large is read and thrown away, so that the client gets to read why it was refused: a
-/// connection closed in the middle of its sending would tell it nothing.
+/// How much of a body that is refused is read and thrown away, so that the client gets to read why: a connection closed
+/// in the middle of its sending would tell it nothing.
 const DRAINED: usize = 16 << 20;
+
+/// A body, and its share of the bytes that may be in memory: to be kept as long as the body.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    pub(super) share: Share,
+}
 
 /// The whole body.
 pub(super) async fn whole(
     headers: &HeaderMap,
-    body: Body,
+    mut body: Body,
     max_bytes: usize,
-    time: Duration,
-) -> Result<Bytes, Refusal> {
-    match tokio::time::timeout(time, read(headers, body, max_bytes)).await {
-        Ok(result) => result,
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-    }
-}
-
-async fn read(headers: &HeaderMap, mut body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
+    options: &RouterOptions,
+) -> Result<Received, Refusal> {
+    let max_bytes = max_bytes.min(options.budget.largest());
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let announced: usize = announced.unwrap_or(0);
     if announced > DRAINED.max(max_bytes) {
         return Err(Refusal::body_too_large(max_bytes));
     }
-    let mut whole = BytesMut::with_capacity(announced.min(max_bytes).min(64 << 10));
-    let mut seen = 0_usize;
-    while let Some(frame) = body.frame().await {
+    let mut share = options.budget.share();
+    let mut gathered = Gathered::expecting(announced.min(max_bytes));
+    let mut refused = (announced > max_bytes).then(|| Refusal::body_too_large(max_bytes));
+    let mut pace = Pace::begin(options);
+    while let Ok(frame) = timeout_at(pace.deadline(), body.frame()).await {
+        let Some(frame) = frame else {
+            return refused.map_or_else(|| Ok(Received { bytes: gathered.join(), share }), Err);
+        };
         let frame = frame.map_err(|_| Refusal::bad_request("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
-        seen = seen.saturating_add(data.len());
-        if seen > max_bytes || announced > max_bytes {
-            if seen > DRAINED.max(max_bytes) {
-                break;
+        pace.arrived(data.len());
+        if refused.is_none() {
+            refused = if pace.bytes > max_bytes {
+                Some(Refusal::body_too_large(max_bytes))
+            } else {
+                share.grow(data.len()).err()
+            };
+            if refused.is_some() {
+                (gathered, share) = (Gathered::default(), options.budget.share());
             }
-            whole = BytesMut::new();
-            continue;
         }
-        whole.extend_from_slice(&data);
+        match refused {
+            None => gathered.push(&data),
+            Some(refusal) if pace.bytes > DRAINED.max(max_bytes) => return Err(refusal),
+            Some(_) => {}
+        }
     }
-    if seen > max_bytes || announced > max_bytes {
-        return Err(Refusal::body_too_large(max_bytes));
+    Err(refused.unwrap_or_else(|| pace.too_slow()))
+}
+
+/// What came of a body. It is kept in segments of one size, so that a body that stops costs what came of it: one buffer
+/// that grows leaves the allocator with holes of every size.
+#[derive(Debug, Default)]
+struct Gathered {
+    full: Vec<BytesMut>,
+    last: BytesMut,
+}
+
+impl Gathered {
+    const SEGMENT: usize = 64 << 10;
+
+    fn expecting(bytes: usize) -> Self {
+        Self { full: Vec::new(), last: BytesMut::with_capacity(bytes.min(Self::SEGMENT)) }
     }
-    Ok(whole.freeze())
+
+    fn push(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.last.len() == self.last.capacity() {
+                let full = std::mem::replace(&mut self.last, BytesMut::with_capacity(Self::SEGMENT));
+                if !full.is_empty() {
+                    self.full.push(full);
+                }
+            }
+            let room = self.last.capacity() - self.last.len();
+            let (now, later) = data.split_at(room.min(data.len()));
+            self.last.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    fn join(self) -> Bytes {
+        if self.full.is_empty() {
+            return self.last.freeze();
+        }
+        let bytes = self.full.iter().map(BytesMut::len).sum::<usize>() + self.last.len();
+        let mut whole = BytesMut::with_capacity(bytes);
+        // Each is given back as soon as it is copied.
+        for segment in self.full.into_iter().chain([self.last]) {
+            whole.extend_from_slice(&segment);
+        }
+        whole.freeze()
+    }
+}
+
+/// How a body comes along.
+struct Pace {
+    begun: Instant,
+    last: Instant,
+    bytes: usize,
+    time: Duration,
+    rate: u32,
+}
+
+impl Pace {
+    fn begin(options: &RouterOptions) -> Self {
+        let now = Instant::now();
+        Self { begun: now, last: now, bytes: 0, time: options.body_time, rate: options.body_rate }
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        self.last = Instant::now();
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// When more must have come.
+    fn deadline(&self) -> Instant {
+        let next = self.last.checked_add(self.time);
+        let at_rate = self.slowest().and_then(|time| self.begun.checked_add(time));
+        match (next, at_rate) {
+            (Some(next), Some(at_rate)) => next.min(at_rate),
+            (deadline, other) => {
+                deadline.or(other).unwrap_or_else(|| self.last + Duration::from_hours(24 * 365))
+            }
+        }
+    }
+
+    /// The longest that so many bytes may take; `None` for any time.
+    fn slowest(&self) -> Option<Duration> {
+        let seconds = (self.bytes as u64).checked_div(u64::from(self.rate))?;
+        self.time.checked_add(Duration::from_secs(seconds))
+    }
+
+    fn too_slow(&self) -> Refusal {
+        let Self { bytes, rate, time, .. } = self;
+        let reason = if self.last.elapsed() >= *time {
+            format!("the body stopped after {bytes} bytes: nothing came for {time:?}")
+        } else {
+            format!(
+                "the body comes too slowly: {bytes} bytes in {:?}; {rate} bytes/s are needed",
+                self.begun.elapsed()
+            )
+        };
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_is_what_came() {
+        let body: Vec<u8> = (0..300_000_u32).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
+        for expected in [0, 10, 1 << 20] {
+            for length in [0, 1, 10, 11, Gathered::SEGMENT, Gathered::SEGMENT + 1, body.len()] {
+                for step in [1 << 10, 70_000, 300_000] {
+                    let mut gathered = Gathered::expecting(expected);
+                    body[..length].chunks(step).for_each(|part| gathered.push(part));
+                    assert!(gathered.join() == body[..length], "{expected} {length} {step}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A server for any axum app, with bounds on slow clients and a graceful end.
 
 use super::Shutdown;
+use super::progress::Progress;
 use ::axum::Router;
 use ::axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1;
@@ -14,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+/// How much of a request or an answer a connection holds at most besides what its handler has; a head must fit, too.
+const BUFFER: usize = 64 << 10;
+
 /// What can be set on [`serve`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -21,6 +25,9 @@ pub struct ServeOptions {
     /// How long a client may take to send a request's head, and how long a connection may wait for the next one.
     /// Default: 30 seconds.
     pub head_time: Duration,
+    /// How long a client may leave an answer unread before its connection is closed: the longest time in which it takes not
+    /// a byte, however long it takes for all of them. Default: 30 seconds.
+    pub write_time: Duration,
     /// How long answers under way may take once the server is to stop. Default: 10 seconds.
     pub drain_time: Duration,
     /// The most connections at a time; one more waits to be taken. Default: 10,000.
@@ -33,6 +40,7 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             head_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(10),
             max_connections: 10_000,
             shutdown: Shutdown::new(),
@@ -100,5 +108,9 @@ fn connection(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_time)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .max_buf_size(BUFFER)
+        .serve_connection(
+            TokioIo::new(Progress::new(stream, options.write_time)),
+            TowerToHyperService::new(service),
+        )
 }

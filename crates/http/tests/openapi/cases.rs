@@ -88,11 +88,7 @@ impl Operation {
     fn bodies(&self) -> Vec<Case> {
         let mut unread = self.case(415);
         unread.headers = vec![("content-type", "text/xml".to_owned())];
-        vec![
-            Case { body: None, ..self.case(408) },
-            self.case(413).body(format!("\"{}\"", "x".repeat(64 << 10))),
-            unread,
-        ]
+        vec![Case { body: None, ..self.case(408) }, unread]
     }
 }
 
@@ -103,6 +99,9 @@ pub(crate) fn all() -> Vec<Case> {
     let delete = operation("DELETE", "", "", "");
     let get_messages = operation("GET", "/messages", "/messages", "");
     let add = operation("POST", "/messages", "/messages", r#"{"role":"user","content":"hello","id":"m-1"}"#);
+    let edit = operation("PUT", "/messages/{seq}", "/messages/1", r#"{"role":"user","content":"hello"}"#);
+    let remove = operation("DELETE", "/messages/{seq}", "/messages/1", "");
+    let rewind = operation("POST", "/rewind", "/rewind", r#"{"to":1}"#);
     let reset = operation("POST", "/reset", "/reset", "");
     let events = operation("GET", "/events", "/events", "");
     let get_field = operation("GET", "/{field}", "/booking-info", "");
@@ -116,6 +115,9 @@ pub(crate) fn all() -> Vec<Case> {
         &delete,
         &get_messages,
         &add,
+        &edit,
+        &remove,
+        &rewind,
         &reset,
         &events,
         &get_field,
@@ -124,11 +126,27 @@ pub(crate) fn all() -> Vec<Case> {
     ] {
         cases.extend(operation.common());
     }
-    for operation in [&put_state, &add, &put_field] {
+    for operation in [&add, &edit, &rewind, &put_field] {
         cases.extend(operation.bodies());
+        cases.push(operation.case(413).body(format!("\"{}\"", "x".repeat(64 << 10))));
+    }
+    // A whole state may be as large as a session; a message in it may not.
+    cases.extend(put_state.bodies());
+    let large = format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(32 << 10));
+    cases.push(put_state.case(413).body(large));
+    for operation in [&put_state, &add, &edit, &remove, &rewind, &put_field, &delete_field] {
         cases.push(operation.case(412).header("if-match", "\"another\""));
     }
-    cases.push(delete_field.case(412).header("if-match", "\"another\""));
+    for operation in [&edit, &remove] {
+        let mut missing = operation.case(404);
+        missing.path = missing.path.replace("/messages/1", "/messages/7");
+        cases.push(missing);
+    }
+    cases.push(rewind.case(404).body(r#"{"to":7}"#));
+    for operation in [&add, &edit] {
+        cases.push(operation.case(403).body(r#"{"role":"owner"}"#));
+    }
+    cases.push(put_state.case(403).body(r#"{"messages":[{"role":"owner"}]}"#));
 
     cases.push(get_state.case(304).header("if-none-match", "\"new\""));
     cases.push(put_state.case(422).body(r#"{"bookingInfo":7}"#));

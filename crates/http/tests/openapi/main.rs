@@ -12,9 +12,9 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use cases::Case;
-use durable_session::{ChatSessions, Error, Message};
+use durable_session::{ChatSessions, Error, Limits, Message};
 use durable_session_http::server::{RouterOptions, router};
-use durable_session_http::{Api, FieldRoute, OPENAPI, Refusal};
+use durable_session_http::{Api, ClientMay, FieldRoute, OPENAPI, Refusal};
 use faulty::Faulty;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -27,12 +27,13 @@ use tutoring::Tutoring;
 /// The routes over a store that fails when told to, with the app's own refusals and a limit on requests.
 fn app() -> (Router, Arc<Faulty>) {
     let store = Arc::new(Faulty::default());
-    let sessions =
-        ChatSessions::<Tutoring>::builder(Arc::clone(&store)).greeting(Message::assistant("Hi!")).build();
+    let sessions = ChatSessions::<Tutoring>::builder(Arc::clone(&store)).greeting(Message::assistant("Hi!"));
+    let sessions = sessions.limits(Limits { message_bytes: 32 << 10, ..Limits::default() }).build();
     let api = Api::builder(sessions)
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
         .max_body_bytes(64 << 10)
+        .client_may(ClientMay::everything().roles(["user", "assistant"]))
         .on_message(|_, added| match added.message.text().as_deref() {
             Some("no") => Err(Error::rejected("not like that")),
             _ => Ok(()),

@@ -18,21 +18,21 @@ pub(crate) async fn raw(addr: SocketAddr, request: impl AsRef<[u8]>) -> String {
     read_to_end(&mut stream).await
 }
 
-async fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(HANGS, stream.read_to_end(&mut answer)).await;
     let _ = read.expect("the connection hangs");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn post(body_headers: &str, body: &str) -> String {
+pub(crate) fn post(body_headers: &str, body: &str) -> String {
     format!(
         "POST /api/chat/session/{}/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{body_headers}\r\n{body}",
         id().as_str()
     )
 }
 
-fn assert_refused(answer: &str, status: u16) {
+pub(crate) fn assert_refused(answer: &str, status: u16) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} expected: {answer}");
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
@@ -46,6 +46,7 @@ async fn half_a_body_is_refused_when_its_time_is_over() {
     // The client stays and waits: nothing but the time-out can end this.
     let answer = raw(host.addr, post("content-length: 100\r\n", r#"{"role":"user","#)).await;
     assert_refused(&answer, 408);
+    assert!(answer.contains("stopped after 15 bytes"), "{answer}");
     // The client goes away in the middle.
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(post("content-length: 100\r\n", r#"{"role":"user","#).as_bytes()).await.unwrap();
@@ -71,7 +72,9 @@ async fn a_drip_of_bytes_is_cut_off() {
     });
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(HANGS, reader.read_to_end(&mut answer)).await.expect("the connection hangs");
-    assert_refused(&String::from_utf8_lossy(&answer), 408);
+    let answer = String::from_utf8_lossy(&answer);
+    assert_refused(&answer, 408);
+    assert!(answer.contains("1024 bytes/s are needed"), "{answer}");
     dripping.await.unwrap();
     // A request's head that never ends.
     let app = axum::Router::new();
@@ -117,6 +120,21 @@ async fn bodies_that_are_no_message_are_refused() {
     assert_refused(&surrogate, 400);
     assert!(surrogate.contains("surrogate"), "{surrogate}");
     assert_refused(&send("content-type: text/xml\r\n", b"{}").await, 415);
+    for (header, named) in [
+        ("content-encoding: gzip\r\n", "\\\"gzip\\\""),
+        ("content-encoding: identity, br\r\n", "\\\"br\\\""),
+        ("content-encoding: identity\r\ncontent-encoding: Zstd\r\n", "\\\"Zstd\\\""),
+    ] {
+        let refused = send(header, b"\x1f\x8b\x08\0\0\0").await;
+        assert_refused(&refused, 415);
+        assert!(refused.contains(named), "{named}: {refused}");
+    }
+    for header in
+        ["content-encoding: identity\r\n", "content-encoding: \r\n", "content-encoding: Identity\r\n"]
+    {
+        let taken = send(header, br#"{"role":"user"}"#).await;
+        assert!(taken.starts_with("HTTP/1.1 200"), "{header}: {taken}");
+    }
     assert_refused(&send("idempotency-key: \r\n", br#"{"role":"user"}"#).await, 400);
     assert_refused(&send("", b"").await, 400);
 }
@@ -135,7 +153,7 @@ async fn paths_that_hide_others_are_refused() {
         "%",
         "a%20b",
         "a/no-such-field",
-        "a/messages/1",
+        "a/messages/1/x",
         "a//messages",
         "a/pendingMatch",
         "a/%6dessages",

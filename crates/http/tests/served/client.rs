@@ -37,7 +37,7 @@ async fn a_lost_answer_never_stores_a_message_twice() {
     let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
     for n in 0..10 {
         let stored = chat.add_message(Message::user(format!("{n}"))).await.unwrap();
-        assert!(stored.id().is_some());
+        assert_eq!((stored.seq, stored.message.id().is_some()), (Some(n + 2), true));
     }
     let messages = host.sessions.session(chat.id().clone()).get_state().await.unwrap().messages;
     let texts: Vec<_> = messages.iter().skip(1).map(|m| m.text().unwrap().into_owned()).collect();
@@ -65,6 +65,56 @@ async fn a_conditional_change_is_not_sent_again_once_it_may_have_been_made() {
     assert!(error.is_overtaken() || error.may_have_happened(), "{error}");
 }
 
+/// Each answer is lost once: a removal that was made is not "not found", and nothing is removed
+/// that others added since.
+#[tokio::test]
+async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
+    let lost = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&lost);
+    let host = Host::start_with(|app| {
+        app.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let count = Arc::clone(&count);
+            async move {
+                let response = next.run(request).await;
+                let taken =
+                    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+                if taken { Refusal::unavailable("lost").retry_after(0).into_response() } else { response }
+            }
+        }))
+    })
+    .await;
+    let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
+    for n in 0..6 {
+        chat.add_message(Message::user(format!("{n}"))).await.unwrap();
+    }
+    let texts = async || {
+        let messages = chat.messages().await.unwrap();
+        messages.iter().skip(1).map(|m| m.text().unwrap().into_owned()).collect::<Vec<_>>().join(" ")
+    };
+    lost.store(1, Ordering::SeqCst);
+    chat.remove(2, None).await.unwrap();
+    lost.store(2, Ordering::SeqCst);
+    chat.edit(3, &Message::user("edited"), None).await.unwrap();
+    assert_eq!(texts().await, "edited 2 3 4 5");
+    assert!(chat.remove(2, None).await.unwrap_err().is_not_found(), "it was gone before");
+
+    let (mut state, version) = chat.get_state_versioned().await.unwrap();
+    state.messages.truncate(2);
+    let once = |result: Result<(), ClientError>| {
+        let error = result.unwrap_err();
+        assert!(error.may_have_happened() && error.is_transient(), "{error}");
+        assert_eq!(lost.swap(1, Ordering::SeqCst), 0, "sent once");
+    };
+    lost.store(1, Ordering::SeqCst);
+    once(chat.remove(7, version.as_deref()).await);
+    once(chat.rewind(5, None).await);
+    once(chat.update(&state).await.map(drop));
+    once(chat.reset().await);
+    once(chat.delete().await);
+    lost.store(0, Ordering::SeqCst);
+    assert!(!host.sessions.session(chat.id().clone()).snapshot().await.unwrap().exists());
+}
+
 #[tokio::test]
 async fn every_call_does_what_it_says() {
     let host = Host::start().await;
@@ -85,6 +135,16 @@ async fn every_call_does_what_it_says() {
     let state = chat.update(&change).await.unwrap();
     assert_eq!(state.messages.len(), 2);
     assert_eq!(state.app.get::<JsonObject>("lastSearchCriteria").unwrap(), Some(criteria));
+
+    let mut whole = chat.get_state().await.unwrap();
+    whole.messages.push(Message::user("c"));
+    assert_eq!(chat.update(&whole).await.unwrap().messages, whole.messages);
+    chat.edit(4, &Message::user("edited"), None).await.unwrap();
+    chat.rewind(4, None).await.unwrap();
+    chat.edit(4, &Message::user("b"), None).await.unwrap();
+    let missing = chat.edit(5, &Message::user("x"), None).await.unwrap_err();
+    assert!(missing.is_not_found(), "{missing}");
+    assert!(chat.rewind(5, None).await.unwrap_err().is_not_found());
 
     let page = chat.page(&PageFrom::End, 1).await.unwrap();
     assert_eq!(page.messages[0].1.text().unwrap(), "b");
@@ -121,6 +181,10 @@ async fn events_go_on_after_a_break_without_a_gap() {
     chat.set_field("search-criteria", &r#"{"skill":"java"}"#.parse::<JsonObject>().unwrap()).await.unwrap();
     let Event::State(state) = events.next().await.unwrap() else { panic!("a state is expected") };
     assert!(state.contains("lastSearchCriteria"));
+
+    chat.edit(3, &Message::user("edited"), None).await.unwrap();
+    let Event::Edited { seq, message } = events.next().await.unwrap() else { panic!("an edit is expected") };
+    assert_eq!((seq, message.text().unwrap().into_owned()), (3, "edited".to_owned()));
 
     let mut late = chat.events(Some(cursor));
     assert_eq!(late.next().await.unwrap(), Event::Resync);

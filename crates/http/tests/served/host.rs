@@ -2,7 +2,7 @@
 
 use axum::Router;
 use durable_session::{ChatSessions, Message, SessionId};
-use durable_session_http::server::{RouterOptions, ServeOptions, Shutdown, router, serve};
+use durable_session_http::server::{ByteBudget, RouterOptions, ServeOptions, Shutdown, router, serve};
 use durable_session_http::{Api, FieldRoute, Refusal};
 use durable_session_memory::MemoryStore;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ pub(crate) struct Host {
     pub(crate) sessions: ChatSessions<Tutoring>,
     pub(crate) shutdown: Shutdown,
     pub(crate) serving: JoinHandle<()>,
+    pub(crate) budget: ByteBudget,
 }
 
 impl Host {
@@ -25,16 +26,31 @@ impl Host {
 
     /// A service whose app is changed by `wrap`.
     pub(crate) async fn start_with(wrap: impl FnOnce(Router) -> Router) -> Self {
+        Self::set_up(|_, _| {}, wrap).await
+    }
+
+    /// A service with other bounds.
+    pub(crate) async fn tuned(tune: impl FnOnce(&mut RouterOptions, &mut ServeOptions)) -> Self {
+        Self::set_up(tune, |app| app).await
+    }
+
+    async fn set_up(
+        tune: impl FnOnce(&mut RouterOptions, &mut ServeOptions),
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Self {
         let sessions = ChatSessions::builder(MemoryStore::new()).greeting(Message::assistant("Hi!")).build();
         let shutdown = Shutdown::new();
-        let mut options = RouterOptions::default();
+        let (mut options, mut serving) = (RouterOptions::default(), ServeOptions::default());
         // Waits that a test runs into are short, waits that it must not run into are long.
         options.body_time = Duration::from_millis(300);
         options.keep_alive = Duration::from_millis(100);
+        tune(&mut options, &mut serving);
         options.shutdown = shutdown.clone();
+        serving.shutdown = shutdown.clone();
+        let budget = options.budget.clone();
         let app = wrap(router(api(sessions.clone()), options));
-        let (addr, serving) = listen(app, shutdown.clone()).await;
-        Self { addr, sessions, shutdown, serving }
+        let (addr, serving) = listen_with(serving, app).await;
+        Self { addr, sessions, shutdown, serving, budget }
     }
 
     pub(crate) async fn start() -> Self {
@@ -63,11 +79,15 @@ pub(crate) async fn listen_for(
     app: Router,
     shutdown: Shutdown,
 ) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
     let mut options = ServeOptions::default();
     options.head_time = head_time;
     options.shutdown = shutdown;
+    listen_with(options, app).await
+}
+
+async fn listen_with(options: ServeOptions, app: Router) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
     let app = app.fallback(|| async { axum::response::IntoResponse::into_response(Refusal::not_found()) });
     (addr, tokio::spawn(serve(listener, app, options)))
 }

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod bodies;
 mod client;
+mod head;
 mod host;
+mod parts;
+mod pings;
 mod proxied;
+mod readers;
 mod stopping;

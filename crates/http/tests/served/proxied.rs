@@ -4,7 +4,7 @@ use crate::host::{Host, id, listen};
 use axum::Router;
 use axum::routing::any;
 use durable_session::Message;
-use durable_session_http::client::{ChatSessionClient, Event, Retry};
+use durable_session_http::client::{ChatSessionClient, ClientError, Event, Retry};
 use durable_session_http::server::{InvalidBase, ProxyOptions, Shutdown, proxy};
 use http::StatusCode;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use std::time::Duration;
 async fn in_front_of(base: &str) -> SocketAddr {
     let mut options = ProxyOptions::default();
     options.router.request_time = Duration::from_millis(500);
-    options.router.keep_alive = Duration::from_millis(50);
+    // A stream is taken for dead after three times this; the service pings every 100 ms.
+    options.router.keep_alive = Duration::from_secs(5);
     listen(proxy(base, options).unwrap(), Shutdown::new()).await.0
 }
 
@@ -108,7 +109,17 @@ async fn no_path_leads_outside_the_prefix() {
 fn what_is_no_service_is_refused() {
     for base in ["", "example.com", "ftp://example.com", "http://example.com/?x=1"] {
         assert!(matches!(proxy(base, ProxyOptions::default()), Err(InvalidBase::Url { .. })), "{base}");
+        let client = ChatSessionClient::new(base, id());
+        assert!(matches!(client, Err(ClientError::InvalidBase(InvalidBase::Url { .. }))), "{base}");
     }
-    let https = proxy("https://example.com", ProxyOptions::default());
-    assert_eq!(https.is_ok(), cfg!(feature = "rustls"));
+    let https = "https://example.com";
+    let (forward, call) = (proxy(https, ProxyOptions::default()), ChatSessionClient::new(https, id()));
+    if cfg!(feature = "rustls") {
+        assert!(forward.is_ok() && call.is_ok());
+    } else {
+        assert!(matches!(forward, Err(InvalidBase::Tls { .. })));
+        let error = call.unwrap_err();
+        assert!(matches!(error, ClientError::InvalidBase(InvalidBase::Tls { .. })), "{error:?}");
+        assert!(error.to_string().contains("rustls") && !error.is_transient(), "{error}");
+    }
 }

@@ -127,7 +127,7 @@ async fn event_streams_end_with_the_server_and_are_kept_alive_until_then() {
     let url = format!("{}/api/chat/session/{}/events", host.base(), id().as_str());
     let mut answer = reqwest::Body::from(reqwest::get(url).await.unwrap());
     let mut read = Vec::new();
-    while !read.ends_with(b": still here\n\n") {
+    while !read.ends_with(durable_session_http::PING.as_bytes()) {
         let frame: Bytes = answer.frame().await.unwrap().unwrap().into_data().unwrap();
         read.extend_from_slice(&frame);
     }
