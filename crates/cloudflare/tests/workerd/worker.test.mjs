@@ -1,4 +1,5 @@
 // The Worker and its objects over HTTP: restarts, takeover, deletion, damage, expiry, eviction, CORS.
+import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -129,6 +130,20 @@ test('a message over the limits is 413 and nothing is stored', async () => {
     assert.ok((await response.json()).error);
   }
   assert.deepEqual((await contents(worker, 's-1')).slice(1), ['kept']);
+});
+
+test('a client that reads only after it has sent everything gets to read the 413', async () => {
+  const worker = new Running('tutor');
+  const { hostname, port } = await worker.miniflare.ready;
+  const body = 'x'.repeat(9_000_000);
+  const answer = await new Promise((resolve, reject) => {
+    const head = `POST ${base('s-1')}/messages HTTP/1.1\r\nhost: worker\r\ncontent-length: ${body.length}\r\n\r\n`;
+    const socket = net.connect(port, hostname, () => {
+      socket.write(head + body, () => socket.once('data', (data) => resolve(data.toString()) || socket.destroy()));
+    });
+    socket.once('error', reject);
+  });
+  assert.match(answer, /^HTTP\/1.1 413 /);
 });
 
 test('a body with a content-encoding is 415 and the answer names it', async () => {
