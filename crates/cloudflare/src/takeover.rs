@@ -166,7 +166,10 @@ mod tests {
         for (bad, why) in [
             (r#"{"messages":[{"content":"private"}],"createdAt":5,"lastAccessedAt":6}"#, "has no `role`"),
             (r#"{"messages":"private","createdAt":5,"lastAccessedAt":6}"#, "found a string"),
-            (r#"{"messages":[],"private":1,"createdAt":"private","lastAccessedAt":6}"#, "expected u64"),
+            (
+                r#"{"messages":[],"private":1,"createdAt":"private","lastAccessedAt":6}"#,
+                "`createdAt` must be whole Unix milliseconds",
+            ),
             (r#"{"messages":[],"private":1,"lastAccessedAt":6}"#, "missing field `createdAt`"),
             (r#""private""#, "found a string"),
         ] {

@@ -30,6 +30,7 @@ struct State {
     loads_held: bool,
     commits_held: bool,
     answers_held: bool,
+    answers: u64,
     /// Commits that may go on all the same.
     passes: u64,
     waiting: Vec<Waker>,
@@ -59,6 +60,11 @@ impl Probe {
     /// Commits begun so far.
     pub(crate) fn commits(&self) -> u64 {
         self.state().commits
+    }
+
+    /// Commits and deletes that the store has answered so far, whether or not their answers wait.
+    pub(crate) fn answers(&self) -> u64 {
+        self.state().answers
     }
 
     /// Touches begun so far.
@@ -110,6 +116,12 @@ impl Probe {
             std::mem::take(&mut state.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Counts an answer of the store and waits while answers are held.
+    async fn answered(&self) {
+        self.state().answers += 1;
+        self.released(|state| state.answers_held).await;
     }
 
     /// Waits while `holds` says so.
@@ -166,7 +178,7 @@ impl SessionStore for Probe {
         match trouble {
             None | Some(Trouble::Conflicts(0)) => {
                 let outcome = self.inner.commit(id, commit).await;
-                self.released(|state| state.answers_held).await;
+                self.answered().await;
                 outcome
             }
             Some(Trouble::Fails(kind)) => Err(failed(kind, id)),
@@ -188,7 +200,7 @@ impl SessionStore for Probe {
 
     async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
         let outcome = self.inner.delete(id, condition).await;
-        self.released(|state| state.answers_held).await;
+        self.answered().await;
         outcome
     }
 

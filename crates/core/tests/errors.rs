@@ -327,7 +327,7 @@ async fn a_line_that_is_not_imported_is_not_told() {
         line(&state(",\"x\":1")),
         line(&state("").replace("\"role\":\"user\"", &format!("\"role\":{NUMBER}"))),
         line(&state("").replace("\"createdAt\":1763264606917", &format!("\"createdAt\":\"{TEXT}\""))),
-        line(&state("").replace("\"createdAt\":1763264606917", &format!("\"createdAt\":{NUMBER}.0"))),
+        line(&state("").replace("\"createdAt\":1763264606917", "\"createdAt\":98765.0")),
         line(&format!("\"{TEXT}\"")),
         line(&state("")).replace(ID, &format!("{ID}/{TEXT}")),
         line(&state("")).replace("\"id\"", &format!("\"{KEY}\"")),
@@ -338,7 +338,7 @@ async fn a_line_that_is_not_imported_is_not_told() {
     }
     let ruled = line(&state("").replace("\"role\"", "\"rule\""));
     let told = check(transfer::import(&store, &ruled, &options).await.unwrap_err());
-    assert!(told.contains("message has no `role` that is a string at line 1"), "{told}");
+    assert!(told.contains("message has no `role` that is a string"), "{told}");
 }
 
 #[test]

@@ -81,17 +81,24 @@ async fn polled_once(call: impl Future) -> bool {
     Box::pin(call).now_or_never().is_some()
 }
 
-/// What the store has, once that is no longer `before`.
-async fn changed(t: &Fixture, chat: &ChatSession, before: Option<Version>) -> Checked<Option<Version>> {
+/// Begins the change and goes away, and waits until the store has answered; the answer is held. Returns the version
+/// that is stored then. Reads meanwhile wait for nobody.
+async fn dropped(t: &Fixture, change: Change, chat: &ChatSession, probe: &Probe) -> Checked<Option<Version>> {
+    // Loaded, so that the first poll sends the change.
+    chat.snapshot().await?;
+    let before = probe.answers();
+    probe.hold_answers();
+    change.begin(chat).await?;
     // Far more looks than any store needs.
     for _ in 0..100_000 {
-        let now = t.maybe_all(chat.id()).await?.map(|loaded| loaded.head.version);
-        if now != before {
-            return Ok(now);
+        if probe.answers() > before {
+            return Ok(t.maybe_all(chat.id()).await?.map(|loaded| loaded.head.version));
         }
+        // Also polls the change, in case the store's answer has to be fetched.
+        chat.snapshot().await?;
         yield_now().await;
     }
-    Err(Failure::new("a change that was accepted never happened"))
+    Err(Failure::new("a change that was accepted was never answered, although the session was read"))
 }
 
 /// The version that a read of `chat` shows.
@@ -123,13 +130,8 @@ async fn seen(t: &Fixture, change: Change, read: Read) -> Checked {
     if !matches!(change, Change::Create) {
         chat.add_messages(vec![say("one"), say("two")]).await?;
     }
-    let before = chat.snapshot().await?.version();
     let mut watcher = matches!(read, Read::Watcher).then(|| chat.watch());
-    probe.hold_answers();
-    change.begin(&chat).await?;
-    let stored = changed(t, &chat, before).await?;
-    // The store has not answered: a read waits for nobody.
-    chat.snapshot().await?;
+    let stored = dropped(t, change, &chat, &probe).await?;
     probe.release();
     if matches!(read, Read::LateWatcher) {
         watcher = Some(chat.watch());
@@ -167,10 +169,7 @@ pub(crate) async fn a_session_whose_callers_went_away_leaves_memory(t: &mut Fixt
     let hub: ChatSessions = hub_on(probe.clone(), &clock, |builder| builder.memory(one_second));
     let gone = hub.session(id("gone")?);
     gone.add_message(say("one")).await?;
-    let before = gone.snapshot().await?.version();
-    probe.hold_answers();
-    Change::Append.begin(&gone).await?;
-    changed(t, &gone, before).await?;
+    dropped(t, Change::Append, &gone, &probe).await?;
     probe.release();
     ensure_eq!(hub.stats().queue_depth, 0, "the calls that somebody waits for");
     clock.advance(2);
@@ -187,9 +186,7 @@ pub(crate) async fn what_a_dropped_caller_created_is_kept_while_it_is_read(t: &m
     let (clock, probe) = (ManualClock::new(), Probe::new(t.store()));
     let hub = expiring_hub(probe.clone(), &clock, TTL, TTL / 10)?;
     let chat = hub.session(fixture::session()?);
-    probe.hold_answers();
-    Change::Create.begin(&chat).await?;
-    changed(t, &chat, None).await?;
+    dropped(t, Change::Create, &chat, &probe).await?;
     probe.release();
     clock.advance(TTL - 1);
     chat.snapshot().await?;

@@ -35,11 +35,13 @@ pub(crate) mod own {
     pub(crate) const CONTENT: &str =
         "message `content` is a number or a boolean; it must be a string, null, an array or an object";
     pub(crate) const NOT_JSON: &str = "message is not valid JSON";
-    pub(super) const ALL: [&str; 9] = [
+    pub(super) const ALL: [&str; 11] = [
         NOT_AN_OBJECT,
         ROLE,
         CONTENT,
         NOT_JSON,
+        "`createdAt` must be whole Unix milliseconds, from 0 on",
+        "`lastAccessedAt` must be whole Unix milliseconds, from 0 on",
         "missing field `messages`",
         "missing field `createdAt`",
         "missing field `lastAccessedAt`",
