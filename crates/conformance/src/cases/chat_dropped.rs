@@ -62,14 +62,14 @@ const READS: [Read; 8] = [
 
 impl Change {
     /// Begins the change, and goes away. The change must not be answered yet.
-    async fn begin(self, chat: &ChatSession) -> Checked {
+    fn begin(self, chat: &ChatSession) -> Checked {
         let answered = match self {
-            Self::Create | Self::Append => polled_once(chat.add_message(say("gone"))).await,
-            Self::SetApp => polled_once(set(chat, "step", "1")).await,
-            Self::Replace => polled_once(chat.replace(1, say("edited"))).await,
-            Self::Remove => polled_once(chat.remove(1)).await,
-            Self::Reset => polled_once(chat.reset()).await,
-            Self::Delete => polled_once(chat.delete()).await,
+            Self::Create | Self::Append => polled_once(chat.add_message(say("gone"))),
+            Self::SetApp => polled_once(set(chat, "step", "1")),
+            Self::Replace => polled_once(chat.replace(1, say("edited"))),
+            Self::Remove => polled_once(chat.remove(1)),
+            Self::Reset => polled_once(chat.reset()),
+            Self::Delete => polled_once(chat.delete()),
         };
         ensure!(!answered, "{self:?} returned before the store had answered");
         Ok(())
@@ -77,7 +77,7 @@ impl Change {
 }
 
 /// Polls a call once and drops it; returns whether it was finished.
-async fn polled_once(call: impl Future) -> bool {
+fn polled_once(call: impl Future) -> bool {
     Box::pin(call).now_or_never().is_some()
 }
 
@@ -88,7 +88,7 @@ async fn dropped(t: &Fixture, change: Change, chat: &ChatSession, probe: &Probe)
     chat.snapshot().await?;
     let before = probe.answers();
     probe.hold_answers();
-    change.begin(chat).await?;
+    change.begin(chat)?;
     // Far more looks than any store needs.
     for _ in 0..100_000 {
         if probe.answers() > before {
