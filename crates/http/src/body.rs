@@ -26,7 +26,7 @@ pub enum Body {
 pub struct BrokenOff;
 
 /// A whole state or list of messages of one version, in parts of some 256 KiB, each read when it is asked for. How long
-/// it is in all is not known before its end.
+/// it is in all is not known before its end. After the end it stays at its end.
 pub struct PartStream(Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>);
 
 impl PartStream {
@@ -34,7 +34,7 @@ impl PartStream {
         first: Bytes,
         rest: impl Stream<Item = Result<Bytes, BrokenOff>> + Send + 'static,
     ) -> Self {
-        Self(Box::pin(stream::once(std::future::ready(Ok(first))).chain(rest)))
+        Self(Box::pin(stream::once(std::future::ready(Ok(first))).chain(rest).fuse()))
     }
 
     /// Nothing, in the place of parts: for the answer to `HEAD`.
@@ -63,7 +63,7 @@ pub struct EventStream(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
 impl EventStream {
     pub(crate) fn new(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self(Box::pin(stream))
+        Self(Box::pin(stream.fuse()))
     }
 }
 

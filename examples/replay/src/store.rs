@@ -1,10 +1,10 @@
 //! Opening, closing and reopening the store.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use durable_session::ChatSessions;
 use durable_session_memory::MemoryStore;
-use durable_session_redb::RedbStore;
+use durable_session_redb::{OpenError, RedbStore};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,9 +61,18 @@ impl Opened {
 
     async fn redb(path: PathBuf) -> Result<Self> {
         let file = path.clone();
-        let store = tokio::task::spawn_blocking(move || RedbStore::open(file))
-            .await?
-            .with_context(|| format!("could not open {}", path.display()))?;
+        let store =
+            tokio::task::spawn_blocking(move || RedbStore::open(file)).await?.map_err(
+                |error| match error {
+                    OpenError::AlreadyOpen { .. } => {
+                        anyhow!(
+                            "another program has {} open; stop it, or choose another file",
+                            path.display()
+                        )
+                    }
+                    other => anyhow!(other).context(format!("could not open {}", path.display())),
+                },
+            )?;
         Ok(Self { sessions: ChatSessions::builder(store.clone()).build(), store: Store::Redb(store, path) })
     }
 

@@ -163,6 +163,15 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_database_that_another_program_has_open_is_named() {
+    let case = Case::new();
+    let _held = durable_session_redb::RedbStore::open(&case.db).unwrap();
+    let (_, code, told) = case.run(&[]);
+    assert!(code == 2 && told.contains("another program has") && told.contains("made.redb"), "{told}");
+    assert!(!told.contains("wait_for_lock"), "this program has no such option: {told}");
+}
+
+#[test]
 fn the_help_names_the_exit_codes() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_replay")).arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

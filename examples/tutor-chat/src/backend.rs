@@ -2,13 +2,13 @@
 
 use crate::answers;
 use crate::args::{Args, Clients, Store};
-use anyhow::{Context, ensure};
+use anyhow::{anyhow, ensure};
 use axum::Router;
 use durable_session::{ChatSessions, Message};
 use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
 use durable_session_http::{Api, ClientMay, FieldRoute};
 use durable_session_memory::MemoryStore;
-use durable_session_redb::RedbStore;
+use durable_session_redb::{OpenError, RedbStore};
 use tutoring::Tutoring;
 
 /// The session routes and what is behind them.
@@ -25,8 +25,12 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
     let (builder, redb) = match &args.store {
         Store::Memory => (ChatSessions::builder(MemoryStore::new()), None),
         Store::Redb(path) => {
-            let store =
-                RedbStore::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+            let store = RedbStore::open(path).map_err(|error| match error {
+                OpenError::AlreadyOpen { .. } => {
+                    anyhow!("another program has {} open; stop it, or choose another file", path.display())
+                }
+                other => anyhow!(other).context(format!("{} cannot be opened", path.display())),
+            })?;
             (ChatSessions::builder(store.clone()), Some(store))
         }
         Store::Worker(url) => {

@@ -8,6 +8,7 @@ use clap::Parser;
 use durable_session_http::server::Shutdown;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use std::io::Read;
 use tower::ServiceExt;
 
 fn try_app(arguments: &[&str]) -> anyhow::Result<Router> {
@@ -310,4 +311,46 @@ async fn metrics_count_the_event_streams_that_are_open() {
     assert_eq!(open().await.as_deref(), Some("1"));
     drop(two);
     assert_eq!(open().await.as_deref(), Some("0"));
+}
+
+/// A large answer comes in parts, and the layer that compresses asks for more after the last one.
+#[tokio::test]
+async fn a_large_answer_is_the_same_when_it_is_compressed() {
+    let app = app(&["--client-may", "everything"]);
+    for (session, characters) in [("s-small", 1_000), ("s-below", 200_000), ("s-large", 900_000)] {
+        let path = format!("/api/chat/session/{session}");
+        let body = format!("{{\"role\":\"user\",\"content\":\"{}\"}}", "x".repeat(characters));
+        for _ in 0..2 {
+            let post = Request::post(format!("{path}/messages")).body(Body::from(body.clone())).unwrap();
+            assert_eq!(app.clone().oneshot(post).await.unwrap().status(), StatusCode::OK);
+        }
+        for path in [path.clone(), format!("{path}/messages")] {
+            let plain = text(get(&app, &path).await).await;
+            let request = Request::get(&path).header("accept-encoding", "gzip");
+            let compressed = send(&app, request, "").await;
+            assert_eq!(compressed.headers()["content-encoding"], "gzip", "{path}");
+            let bytes = compressed.into_body().collect().await.unwrap().to_bytes();
+            let mut unpacked = String::new();
+            flate2::read::GzDecoder::new(&*bytes).read_to_string(&mut unpacked).unwrap();
+            assert!(
+                plain.len() > 2 * characters && unpacked == plain,
+                "{path}: {} {}",
+                unpacked.len(),
+                plain.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_that_another_store_has_open_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.redb");
+    let _held = durable_session_redb::RedbStore::open(&path).unwrap();
+    let args = Args::try_parse_from(["tutor-chat", "--store", &format!("redb:{}", path.display())]).unwrap();
+    let refused = backend::open(&args, &Shutdown::new()).err().unwrap().to_string();
+    assert_eq!(
+        refused,
+        format!("another program has {} open; stop it, or choose another file", path.display())
+    );
 }

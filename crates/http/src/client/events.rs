@@ -116,6 +116,7 @@ impl Events {
             let rest = next.is_ok().then_some(events);
             Some((next, rest))
         })
+        .fuse()
     }
 
     fn close(&mut self) {
