@@ -21,7 +21,6 @@ export class Stream {
   /** When the last event was a ping: when it came. */
   #pingAt = null;
   #pingMs = null;
-  #pings = false;
   /** The stream before this one fell silent: this one has to be heard first. */
   #unproven = false;
   #timer;
@@ -61,8 +60,7 @@ export class Stream {
 
   /** The stream has not brought what it should have. */
   distrust() {
-    // A server that never pings says nothing by its silence.
-    this.#unproven ||= this.#pings;
+    this.#unproven = true;
     this.reopen();
   }
 
@@ -113,10 +111,7 @@ export class Stream {
 
   #hear(type) {
     const now = Date.now();
-    if (type === 'ping') {
-      this.#pings = true;
-      if (this.#pingAt !== null) this.#learn(now - this.#pingAt);
-    }
+    if (type === 'ping' && this.#pingAt !== null) this.#learn(now - this.#pingAt);
     this.#pingAt = type === 'ping' ? now : null;
     this.#heardAt = now;
     this.#unproven = false;

@@ -71,7 +71,7 @@ networkTest(DEAD, {}, async ({ server, proxy, open }) => {
 const MISSING = 'an answer that the stream does not bring is loaded';
 networkTest(MISSING, { pingMs: 0 }, async ({ proxy, open, report }) => {
   const tabs = [await open(), await open()];
-  // Without any ping the page has no reason to doubt the stream, until it misses something.
+  // The page does not doubt the stream so soon, but it misses something.
   proxy.silence({ alsoNew: true });
   for (const [i, tab] of tabs.entries()) {
     const began = Date.now();
@@ -83,6 +83,8 @@ networkTest(MISSING, { pingMs: 0 }, async ({ proxy, open, report }) => {
     report(`without pings an answer that was not brought showed after ${Date.now() - began} ms`);
   }
   assert.ok(proxy.opened >= 2, 'and another stream is tried');
+  // Nothing was ever heard on the new stream, not even a ping: nobody knows whether it lives.
+  for (const tab of tabs) assert.notEqual(await status(tab), 'connected');
 });
 
 chatTest('a browser that goes offline says so, and catches up', async ({ server, context, open }) => {
