@@ -368,12 +368,12 @@ fn a_change_dropped_at_any_point_is_read_once_the_store_has_answered() {
         // Nothing is evicted: a session that is loaded anew would be right by itself.
         let sessions = store.sessions_in(Memory::default());
         let chat = sessions.session(id());
-        add(&chat, trace, "created").unwrap();
+        let created = ("created".to_owned(), add(&chat, trace, "created").unwrap());
         let dropper = {
             let chat = chat.clone();
             thread::spawn(move || {
                 for polls in 1..4 {
-                    let mut call = Box::pin(chat.add_message(Message::user("dropped")));
+                    let mut call = Box::pin(chat.add_message(Message::user(format!("dropped {polls}"))));
                     for _ in 0..polls {
                         if block_on(poll_immediate(&mut call)).is_some() {
                             break;
@@ -401,6 +401,7 @@ fn a_change_dropped_at_any_point_is_read_once_the_store_has_answered() {
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         let answered = store.answered.load(Ordering::SeqCst);
         assert!(block_on(chat.snapshot()).unwrap().message_count() >= answered);
+        check(&store, &[created]);
     });
 }
 
