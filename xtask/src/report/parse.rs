@@ -2,7 +2,8 @@
 
 use super::Counts;
 
-/// Begins a line by which a test says that it ended early: it could not run.
+/// Begins a line by which a test says that it ended early: it could not run. Indented, it is a
+/// quotation, such as in the output of this crate's own tests.
 const NOT_RUN: &str = "note: not run: ";
 
 /// Sums the `test result:` lines of `cargo test`. A test that says that it did not run is skipped
@@ -10,10 +11,10 @@ const NOT_RUN: &str = "note: not run: ";
 pub(super) fn cargo(lines: &[String]) -> Counts {
     let mut counts = Counts::default();
     let mut not_run = 0;
-    for line in lines.iter().map(|line| line.trim()) {
+    for line in lines {
         if line.starts_with(NOT_RUN) {
             not_run += 1;
-        } else if let Some(result) = line.strip_prefix("test result:") {
+        } else if let Some(result) = line.trim().strip_prefix("test result:") {
             let ignored = number_before(result, "ignored");
             counts.failed += number_before(result, "failed");
             counts.skipped += ignored.max(not_run);
@@ -71,8 +72,11 @@ fn is_broken(tally: &str) -> bool {
 /// The lines that tests print for the summary: conformance cases per store, broken stores caught, and notes.
 pub(super) fn notes(lines: &[String]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
+    let quoted = |line: &str| line.starts_with(' ');
     // In TAP, what a test says is a comment.
-    for line in lines.iter().map(|line| line.trim().trim_start_matches("# ")) {
+    let told =
+        lines.iter().filter(|line| !quoted(line) || !line.contains(NOT_RUN) && !line.contains("FAILED "));
+    for line in told.map(|line| line.trim().trim_start_matches("# ")) {
         if ["conformance ", "broken stores: ", "interleavings ", "verified sessions=", NOT_RUN]
             .iter()
             .any(|start| line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':'))
@@ -145,5 +149,15 @@ mod tests {
             notes(&output),
             ["conformance memory: 60 passed, 0 failed, 2 not applicable", "broken stores: 14 of 14 caught"]
         );
+    }
+
+    #[test]
+    fn a_quotation_of_a_skip_is_none() {
+        let output = lines(
+            "  note: not run: there is no data\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+        );
+        assert_eq!(cargo(&output), Counts { passed: 3, failed: 0, skipped: 0 });
+        assert_eq!(notes(&output), Vec::<String>::new());
     }
 }
