@@ -24,7 +24,7 @@ export default async function play(report, programs, { workers, root }) {
 /** The tests' own way to start Workers. */
 async function open(workers, root) {
   if (!workers) throw new Skip('--workers is not given');
-  const tests = process.env.FAULTS_WORKERD ?? path.join(root, 'target/npm/crates-cloudflare-tests-workerd');
+  const tests = path.resolve(process.env.FAULTS_WORKERD ?? path.join(root, 'target/npm/crates-cloudflare-tests-workerd'));
   process.env.WORKERS_DIR = path.resolve(workers);
   process.env.DURABLE_SESSION_ROOT = path.resolve(root);
   try {
