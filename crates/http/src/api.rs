@@ -85,9 +85,13 @@ impl<A: AppState> Api<A> {
     /// [`max_body_bytes`](ApiBuilder::max_body_bytes). The path is one that
     /// [`handle`](Self::handle) or [`handle_session`](Self::handle_session) takes.
     pub fn body_limit(&self, method: &Method, path: &str) -> usize {
-        let rest = routes::session_of(&self.inner.set.prefix, path).map_or(path, |(_, rest)| rest);
-        let Settings { sessions, max_body_bytes, client_may, .. } = &self.inner.set;
-        if *method == Method::PUT && matches!(rest, "" | "/" | "/state") {
+        let Settings { prefix, sessions, max_body_bytes, client_may, .. } = &self.inner.set;
+        // The method first: looking for the session in a path is work for every request otherwise.
+        let whole_state = *method == Method::PUT && {
+            let rest = routes::session_of(prefix, path).map_or(path, |(_, rest)| rest);
+            matches!(rest, "" | "/" | "/state")
+        };
+        if whole_state {
             state::max_bytes(sessions.limits(), client_may).max(*max_body_bytes)
         } else {
             *max_body_bytes
