@@ -1,37 +1,65 @@
-//! Time and randomness, injected.
+//! Injected time and randomness.
 //!
-//! `std`'s clocks panic on `wasm32-unknown-unknown` and that target has no entropy source of its own,
-//! so nothing in this crate asks the system by itself: it asks a [`Clock`] and a [`Random`].
+//! On `wasm32-unknown-unknown` the clocks of `std` panic, and there is no source of entropy. So
+//! this crate takes the time from a [`Clock`] and random bytes from a [`Random`], never from the
+//! system.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Tells the time as Unix milliseconds.
+/// A clock in Unix milliseconds, and a monotonic one.
 ///
-/// It may jump (a wall clock does): persisted times never move backwards all the same, because every
-/// store keeps the maximum (clause S2).
+/// [`now_ms`](Self::now_ms) may jump, as wall clocks do. Stored times still never move backwards,
+/// because every store keeps the later time (clause S2).
+///
+/// ```
+/// use durable_session::SessionId;
+/// use durable_session::env::{Clock, SystemRandom};
+///
+/// struct Fixed;
+///
+/// impl Clock for Fixed {
+///     fn now_ms(&self) -> u64 {
+///         1_763_264_606_917
+///     }
+///
+///     fn monotonic_ms(&self) -> u64 {
+///         0
+///     }
+/// }
+///
+/// let id = SessionId::generate_with(&Fixed, &SystemRandom)?;
+/// assert!(id.as_str().starts_with("session-1763264606917-"));
+/// # Ok::<(), durable_session::env::RandomError>(())
+/// ```
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> u64;
+
+    /// Milliseconds since any fixed moment, on a clock that never moves backwards and that nobody
+    /// sets. It decides for how long a producer on a shared store has shown no sign of life (clause
+    /// C12).
+    fn monotonic_ms(&self) -> u64;
 }
 
-/// Fills buffers with cryptographically secure random bytes.
+/// A source of cryptographically secure random bytes.
 ///
-/// Session ids are capabilities and versions must never repeat, so a seeded generator belongs in tests only.
+/// Session ids are capabilities and versions must never repeat, so use a seeded generator in tests
+/// only.
 pub trait Random: Send + Sync {
     /// Overwrites all of `buf`.
     ///
     /// # Errors
-    /// The system's entropy source failed; nothing that depends on the bytes may go on.
+    /// [`RandomError`] if the source fails. The caller must not use the bytes then.
     fn fill(&self, buf: &mut [u8]) -> Result<(), RandomError>;
 }
 
-/// The entropy source failed.
+/// The source of random bytes failed.
 #[derive(Clone)]
 pub struct RandomError(Arc<dyn std::error::Error + Send + Sync>);
 
 impl RandomError {
-    /// Wraps the reason.
+    /// An error with this reason as its source.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(Arc::from(source.into()))
     }
@@ -45,7 +73,7 @@ impl fmt::Debug for RandomError {
 
 impl fmt::Display for RandomError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the system's source of random bytes failed")
+        f.write_str("the source of random bytes failed")
     }
 }
 
@@ -58,6 +86,10 @@ impl std::error::Error for RandomError {
 impl<T: Clock + ?Sized> Clock for Arc<T> {
     fn now_ms(&self) -> u64 {
         (**self).now_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        (**self).monotonic_ms()
     }
 }
 
@@ -73,22 +105,28 @@ pub use system::{SystemClock, SystemRandom};
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 mod system {
     use super::{Clock, Random, RandomError};
-    use std::time::{SystemTime, UNIX_EPOCH};
+    use std::sync::LazyLock;
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-    /// The system's wall clock. Not there on `wasm32-unknown-unknown`.
+    /// The system's wall clock. Missing on `wasm32-unknown-unknown`.
     #[derive(Debug, Clone, Copy, Default)]
     pub struct SystemClock;
 
     impl Clock for SystemClock {
         fn now_ms(&self) -> u64 {
-            // Before 1970 only on a machine whose clock is unset: 0 keeps times monotone there too.
+            // A clock that was never set can be before 1970. 0 keeps times monotone there, too.
             SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
         }
+
+        fn monotonic_ms(&self) -> u64 {
+            static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+            u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX)
+        }
     }
 
-    /// The system's entropy source. Not there on `wasm32-unknown-unknown`.
+    /// The system's source of entropy. Missing on `wasm32-unknown-unknown`.
     #[derive(Debug, Clone, Copy, Default)]
     pub struct SystemRandom;
 

@@ -1,14 +1,16 @@
-//! What can go wrong in a session.
+//! The errors of a session.
 
 use crate::SessionId;
 use crate::json::JsonError;
+use crate::reply::ReplyEnd;
 use crate::store::{StoreError, StoreErrorKind, Version};
 use std::fmt;
 use std::sync::Arc;
 
-/// An error and its sources on one line, for a log: `what failed: why: why that`.
+/// Displays an error and its sources on one line, for a log: `error: source: source of the source`.
 ///
-/// Errors of these crates do not repeat their source's text, so one alone may not say enough.
+/// Errors of these crates do not repeat the text of their source, so the error alone may not say
+/// enough.
 ///
 /// ```
 /// use durable_session::{ErrorChain, Message};
@@ -34,32 +36,34 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
-/// The app's state and the app's type do not go together. Its text repeats nothing of the state but names of fields that
-/// the type has.
+/// The app state and the app's type do not fit together.
+///
+/// Of the app state, the text repeats only names of fields that the type has.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppStateError {
     /// The app state is not a JSON object.
-    #[error("app state does not serialize to a JSON object")]
+    #[error("app state is not a JSON object")]
     NotAnObject,
-    /// It has a field that belongs to the session itself.
-    #[error("app state has the field `{field}`, which is the session's own; rename it")]
+    /// The app state has a field with a name that the session reserves.
+    #[error("app state has the field `{field}`; the session reserves this name, rename the field")]
     Reserved {
-        /// The field.
+        /// The reserved name.
         field: &'static str,
     },
-    /// It is not the JSON that is stored as app state.
+    /// The stored app state is not valid JSON.
     #[error("stored app state is not valid JSON")]
     Unreadable(#[from] JsonError),
-    /// It cannot be written as JSON.
+    /// The app state cannot be written as JSON.
     #[error("app state cannot be written as JSON")]
     Encode(#[source] JsonError),
-    /// What is stored does not fit the app's type. Nothing is lost: messages still work, and a type that fits reads it.
+    /// The stored app state does not fit the app's type. Nothing is lost: messages still work, and
+    /// a type that fits can read it.
     #[error("app state does not fit the app's type{}", at_field(.field.as_deref()))]
     Decode {
-        /// The field that does not fit, if it is one of those that the type's default has.
+        /// The field that does not fit, if the default value of the type has this field.
         field: Option<Box<str>>,
-        /// Why.
+        /// The reason.
         source: JsonError,
     },
 }
@@ -68,7 +72,10 @@ fn at_field(field: Option<&str>) -> String {
     field.map(|field| format!(" at its field `{field}`")).unwrap_or_default()
 }
 
-/// Which limit of a session was exceeded. All are set in [`Limits`](crate::Limits).
+/// A limit of a session that was exceeded.
+///
+/// [`Limits`](crate::Limits) sets the limits of messages, app state and sessions; the store
+/// declares those of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LimitKind {
@@ -80,97 +87,151 @@ pub enum LimitKind {
     SessionMessages,
     /// The bytes of all messages in a session.
     SessionBytes,
-    /// The bytes that one call wants to change at once.
+    /// The bytes that one call changes.
     CommitBytes,
-    /// The operations that one call wants to make at once.
+    /// The operations that one call makes.
     CommitOps,
 }
 
 impl LimitKind {
-    /// Says which limit `is` exceeds, and by what: `message is 20 bytes; the limit is 10`.
+    /// The text of an error about this limit: the value `is` exceeds `max`.
+    ///
+    /// ```
+    /// use durable_session::LimitKind;
+    ///
+    /// let text = LimitKind::MessageBytes.exceeded(20, 10);
+    /// assert_eq!(text, "message is 20 bytes; the limit is 10");
+    /// ```
     pub fn exceeded(self, is: u64, max: u64) -> String {
         match self {
             Self::MessageBytes => format!("message is {is} bytes; the limit is {max}"),
             Self::AppBytes => format!("app state is {is} bytes; the limit is {max}"),
-            Self::SessionMessages => format!("session would have {is} messages; the limit is {max}"),
-            Self::SessionBytes => format!("session would have {is} bytes of messages; the limit is {max}"),
+            Self::SessionMessages => {
+                format!("session would have {is} messages; the limit is {max}")
+            }
+            Self::SessionBytes => {
+                format!("session would have {is} bytes of messages; the limit is {max}")
+            }
             Self::CommitBytes => format!("one call changes {is} bytes; the limit is {max}"),
             Self::CommitOps => format!("one call makes {is} operations; the limit is {max}"),
         }
     }
 }
 
-/// A call on a session failed. Unless it says that the outcome is unknown, nothing was changed. Cheap to clone.
+/// A call on a session failed. Nothing was changed, unless
+/// [`outcome_unknown`](Self::outcome_unknown).
 ///
-/// Its text names the session by its [fingerprint](crate::Fingerprint), and repeats no message and no app state. Its
-/// sources say why; [`ErrorChain`] shows all on one line.
+/// The text names the session by its [fingerprint](crate::Fingerprint) and repeats no message and
+/// no app state. The sources give the reason; [`ErrorChain`] shows all of them on one line. Cheap
+/// to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The app state and the app's type do not go together.
+    /// The app state and the app's type do not fit together.
     #[error("session {}: app state cannot be used", .session.fingerprint())]
     AppState {
         /// The session.
         session: SessionId,
-        /// What does not fit.
+        /// The reason.
         source: Arc<AppStateError>,
     },
-    /// More than a configured limit; nothing was changed.
+    /// A configured limit would be exceeded; nothing was changed.
     #[error("session {}: {}", .session.fingerprint(), .limit.exceeded(*.is, *.max))]
     TooLarge {
         /// The session.
         session: SessionId,
-        /// Which limit.
+        /// The limit's kind.
         limit: LimitKind,
-        /// What there would be.
+        /// The value that exceeds the limit.
         is: u64,
-        /// What may be.
+        /// The limit.
         max: u64,
     },
-    /// The message's `id` belongs to another message among the last ones (clause C7); nothing was changed.
+    /// One of the last 64 messages has the `id` of the new message and other content (clause C7);
+    /// nothing was changed.
     #[error(
-        "session {}: the id of this message belongs to the message at seq {seq}, which says something else",
+        "session {}: the message at seq {seq} has the id of the new message and other content",
         .session.fingerprint()
     )]
     IdReused {
         /// The session.
         session: SessionId,
-        /// The message that has the id.
+        /// The stored message with this id.
         seq: u64,
     },
     /// Some messages of a batch are stored already and others are not (clause C7); nothing was
-    /// changed. A batch that was sent before is sent again whole; new messages are sent in a batch
-    /// of their own.
+    /// changed. Send the stored batch again whole, or the new messages in a batch of their own.
     #[error(
-        "session {}: {known} of the {given} messages are stored already, the first of them at seq {seq}, and the \
-         others are not; nothing was changed",
+        "session {}: {known} of the {given} messages are stored already, the first at seq {seq}; \
+         nothing was changed, send new messages in a batch of their own",
         .session.fingerprint()
     )]
     PartlyKnown {
         /// The session.
         session: SessionId,
-        /// Where the first of them that is stored already stands.
+        /// The seq of the first message of the batch that is stored already.
         seq: u64,
-        /// How many of the batch are stored already.
+        /// The number of messages of the batch that are stored already.
         known: usize,
-        /// How many messages the batch has.
+        /// The number of messages in the batch.
         given: usize,
     },
-    /// Two messages of one batch have the same `id` and say different things; nothing was changed.
+    /// Two messages of one batch have the same `id` and different content; nothing was changed.
     #[error(
-        "session {}: messages {first} and {second} of the batch (counted from 0) have the same id and say \
-         different things; nothing was changed",
+        "session {}: messages {first} and {second} of the batch (counted from 0) have the same id \
+         and different content; nothing was changed",
         .session.fingerprint()
     )]
     IdGivenTwice {
         /// The session.
         session: SessionId,
-        /// The index of the first of the two in the batch, from 0.
+        /// The index of the first message in the batch, from 0.
         first: usize,
-        /// The index of the second.
+        /// The index of the second message.
         second: usize,
     },
-    /// There is no message at this seq; nothing was changed.
+    /// The message is being written by a reply, so it cannot be replaced, nor opened again; nothing
+    /// was changed. Stop the reply, wait for its end, or remove the message.
+    #[error(
+        "session {}: the message at seq {seq} is being written by a reply; nothing was changed, \
+         stop the reply first",
+        .session.fingerprint()
+    )]
+    ReplyOpen {
+        /// The session.
+        session: SessionId,
+        /// The seq of the message.
+        seq: u64,
+    },
+    /// The reply has ended, so it can neither grow nor end in another way; nothing was changed.
+    #[error("session {}: the reply at seq {seq} was {how} before", .session.fingerprint())]
+    ReplyEnded {
+        /// The session.
+        session: SessionId,
+        /// The seq of its message.
+        seq: u64,
+        /// How it ended.
+        how: ReplyEnd,
+    },
+    /// The reply's format refuses the message or the chunk; nothing was changed. The source is the
+    /// reason.
+    #[error("session {}: the reply's format refuses the message or chunk", .session.fingerprint())]
+    Format {
+        /// The session.
+        session: SessionId,
+        /// The reason.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// No format of this name is set up, so the reply can be neither opened nor closed here;
+    /// nothing was changed. Give the format to [`Replies::format`](crate::Replies::format).
+    #[error("session {}: no reply format `{format}` is set up", .session.fingerprint())]
+    UnknownFormat {
+        /// The session.
+        session: SessionId,
+        /// The name of the format.
+        format: Arc<str>,
+    },
+    /// The session has no message at this seq; nothing was changed.
     #[error("session {}: there is no message at seq {seq}", .session.fingerprint())]
     NoSuchMessage {
         /// The session.
@@ -178,21 +239,27 @@ pub enum Error {
         /// The seq.
         seq: u64,
     },
-    /// The session changed since the version that the caller named; nothing was changed.
-    #[error("session {}: it has changed since that version was read; read it again", .session.fingerprint())]
+    /// The session is not at the version that the caller gave; nothing was changed.
+    #[error(
+        "session {}: the session has changed since the given version; read it again",
+        .session.fingerprint()
+    )]
     VersionChanged {
         /// The session.
         session: SessionId,
-        /// The version there is now, `None` if the session does not exist.
+        /// The current version; `None` if the session does not exist.
         current: Option<Version>,
     },
     /// Other writers kept changing the session first; nothing was changed. Try again.
-    #[error("session {}: other writers kept changing it; nothing was changed, try again", .session.fingerprint())]
+    #[error(
+        "session {}: other writers kept changing the session; nothing was changed, try again",
+        .session.fingerprint()
+    )]
     Contended {
         /// The session.
         session: SessionId,
     },
-    /// The caller's own closure refused; nothing was changed. The reason is the source.
+    /// The caller's closure refused the change; nothing was changed. The source is the reason.
     #[error("the change was refused; nothing was changed")]
     Rejected(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// This [`ChatSessions`](crate::ChatSessions) has been closed.
@@ -207,12 +274,27 @@ pub enum Error {
 }
 
 impl Error {
-    /// Lets a closure given to `turn` refuse; the reason comes back as [`Error::Rejected`].
+    /// Makes an [`Error::Rejected`], with which a closure given to `turn` refuses the change.
+    ///
+    /// ```
+    /// use durable_session::Error;
+    ///
+    /// let error = Error::rejected("the tutor is away");
+    /// assert!(matches!(error, Error::Rejected(_)) && !error.outcome_unknown());
+    /// ```
     pub fn rejected(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Rejected(Arc::from(reason.into()))
     }
 
-    /// The kind, if it is the store that failed.
+    /// The kind of the store's error, if the store failed.
+    ///
+    /// ```
+    /// use durable_session::Error;
+    /// use durable_session::store::{StoreError, StoreErrorKind};
+    ///
+    /// let error = Error::from(StoreError::new(StoreErrorKind::Closed, "the store is closed"));
+    /// assert_eq!(error.store_kind(), Some(StoreErrorKind::Closed));
+    /// ```
     pub fn store_kind(&self) -> Option<StoreErrorKind> {
         match self {
             Self::Store(e) => Some(e.kind()),
@@ -220,7 +302,16 @@ impl Error {
         }
     }
 
-    /// Whether the change may have been made all the same.
+    /// Whether the change may have become durable in spite of the error.
+    ///
+    /// ```
+    /// use durable_session::Error;
+    /// use durable_session::store::{StoreError, StoreErrorKind};
+    ///
+    /// let kind = StoreErrorKind::OutcomeUnknown;
+    /// let error = Error::from(StoreError::new(kind, "the disk failed during a commit"));
+    /// assert!(error.outcome_unknown());
+    /// ```
     pub fn outcome_unknown(&self) -> bool {
         self.store_kind() == Some(StoreErrorKind::OutcomeUnknown)
     }

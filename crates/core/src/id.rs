@@ -1,4 +1,4 @@
-//! Session ids, and how to name a session without giving it away.
+//! Session ids, and the fingerprints that name sessions in logs.
 
 use crate::env::{Clock, Random, RandomError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,15 +10,16 @@ use std::sync::Arc;
 /// The longest session id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// Names one session: 1–256 visible ASCII characters without `/ \ ? # %`, and neither `.` nor `..`.
+/// The id of a session: 1–256 visible ASCII characters without `/ \ ? # %`, and neither `.` nor
+/// `..`.
 ///
-/// These rules keep an id one path segment in a URL as it stands, with no encoding that could hide another
-/// path. The id is also the capability to the conversation: knowing it is enough to read and write it, so make ids with
-/// [`SessionId::generate`] or with as much randomness of your own.
+/// With these rules an id is one path segment of a URL without any encoding. The id is also the
+/// capability to the conversation: anybody who knows it can read and write the session. Make ids
+/// with [`SessionId::generate`] or with as much randomness of your own.
 ///
-/// For the same reason an id is not printed by accident: it has no `Display`, and its `Debug` shows its
-/// [fingerprint](Self::fingerprint), as do all errors. The id itself comes from [`as_str`](Self::as_str) only, and from
-/// serde, which writes data.
+/// So that no id is printed by accident, `SessionId` has no `Display`, and its `Debug` shows the
+/// [fingerprint](Self::fingerprint), as all errors do. Only [`as_str`](Self::as_str) and serde give
+/// the id itself.
 ///
 /// Cheap to clone.
 ///
@@ -34,59 +35,85 @@ pub const MAX_ID_BYTES: usize = 256;
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// Checks and takes an id.
+    /// Checks the text and makes it an id.
     ///
     /// # Errors
-    /// [`InvalidSessionId`] says which rule the text breaks.
+    /// [`InvalidSessionId`] names the rule that the text breaks.
+    ///
+    /// ```
+    /// use durable_session::{InvalidSessionId, SessionId};
+    ///
+    /// assert!(SessionId::new("s-1").is_ok());
+    /// assert_eq!(SessionId::new(""), Err(InvalidSessionId::Empty));
+    /// ```
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
         let id = id.as_ref();
         check(id)?;
         Ok(Self(Arc::from(id)))
     }
 
-    /// Makes a fresh id, `session-{unix ms}-{random}`, with 130 random bits from the system.
+    /// Makes a new id, `session-{Unix ms}-{random}`, with 130 random bits from the system.
     ///
     /// # Errors
-    /// [`RandomError`] when the system has no entropy to give.
+    /// [`RandomError`] if the system's source of randomness fails.
+    ///
+    /// ```
+    /// use durable_session::SessionId;
+    ///
+    /// let id = SessionId::generate()?;
+    /// assert!(id.as_str().starts_with("session-"));
+    /// # Ok::<(), durable_session::env::RandomError>(())
+    /// ```
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     pub fn generate() -> Result<Self, RandomError> {
         Self::generate_with(&crate::env::SystemClock, &crate::env::SystemRandom)
     }
 
-    /// Makes a fresh id from the given clock and randomness, for targets without their own and for tests.
+    /// Makes a new id from the given clock and randomness: for tests, and for targets that have
+    /// none.
     ///
     /// # Errors
-    /// [`RandomError`] when `random` fails.
+    /// [`RandomError`] if `random` fails.
     pub fn generate_with(clock: &dyn Clock, random: &dyn Random) -> Result<Self, RandomError> {
         // 26 characters of 5 bits each carry 130 bits, taken from 26 independent bytes.
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let mut bytes = [0; 26];
         random.fill(&mut bytes)?;
-        let suffix: String = bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
+        let suffix: String =
+            bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
         Ok(Self(Arc::from(format!("session-{}-{suffix}", clock.now_ms()))))
     }
 
-    /// The id as text, for URLs, keys and answers to its owner. Logs and errors take the
-    /// [fingerprint](Self::fingerprint).
+    /// The id as text, for URLs, keys and answers to the session's owner. In logs and errors use
+    /// the [fingerprint](Self::fingerprint).
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Names the session in a log without giving it away.
+    /// The name of the session for logs and errors, from which a random id cannot be found.
+    ///
+    /// ```
+    /// use durable_session::SessionId;
+    ///
+    /// let id = SessionId::new("session-1763264606917-w2j2kfd45")?;
+    /// println!("session {} was deleted", id.fingerprint());
+    /// # Ok::<(), durable_session::InvalidSessionId>(())
+    /// ```
     pub fn fingerprint(&self) -> Fingerprint {
         let digest = Sha256::digest(self.0.as_bytes());
         Fingerprint(digest.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte)))
     }
 }
 
-/// Names a session in logs and errors: 16 lower-case hexadecimal digits, the beginning of the SHA-256 of its id.
+/// The name of a session in logs and errors: the first 64 bits of the SHA-256 of its id, as 16
+/// lower-case hexadecimal digits.
 ///
-/// The same id has the same fingerprint in every process and release. An operator who was given an id finds its lines
-/// with `printf %s "$ID" | sha256sum | cut -c1-16`.
+/// An id has the same fingerprint in every process and release. Given an id, an operator finds its
+/// log lines with `printf %s "$ID" | sha256sum | cut -c1-16`.
 ///
-/// There is no key in it. An id with at least 64 random bits, such as [`SessionId::generate`] makes, cannot be found from
-/// its fingerprint; an id that can be guessed (a user's number, an e-mail address) can be confirmed with it, and is no
-/// capability anyway.
+/// The hash has no key. An id with at least 64 random bits, such as [`SessionId::generate`] makes,
+/// cannot be found from its fingerprint. An id that can be guessed (a user's number, an e-mail
+/// address) can be confirmed with it; such an id is no capability anyway.
 ///
 /// ```
 /// use durable_session::SessionId;
@@ -128,26 +155,26 @@ fn check(id: &str) -> Result<(), InvalidSessionId> {
     }
 }
 
-/// Why a text is not a session id.
+/// The text is not a session id. `Display` and `Debug` repeat at most one character of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSessionId {
-    /// No characters at all.
+    /// The text is empty.
     #[error("session id is empty")]
     Empty,
-    /// Longer than [`MAX_ID_BYTES`].
+    /// The text is longer than [`MAX_ID_BYTES`].
     #[error("session id is {bytes} bytes; the limit is {MAX_ID_BYTES}")]
     TooLong {
-        /// The length found.
+        /// The length of the text.
         bytes: usize,
     },
-    /// `.` or `..`, which a URL would resolve away.
-    #[error("session id is `.` or `..`, which a URL resolves away")]
+    /// The text is `.` or `..`, which URLs treat as relative paths.
+    #[error("session id is `.` or `..`; URLs treat these as relative paths")]
     DotSegment,
-    /// A character outside visible ASCII, or one of `/ \ ? # %`.
+    /// The text has a character outside visible ASCII, or one of `/ \ ? # %`.
     #[error("session id has {found:?} at byte {at}; use visible ASCII without / \\ ? # %")]
     Character {
-        /// Byte offset of the character.
+        /// The byte offset of the character.
         at: usize,
         /// The character.
         found: char,
@@ -195,15 +222,18 @@ impl<'de> Deserialize<'de> for SessionId {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{InvalidSessionId, SessionId};
 
     #[test]
-    fn ids_are_one_path_segment() {
-        for good in ["a", "session-1763264606917-w2j2kfd45", "...", "a.b", "~!@$&*()_+-=", &"x".repeat(256)] {
+    fn an_id_is_one_path_segment() {
+        for good in
+            ["a", "session-1763264606917-w2j2kfd45", "...", "a.b", "~!@$&*()_+-=", &"x".repeat(256)]
+        {
             assert_eq!(SessionId::new(good).unwrap().as_str(), good);
         }
-        for bad in ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2fb", "a b", "é", "a\u{7f}", "a\n", "\0"]
-        {
+        for bad in [
+            "", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2fb", "a b", "é", "a\u{7f}", "a\n", "\0",
+        ] {
             assert!(SessionId::new(bad).is_err(), "{bad:?}");
         }
         assert_eq!(SessionId::new("x".repeat(257)), Err(InvalidSessionId::TooLong { bytes: 257 }));
@@ -211,8 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn generated_ids_carry_the_time_and_never_repeat() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| SessionId::generate().unwrap()).collect();
+    fn generated_ids_have_the_time_and_never_repeat() {
+        let ids: std::collections::HashSet<_> =
+            (0..1000).map(|_| SessionId::generate().unwrap()).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
             let parts: Vec<_> = id.as_str().splitn(3, '-').collect();
@@ -224,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn serde_checks_the_rules() {
+    fn deserialization_checks_the_rules() {
         let id: SessionId = serde_json::from_str("\"abc\"").unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), "\"abc\"");
         assert!(serde_json::from_str::<SessionId>("\"a/b\"").is_err());

@@ -1,10 +1,10 @@
 //! Durable, ordered chat sessions for Rust services.
 //!
-//! A service calls [`add_message`](ChatSession::add_message); once that returns, the message
-//! survives crash, restart and page refresh, in order. A retry of a message with an `id` is found
-//! among the session's last messages ([`Window`]) and not stored again. It is the idea of a
-//! Cloudflare Durable Object (one live instance per session id, fast state in memory, every change
-//! persisted by itself) as a library over a store of your choice.
+//! A service calls [`add_message`](ChatSession::add_message). Once the call returns, the message
+//! survives crash, restart and page refresh, in order. A retry of a message with an `id` finds the
+//! message among the session's last 64 messages and does not store it again. The library brings the
+//! idea of a Cloudflare Durable Object (one live instance per session id, fast state in memory,
+//! every change persisted) to a store of your choice.
 //!
 //! ```
 //! use durable_session::{ChatSessions, JsonObject, Message, MessageQuery};
@@ -25,18 +25,23 @@
 //! # }).unwrap();
 //! ```
 //!
-//! # Where things are
-//! - [`ChatSessions`] is the namespace, [`ChatSession`] a handle to one session, [`Message`] a JSON object kept as it came,
-//!   [`ChatSessionState`] the whole of a session as clients see it.
-//! - [`store`] is what a backend implements; [`rows`] a row format that it may use. Backends are crates of their own:
-//!   `durable-session-redb`, `durable-session-memory`, `durable-session-cloudflare`.
+//! # Modules and types
+//! - [`ChatSessions`] holds all sessions of a store, [`ChatSession`] is a handle to one session,
+//!   [`Message`] is a JSON object kept as text, and [`ChatSessionState`] is the whole state of a
+//!   session.
+//! - [`store`] is the interface of a backend, and [`rows`] a row format that a backend may use. The
+//!   backends are separate crates: `durable-session-redb`, `durable-session-memory`,
+//!   `durable-session-cloudflare`.
 //! - [`transfer`] moves sessions between stores. With the feature `gzip` it reads compressed input.
-//! - The promises have numbers (S1–S9 for stores, C1–C10 for sessions), which this documentation cites; `docs/contract.md`
-//!   in the repository has them all.
+//! - The clauses of the contract have numbers (S1–S12 for stores, C1–C12 for sessions), which this
+//!   documentation cites. `docs/contract.md` in the repository lists them.
 //!
-//! # What it needs
-//! No runtime, no timer, no thread and no I/O of its own: the waiting calls drive the work. It builds for
-//! `wasm32-unknown-unknown`, where [`ChatSessions::builder_with`] takes the host's clock and randomness.
+//! # Requirements
+//! The crate needs no async runtime, timer or thread: the waiting calls drive the work. It builds
+//! for `wasm32-unknown-unknown`, where [`ChatSessions::builder_with`] takes the host's clock and
+//! randomness.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod app;
 pub mod env;
@@ -45,8 +50,7 @@ mod id;
 pub mod json;
 mod message;
 mod pages;
-#[doc(hidden)]
-pub mod planted;
+mod reply;
 pub mod rows;
 mod session;
 mod state;
@@ -59,9 +63,11 @@ pub use error::{AppStateError, Error, ErrorChain, LimitKind};
 pub use id::{Fingerprint, InvalidSessionId, MAX_ID_BYTES, SessionId};
 pub use json::JsonObject;
 pub use message::{InvalidMessage, Message, role};
+pub use reply::{EndedReply, FormatError, ReplyEnd, ReplyFormat, TextReply};
 pub use session::{
-    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, InvalidExpiry, JsonParts, Limits,
-    Memory, MessagePage, MessageQuery, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched,
-    Watcher, Window,
+    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, Follow, Followed,
+    InvalidExpiry, JsonParts, Limits, Memory, MessagePage, MessageQuery, NewReply, Opened, Pulse,
+    Replies, Reply, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched, Watcher,
+    Window,
 };
 pub use state::ChatSessionState;

@@ -1,4 +1,4 @@
-//! Messages: JSON objects kept as they came, with a typed view on top.
+//! Messages: JSON objects kept as text, with a typed view.
 
 use crate::json::own::{CONTENT, NOT_AN_OBJECT, NOT_JSON, ROLE};
 use crate::json::{self, JsonError, JsonObject};
@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The usual roles. Any other string is a role, too.
+/// The usual roles. Any other string is allowed as a role, too.
 pub mod role {
     /// A person.
     pub const USER: &str = "user";
-    /// The service's side of the conversation.
+    /// The service.
     pub const ASSISTANT: &str = "assistant";
     /// Instructions to a model.
     pub const SYSTEM: &str = "system";
@@ -24,18 +24,22 @@ pub mod role {
 
 /// One message of a chat: a JSON object with at least a `role`.
 ///
-/// It keeps its JSON text, so whatever comes in comes out: `content: null`, unknown fields, key
-/// order, big integers. The accessors read the text when asked. What makes an object a message:
-/// `role` is a string; `content`, if there, is a string, `null`, an array or an object. A string or
-/// number under `id` lets a retry find it (clause C7).
+/// A message keeps its JSON text with `content: null`, unknown fields, key order and big integers.
+/// The accessors parse the text on each call. `role` must be a string; `content`, if present, must
+/// be a string, `null`, an array or an object. With a string or a number under `id`, a retry finds
+/// the stored message (clause C7).
 ///
-/// Cheap to clone. Equality is [JSON equality](crate::json::equal). `Debug` shows no contents.
+/// Cheap to clone. Equality is [JSON equality](crate::json::equal). `Debug` shows size and role
+/// only.
 ///
 /// ```
 /// use durable_session::Message;
 ///
 /// let message = Message::user("I want help with python").with_id("m-1").with("lang", "en")?;
-/// assert_eq!(message.as_json(), r#"{"role":"user","content":"I want help with python","id":"m-1","lang":"en"}"#);
+/// assert_eq!(
+///     message.as_json(),
+///     r#"{"role":"user","content":"I want help with python","id":"m-1","lang":"en"}"#
+/// );
 /// assert_eq!(message.role(), "user");
 /// assert_eq!(message.text().as_deref(), Some("I want help with python"));
 /// assert_eq!(message.extra::<String>("lang")?.as_deref(), Some("en"));
@@ -46,15 +50,15 @@ pub struct Message {
     json: ByteString,
 }
 
-/// Why something is not a message. Its text repeats nothing of what was given.
+/// The given JSON is not a message. The error's text repeats nothing of the JSON.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// Not JSON that can be kept: malformed, nested too deep, or with a lone surrogate (half of a character that a
-    /// JavaScript `slice` cut in two).
+    /// The text is not valid JSON, is nested more than 127 deep, or has a lone surrogate (half of a
+    /// character that a JavaScript `slice` cut in two).
     #[error("{NOT_JSON}")]
     Json(#[source] JsonError),
-    /// JSON, but not an object.
+    /// The JSON is not an object.
     #[error("{NOT_AN_OBJECT}")]
     NotAnObject,
     /// `role` is missing or not a string.
@@ -66,7 +70,14 @@ pub enum InvalidMessage {
 }
 
 impl Message {
-    /// A message with this role and text.
+    /// A message with this role and this text as its content.
+    ///
+    /// ```
+    /// use durable_session::{Message, role};
+    ///
+    /// let message = Message::new(role::TOOL, "3 tutors found");
+    /// assert_eq!(message.role(), "tool");
+    /// ```
     pub fn new(role: &str, content: &str) -> Self {
         let mut json = String::with_capacity(role.len() + content.len() + 32);
         json.push_str("{\"role\":");
@@ -77,25 +88,52 @@ impl Message {
         Self { json: json.into() }
     }
 
-    /// What a person says.
+    /// A message with the role `user`.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// assert_eq!(Message::user("hi").as_json(), r#"{"role":"user","content":"hi"}"#);
+    /// ```
     pub fn user(content: impl AsRef<str>) -> Self {
         Self::new(role::USER, content.as_ref())
     }
 
-    /// What the service says.
+    /// A message with the role `assistant`.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// assert_eq!(Message::assistant("Hello!").role(), "assistant");
+    /// ```
     pub fn assistant(content: impl AsRef<str>) -> Self {
         Self::new(role::ASSISTANT, content.as_ref())
     }
 
-    /// Instructions to a model.
+    /// A message with the role `system`.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// assert_eq!(Message::system("Answer briefly.").role(), "system");
+    /// ```
     pub fn system(content: impl AsRef<str>) -> Self {
         Self::new(role::SYSTEM, content.as_ref())
     }
 
-    /// Takes a message given as JSON text, as it is.
+    /// A message with this JSON text, kept without the white space around it.
     ///
     /// # Errors
-    /// [`InvalidMessage`] says what is wrong with it.
+    /// [`InvalidMessage`] names the rule that the text breaks.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::from_json(r#"{"role":"user","content":null,"n":1.0}"#)?;
+    /// assert_eq!(message.as_json(), r#"{"role":"user","content":null,"n":1.0}"#);
+    /// assert!(Message::from_json(r#"{"content":"no role"}"#).is_err());
+    /// # Ok::<(), durable_session::InvalidMessage>(())
+    /// ```
     pub fn from_json(text: impl Into<String>) -> Result<Self, InvalidMessage> {
         let text = text.into();
         json::check(&text).map_err(InvalidMessage::Json)?;
@@ -118,43 +156,77 @@ impl Message {
         Ok(Self { json: text.into() })
     }
 
-    /// Takes a message given as an object.
+    /// A message with the fields of this object.
     ///
     /// # Errors
-    /// As [`from_json`](Self::from_json).
+    /// Like [`from_json`](Self::from_json).
+    ///
+    /// ```
+    /// use durable_session::{JsonObject, Message};
+    ///
+    /// let object: JsonObject = r#"{"role":"user","content":"hi"}"#.parse()?;
+    /// assert_eq!(Message::from_object(&object)?, Message::user("hi"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_object(object: &JsonObject) -> Result<Self, InvalidMessage> {
         Self::from_json(
-            serde_json::to_string(object).map_err(|e| InvalidMessage::Json(JsonError::unwritable(e)))?,
+            serde_json::to_string(object)
+                .map_err(|e| InvalidMessage::Json(JsonError::unwritable(e)))?,
         )
     }
 
-    /// Takes a body that was a message when it was stored; `None` if it is not even UTF-8.
+    /// A message with a body that was checked before it was stored; `None` if the body is not
+    /// UTF-8.
     pub(crate) fn from_stored(body: Bytes) -> Option<Self> {
         ByteString::try_from(body).ok().map(|json| Self { json })
     }
 
-    /// The body to store, shared with this message.
+    /// The body to store. It shares the memory of this message.
     pub(crate) fn body(&self) -> Bytes {
         self.json.as_bytes().clone()
     }
 
-    /// The same message with another field, at the end if it is new.
+    /// The message with the field `key` set to `value`. A new field is added at the end.
     ///
     /// # Errors
-    /// `value` cannot be written as JSON, or would make `role` or `content` something a message cannot have.
+    /// [`JsonError`] if `value` cannot be written as JSON or is not allowed for `role` or
+    /// `content`.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::user("hi").with("lang", "en")?;
+    /// assert_eq!(message.as_json(), r#"{"role":"user","content":"hi","lang":"en"}"#);
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn with<T: Serialize + ?Sized>(self, key: &str, value: &T) -> Result<Self, JsonError> {
         let mut object = JsonObject::parse_stored(&self.json)?;
         object.set(key, value)?;
         Self::from_object(&object).map_err(|e| JsonError::from(serde_json::Error::custom(e)))
     }
 
-    /// The same message with an `id`: added again while it is among the last messages, it is found
-    /// and not stored again (clause C7).
+    /// The message with this `id`. While it is among the last 64 messages of its session, a retry
+    /// finds it and does not store it again (clause C7).
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// assert_eq!(Message::user("hi").with_id("m-1").id().as_deref(), Some("m-1"));
+    /// ```
     pub fn with_id(self, id: impl AsRef<str>) -> Self {
         self.with("id", id.as_ref()).unwrap_or_else(|e| unreachable_for_text(&e))
     }
 
-    /// The same message with a `timestamp`, Unix milliseconds. Data only: order is by seq.
+    /// The message with this `timestamp`, Unix milliseconds. The session keeps it and does not use
+    /// it: messages are ordered by seq.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::user("hi").with_timestamp(1_763_264_606_917);
+    /// assert_eq!(message.extra::<u64>("timestamp")?, Some(1_763_264_606_917));
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn with_timestamp(self, ms: u64) -> Self {
         self.with("timestamp", &ms).unwrap_or_else(|e| unreachable_for_text(&e))
     }
@@ -164,29 +236,53 @@ impl Message {
         &self.json
     }
 
-    /// Its size in bytes, as stored and as limits count it.
+    /// The bytes of the JSON text, which the store keeps and limits count.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::user("hi");
+    /// assert_eq!(message.bytes(), message.as_json().len());
+    /// ```
     pub fn bytes(&self) -> usize {
         self.json.len()
     }
 
-    /// Who says it.
+    /// The `role`.
     pub fn role(&self) -> Cow<'_, str> {
         self.string("role").unwrap_or_default()
     }
 
-    /// The content's JSON text, if there is a `content` at all.
+    /// The JSON text of `content`; `None` without this field.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::from_json(r#"{"role":"tool","content":["a", 1]}"#)?;
+    /// assert_eq!(message.content(), Some(r#"["a", 1]"#));
+    /// assert_eq!(message.text(), None);
+    /// # Ok::<(), durable_session::InvalidMessage>(())
+    /// ```
     pub fn content(&self) -> Option<&str> {
         json::field(&self.json, "content")
     }
 
-    /// The content, if it is a string.
+    /// The `content`, if it is a string.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// assert_eq!(Message::user("hi").text().as_deref(), Some("hi"));
+    /// ```
     pub fn text(&self) -> Option<Cow<'_, str>> {
         self.string("content")
     }
 
-    /// The `id`: a string as it is, a number as its JSON text. Empty strings and anything else are no id.
+    /// The `id`: a string, or the JSON text of a number. An empty string or any other value counts
+    /// as no id.
     pub fn id(&self) -> Option<Cow<'_, str>> {
-        // A key can be spelled otherwise only with an escape in it. Most messages without an id are done here.
+        // Without `"id"` the key can only be written with an escape. Most messages without an id
+        // return here.
         if !self.json.contains("\"id\"") && !self.json.as_bytes().contains(&b'\\') {
             return None;
         }
@@ -198,10 +294,19 @@ impl Message {
         }
     }
 
-    /// Any field as a `T`; `None` if there is no such field.
+    /// The field `key` as a `T`; `None` if the message has no such field.
     ///
     /// # Errors
-    /// The value does not fit `T`.
+    /// [`JsonError`] if the value does not fit `T`.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    ///
+    /// let message = Message::user("hi").with("tokens", &17)?;
+    /// assert_eq!(message.extra::<u32>("tokens")?, Some(17));
+    /// assert_eq!(message.extra::<u32>("cost")?, None);
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn extra<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JsonError> {
         Ok(json::field(&self.json, key).map(serde_json::from_str).transpose()?)
     }
@@ -217,14 +322,14 @@ impl Message {
     }
 }
 
-/// Text and integers can always be written as JSON and are no `role` or `content`.
+/// For fields other than `role` and `content`: text and integers can always be written as JSON.
 fn unreachable_for_text(e: &JsonError) -> Message {
     debug_assert!(false, "{e}");
     Message::new(role::SYSTEM, "")
 }
 
 fn push_string(json: &mut String, text: &str) {
-    // Most text is JSON as it is. Looking at all of it at once lets the compiler look at many bytes at a time.
+    // Most text needs no escapes. Without an early exit the compiler checks many bytes at a time.
     let escapes = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     if !text.bytes().fold(false, |any, byte| any | escapes(byte)) {
         json.push('"');
@@ -232,7 +337,7 @@ fn push_string(json: &mut String, text: &str) {
         json.push('"');
         return;
     }
-    // Writing a string into memory cannot fail.
+    // Writing a string to memory cannot fail.
     json.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
@@ -243,7 +348,8 @@ impl PartialEq for Message {
 }
 
 impl fmt::Debug for Message {
-    /// Size, and role if it is a usual one: the rest may be the users' own words, and these stay out of logs.
+    /// Shows the size, and the role if it is a usual role. Everything else may be the users' own
+    /// words, which stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let usual = [role::USER, role::ASSISTANT, role::SYSTEM, role::TOOL];
         let own = self.role();
@@ -276,12 +382,16 @@ impl<'de> Deserialize<'de> for Message {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Message;
     use crate::ErrorChain;
+    use std::borrow::Cow;
 
     #[test]
-    fn a_message_keeps_everything_as_it_came() {
-        let text = r#"{"content":null,"x":{"b":1,"a":12345678901234567890},"role":"tool","id":null,"tool_calls":[]}"#;
+    fn a_message_keeps_its_json_text() {
+        let text = concat!(
+            r#"{"content":null,"x":{"b":1,"a":12345678901234567890},"#,
+            r#""role":"tool","id":null,"tool_calls":[]}"#,
+        );
         let message = Message::from_json(text).unwrap();
         assert_eq!(message.as_json(), text);
         assert_eq!(serde_json::to_string(&message).unwrap(), text);
@@ -294,9 +404,11 @@ mod tests {
 
     #[test]
     fn text_is_written_as_serde_json_writes_it() {
-        for text in ["", "plain", "\"", "\\", "a\nb", "\u{0}", "\u{1f}", "\u{20}\u{7f}é🙂", "/ </script>"]
+        for text in
+            ["", "plain", "\"", "\\", "a\nb", "\u{0}", "\u{1f}", "\u{20}\u{7f}é🙂", "/ </script>"]
         {
-            let json = format!(r#"{{"role":"user","content":{}}}"#, serde_json::to_string(text).unwrap());
+            let json =
+                format!(r#"{{"role":"user","content":{}}}"#, serde_json::to_string(text).unwrap());
             assert_eq!(Message::user(text).as_json(), json);
         }
     }
@@ -320,9 +432,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_message_says_why() {
+    fn json_that_is_not_a_message_is_refused_with_a_reason() {
         let error = |json: &str| ErrorChain(&Message::from_json(json).unwrap_err()).to_string();
-        assert_eq!(error("{"), "message is not valid JSON: EOF while parsing an object at line 1 column 1");
+        assert_eq!(
+            error("{"),
+            "message is not valid JSON: EOF while parsing an object at line 1 column 1"
+        );
         assert!(error(r#"{"role":"user","content":"\ud83d"}"#).contains("surrogate"));
         assert!(error("[1]").contains("object"));
         for json in ["{}", r#"{"role":1}"#, r#"{"role":null}"#, r#"{"role":"a","role":1}"#] {
@@ -335,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_contents() {
+    fn debug_shows_size_and_usual_role_only() {
         assert_eq!(format!("{:?}", Message::user("secret")), "Message(user, 34 bytes)");
         assert_eq!(format!("{:?}", Message::new("secret", "")), "Message(other role, 30 bytes)");
     }

@@ -1,15 +1,16 @@
-//! Reading many rows in pages that all belong to one state of the session.
+//! Reads many rows in pages that all show one version of the session.
 
 use crate::SessionId;
-use crate::store::{Head, Order, ReadQuery, Row, SessionStore, StoreError};
+use crate::store::{Head, ReadQuery, Row, SessionStore, StoreError};
 
 pub(crate) const PAGE_MESSAGES: usize = 1024;
 pub(crate) const PAGE_BYTES: u64 = 1 << 20;
 
-/// The rows from `first` to `last` as they were at `head`; `None` if the session was rewritten since, or is gone.
+/// The rows from `first` to `last` as of `head`; `None` if the session was rewritten or deleted
+/// since.
 ///
-/// The session may have grown meanwhile: while its base stays the same, what was there is there unchanged. So this needs
-/// no lock and lets no writer wait.
+/// The session may grow meanwhile: while `base` and `closed` stay the same, the older messages are
+/// unchanged. So the read takes no lock and delays no writer.
 pub(crate) async fn rows(
     store: &dyn SessionStore,
     id: &SessionId,
@@ -19,14 +20,10 @@ pub(crate) async fn rows(
 ) -> Result<Option<Vec<Row>>, StoreError> {
     let mut rows = Vec::new();
     while first <= last {
-        let query = ReadQuery {
-            first,
-            last,
-            order: Order::Forward,
-            max_messages: PAGE_MESSAGES,
-            max_bytes: PAGE_BYTES,
-        };
-        let Some(page) = store.read(id, query).await?.filter(|page| continues(head, &page.head)) else {
+        let query =
+            ReadQuery::forward(first, last).max_messages(PAGE_MESSAGES).max_bytes(PAGE_BYTES);
+        let Some(page) = store.read(id, query).await?.filter(|page| continues(head, &page.head))
+        else {
             return Ok(None);
         };
         rows.extend(page.rows);
@@ -38,7 +35,7 @@ pub(crate) async fn rows(
     Ok(Some(rows))
 }
 
-/// Whether a session at `now` is the session at `then`, only longer.
+/// Whether the session only grew at its end between `then` and `now`.
 pub(crate) fn continues(then: &Head, now: &Head) -> bool {
-    now.base == then.base && now.next_seq >= then.next_seq
+    now.base == then.base && now.closed == then.closed && now.next_seq >= then.next_seq
 }

@@ -1,4 +1,4 @@
-//! The whole state of a session, as clients see it.
+//! The whole state of a session, as clients read it.
 
 use crate::Message;
 use crate::app::{self, AppState};
@@ -12,37 +12,63 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Everything of a session: its messages, the app's state and two times.
+/// The whole state of a session: its messages, the app state and two times.
 ///
-/// Its JSON is flat: `messages`, then the app's fields, then `createdAt` and `lastAccessedAt`. serde's derived `flatten`
-/// would lose key order and nulls and fail on big integers, so this is written by hand; it works with `serde_json` only.
+/// The JSON is flat: `messages`, then the app's fields, then `createdAt` and `lastAccessedAt`.
+/// (De)serialization works with `serde_json` only: serde's derived `flatten` would lose key order
+/// and nulls and fail on big integers. `Debug` leaves out the app state.
 ///
 /// ```
 /// use durable_session::{ChatSessionState, Message};
 ///
 /// let state: ChatSessionState = serde_json::from_str(
-///     r#"{"messages":[{"role":"user","content":"hi"}],"step":1,"createdAt":5,"lastAccessedAt":6}"#)?;
+///     r#"{"messages":[{"role":"user","content":"hi"}],"step":1,
+///         "createdAt":5,"lastAccessedAt":6}"#,
+/// )?;
 /// assert_eq!(state.messages, [Message::user("hi")]);
 /// assert_eq!(state.app.get_json("step"), Some("1"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChatSessionState<A = JsonObject> {
     /// All messages, in order.
     pub messages: Vec<Message>,
-    /// The app's state.
+    /// The app state.
     pub app: A,
-    /// When the session began, Unix milliseconds.
+    /// When the session was created, Unix milliseconds.
     pub created_at: u64,
-    /// When it was last used, Unix milliseconds.
+    /// When the session was last used, Unix milliseconds.
     pub last_accessed_at: u64,
 }
 
 impl<A> ChatSessionState<A> {
-    /// Puts a state together.
+    /// A state of these parts; times in Unix milliseconds.
+    ///
+    /// ```
+    /// use durable_session::{ChatSessionState, JsonObject, Message};
+    ///
+    /// let messages = vec![Message::user("hi")];
+    /// let state = ChatSessionState::new(messages, JsonObject::new(), 5, 6);
+    /// assert_eq!(
+    ///     serde_json::to_string(&state)?,
+    ///     r#"{"messages":[{"role":"user","content":"hi"}],"createdAt":5,"lastAccessedAt":6}"#
+    /// );
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn new(messages: Vec<Message>, app: A, created_at: u64, last_accessed_at: u64) -> Self {
         Self { messages, app, created_at, last_accessed_at }
+    }
+}
+
+impl<A> fmt::Debug for ChatSessionState<A> {
+    /// Leaves out the app state: it may hold the users' own words, which stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatSessionState")
+            .field("messages", &self.messages)
+            .field("created_at", &self.created_at)
+            .field("last_accessed_at", &self.last_accessed_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,22 +119,24 @@ impl<'de, A: AppState> Visitor<'de> for StateVisitor<A> {
             messages: messages.ok_or_else(|| M::Error::missing_field("messages"))?,
             app: app::decode(&app.to_string()).map_err(M::Error::custom)?,
             created_at: created_at.ok_or_else(|| M::Error::missing_field("createdAt"))?,
-            last_accessed_at: last_accessed_at.ok_or_else(|| M::Error::missing_field("lastAccessedAt"))?,
+            last_accessed_at: last_accessed_at
+                .ok_or_else(|| M::Error::missing_field("lastAccessedAt"))?,
         })
     }
 }
 
-/// A time, also if its whole number is written with a fraction, as in `1763264606917.0`.
+/// Reads a time, also a whole number with a fraction of zeros, such as `1763264606917.0`.
 fn time<'de, M: MapAccess<'de>>(map: &mut M, field: &str) -> Result<u64, M::Error> {
     let raw = map.next_value::<Box<RawValue>>()?;
-    whole_number(raw.get())
-        .ok_or_else(|| M::Error::custom(format!("`{field}` must be whole Unix milliseconds, from 0 on")))
+    whole_number(raw.get()).ok_or_else(|| {
+        M::Error::custom(format!("`{field}` must be whole Unix milliseconds, from 0 on"))
+    })
 }
 
-/// Writes the state's JSON from parts that are JSON already, without parsing a message.
+/// Writes the JSON of a state from parts that are JSON already, without parsing a message.
 ///
 /// # Errors
-/// The first that there is among the messages.
+/// The first error among `messages`.
 pub(crate) fn write_json<E>(
     messages: impl Iterator<Item = Result<impl AsRef<str>, E>>,
     bytes_hint: usize,
@@ -123,7 +151,7 @@ pub(crate) fn write_json<E>(
     Ok(json)
 }
 
-/// Adds messages, separated by commas.
+/// Appends messages, separated by commas.
 pub(crate) fn push_list<E>(
     json: &mut String,
     messages: impl Iterator<Item = Result<impl AsRef<str>, E>>,
@@ -137,14 +165,15 @@ pub(crate) fn push_list<E>(
     Ok(())
 }
 
-/// How the JSON of a state begins: the messages follow, separated by commas.
+/// The beginning of the JSON of a state. The messages follow, separated by commas.
 pub(crate) const OPENING: &str = "{\"messages\":[";
 
-/// Ends the JSON of a state after its messages, without parsing anything.
+/// Appends the end of the JSON of a state after its messages, without parsing.
 pub(crate) fn close_json(json: &mut String, app: &str, created_at: u64, last_accessed_at: u64) {
     json.push(']');
-    // The app state is an object: its fields, without the braces, go between.
-    let fields = app.trim().strip_prefix('{').and_then(|a| a.strip_suffix('}')).unwrap_or_default().trim();
+    // The app state is an object. Its fields without the braces belong here.
+    let fields =
+        app.trim().strip_prefix('{').and_then(|a| a.strip_suffix('}')).unwrap_or_default().trim();
     if !fields.is_empty() {
         json.push(',');
         json.push_str(fields);
@@ -158,7 +187,8 @@ pub(crate) fn close_json(json: &mut String, app: &str, created_at: u64, last_acc
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{ChatSessionState, write_json};
+    use serde::{Deserialize, Serialize};
 
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -167,7 +197,11 @@ mod tests {
         available_tutors_list: Vec<u8>,
     }
 
-    const JSON: &str = r#"{"messages":[{"role":"user","content":null,"n":12345678901234567890123}],"pendingMatch":null,"availableTutorsList":[],"createdAt":1763264606917,"lastAccessedAt":1763267948600}"#;
+    const JSON: &str = concat!(
+        r#"{"messages":[{"role":"user","content":null,"n":12345678901234567890123}],"#,
+        r#""pendingMatch":null,"availableTutorsList":[],"#,
+        r#""createdAt":1763264606917,"lastAccessedAt":1763267948600}"#,
+    );
 
     #[test]
     fn the_state_json_is_flat_and_lossless() {
@@ -208,9 +242,11 @@ mod tests {
 
     #[test]
     fn an_incomplete_state_is_an_error() {
-        for bad in
-            ["{}", r#"{"messages":[],"createdAt":1}"#, r#"{"messages":{},"createdAt":1,"lastAccessedAt":1}"#]
-        {
+        for bad in [
+            "{}",
+            r#"{"messages":[],"createdAt":1}"#,
+            r#"{"messages":{},"createdAt":1,"lastAccessedAt":1}"#,
+        ] {
             assert!(serde_json::from_str::<ChatSessionState>(bad).is_err(), "{bad}");
         }
     }
@@ -219,7 +255,8 @@ mod tests {
     fn a_time_is_a_whole_number_however_it_is_written() {
         let read = |time: &str| {
             let json = format!(r#"{{"messages":[],"createdAt":{time},"lastAccessedAt":{time}}}"#);
-            serde_json::from_str::<ChatSessionState>(&json).map(|s| (s.created_at, s.last_accessed_at))
+            serde_json::from_str::<ChatSessionState>(&json)
+                .map(|s| (s.created_at, s.last_accessed_at))
         };
         for time in ["1763264606917", "1763264606917.0", "1.763264606917e12"] {
             assert_eq!(read(time).unwrap(), (1_763_264_606_917, 1_763_264_606_917), "{time}");
@@ -227,7 +264,10 @@ mod tests {
         assert_eq!(read("18446744073709551615").unwrap().0, u64::MAX);
         for time in ["1763264606917.5", "-1", "\"1763264606917\"", "null", "18446744073709551616"] {
             let error = read(time).unwrap_err().to_string();
-            assert!(error.contains("`createdAt` must be whole Unix milliseconds"), "{time}: {error}");
+            assert!(
+                error.contains("`createdAt` must be whole Unix milliseconds"),
+                "{time}: {error}"
+            );
         }
     }
 }

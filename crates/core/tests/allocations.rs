@@ -1,4 +1,4 @@
-//! What a call allocates does not depend on how long the conversation is (C9, S8).
+//! The allocations of a call do not depend on the length of the conversation (C9, S8).
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
@@ -34,26 +34,31 @@ fn measure<T>(mut call: impl FnMut() -> T) -> Stats {
 }
 
 /// One test, so that nothing else allocates meanwhile.
+/// Clause C9.
 #[test]
-fn c9_a_snapshot_allocates_nothing_that_grows_with_the_session() {
+fn a_snapshot_allocates_nothing_that_grows_with_the_session() {
     let (short, long) = (session(100), session(100_000));
     let snapshots = [&short, &long].map(|chat| measure(|| block_on(chat.snapshot()).unwrap()));
     assert_eq!(snapshots[0].allocations, snapshots[1].allocations);
     assert_eq!(snapshots[0].bytes_allocated, snapshots[1].bytes_allocated);
     assert_eq!(snapshots[0].allocations, 0, "it is a reference to what is there");
 
-    // The store's own share left out: the memory store copies nothing of a session on append either.
-    let appends =
-        [&short, &long].map(|chat| measure(|| block_on(chat.add_message(Message::user("x"))).unwrap()));
+    // The store's own share left out: the memory store copies nothing of a session on append
+    // either.
+    let appends = [&short, &long]
+        .map(|chat| measure(|| block_on(chat.add_message(Message::user("x"))).unwrap()));
     let (short, long) = (appends[0].allocations, appends[1].allocations);
-    assert!(long * 100 <= short * 110, "an append to 100,000 messages: {long} allocations, to 100: {short}");
+    assert!(
+        long * 100 <= short * 110,
+        "an append to 100,000 messages: {long} allocations, to 100: {short}"
+    );
 
     using_a_session_again_and_again_keeps_nothing();
     watchers_that_left_keep_nothing();
     handles_that_were_dropped_keep_nothing();
 }
 
-/// What is allocated and stays, in bytes.
+/// The bytes that are allocated and stay.
 fn kept(work: impl FnOnce()) -> isize {
     let region = Region::new(ALLOCATOR);
     work();
@@ -65,7 +70,7 @@ fn using_a_session_again_and_again_keeps_nothing() {
     let chat = session(10);
     let write = |text: &str| block_on(chat.replace(1, Message::user(text))).unwrap();
     write("aaaa");
-    // Nor is anything kept for those who no longer watch.
+    // Nor is anything kept for watchers that left.
     drop(chat.watch());
     let kept = kept(|| (0..2_000).for_each(|n| write(if n % 2 == 0 { "bbbb" } else { "aaaa" })));
     assert!(kept < 2_000, "{kept} bytes");

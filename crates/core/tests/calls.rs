@@ -1,15 +1,19 @@
-//! Calls that meet each other: what gathers, what waits, what is made again (C3–C5), and what a draft says of itself.
+//! Calls that meet each other: calls that gather, wait, or are made again (C3–C5), and what a
+//! draft says of itself.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
 
 use common::{Fault, ManualClock, Puppet, id, settle, spawn_add, texts};
-use durable_session::store::{Order, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds};
+use durable_session::store::{
+    LoadQuery, ReadQuery, SessionStore, StoreErrorKind, StoreLimits, TailBounds,
+};
 use durable_session::{ChatSession, ChatSessions, Error, Memory, Message};
 use futures_util::future::join_all;
 use std::time::Duration;
 
-/// How many operations each commit had that was sent after `first`, which is in flight while all of `messages` are added.
+/// How many operations each commit had that was sent after `first`, which is in flight while all of
+/// `messages` are added.
 async fn gathered(messages: impl Iterator<Item = Vec<Message>>) -> Vec<usize> {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
@@ -28,8 +32,9 @@ async fn gathered(messages: impl Iterator<Item = Vec<Message>>) -> Vec<usize> {
     store.commits()[2..].iter().map(|commit| commit.ops.len()).collect()
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_a_commit_gathers_no_more_than_its_bounds() {
+async fn a_commit_gathers_no_more_than_its_bounds() {
     let tiny = |n| vec![Message::user("x"); n];
     assert_eq!(gathered((0..1500).map(|_| tiny(1))).await, [1024, 476]);
     assert_eq!(gathered([600, 424, 1, 600].into_iter().map(tiny)).await, [1024, 601]);
@@ -38,8 +43,9 @@ async fn c3_a_commit_gathers_no_more_than_its_bounds() {
     assert_eq!(gathered([vec![Message::user("x".repeat(1000))], large()].into_iter()).await, [2]);
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_edits_of_known_messages_gather_too() {
+async fn edits_of_known_messages_gather_too() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_messages(vec![Message::user("x"); 5]).await.unwrap();
@@ -57,8 +63,9 @@ async fn c3_edits_of_known_messages_gather_too() {
     assert_eq!(store.commits().len(), 3);
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
+async fn a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
     let store = Puppet::new();
     let sessions = store.with_window(1, 10_000);
     let chat = sessions.session(id("s"));
@@ -81,11 +88,15 @@ async fn c4_a_call_that_gathered_with_a_refused_one_is_made_all_the_same() {
     flying.await.unwrap().unwrap();
     assert!(matches!(refused.await.unwrap(), Err(Error::NoSuchMessage { seq: 2, .. })));
     assert_eq!(other.await.unwrap().unwrap().seq, 6);
-    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["0", "2", "3", "in flight", "other"]);
+    assert_eq!(
+        texts(&chat.get_state().await.unwrap().messages),
+        ["0", "2", "3", "in flight", "other"]
+    );
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_what_a_call_only_waited_for_may_fail() {
+async fn a_call_succeeds_although_the_commit_it_waited_for_failed() {
     let store = Puppet::new();
     let sessions = store.with_window(1, 10_000);
     let chat = sessions.session(id("s"));
@@ -99,7 +110,10 @@ async fn c4_what_a_call_only_waited_for_may_fail() {
     // This needs more than the window, which can be loaded once nothing is pending.
     let pops = tokio::spawn({
         let chat = chat.clone();
-        async move { chat.turn(|draft| Ok([draft.pop()?, draft.pop()?].map(|popped| popped.unwrap().seq))).await }
+        async move {
+            chat.turn(|draft| Ok([draft.pop()?, draft.pop()?].map(|popped| popped.unwrap().seq)))
+                .await
+        }
     });
     settle().await;
     store.release();
@@ -108,8 +122,9 @@ async fn c4_what_a_call_only_waited_for_may_fail() {
     assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["0", "1"]);
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_a_draft_says_what_its_changes_lead_to() {
+async fn a_draft_reads_the_state_after_its_own_changes() {
     let store = Puppet::new();
     let chat: ChatSession = store.sessions().session(id("s"));
     chat.turn(|draft| {
@@ -137,7 +152,10 @@ async fn c5_a_draft_says_what_its_changes_lead_to() {
             draft.rewind_to(5)?;
             draft.forget_before(2)?;
             assert_eq!((draft.message_count(), draft.next_seq()), (3, 7));
-            Ok(draft.tail().map(|(_, message)| message.text().unwrap().into_owned()).collect::<Vec<_>>())
+            Ok(draft
+                .tail()
+                .map(|(_, message)| message.text().unwrap().into_owned())
+                .collect::<Vec<_>>())
         })
         .await
         .unwrap();
@@ -155,8 +173,9 @@ async fn c5_a_draft_says_what_its_changes_lead_to() {
     assert!(state.messages.is_empty() && state.app.get::<u64>("k").unwrap().is_none());
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_a_draft_counts_what_it_removes_also_before_the_window() {
+async fn a_draft_counts_the_messages_it_removes_also_before_the_window() {
     let store = Puppet::new();
     let sessions = store.with_window(3, 10_000);
     let chat = sessions.session(id("s"));
@@ -174,28 +193,44 @@ async fn c5_a_draft_counts_what_it_removes_also_before_the_window() {
     assert_eq!(chat.snapshot().await.unwrap().message_count(), 2);
 }
 
-/// The greeting and the app state that the first change writes count against what the store takes.
+/// The greeting and the app state that the first change writes count against the store's limits.
+/// Clause S7.
 #[tokio::test]
-async fn s7_the_first_change_of_a_session_has_room_for_the_greeting() {
+async fn the_first_change_of_a_session_has_room_for_the_greeting() {
     let store = Puppet::new();
     let greeting = Message::assistant("g".repeat(200));
     let with = |limits: StoreLimits| -> ChatSession {
         store.set_limits(limits);
-        let sessions: ChatSessions =
-            store.builder(ManualClock::at(1)).greeting(greeting.clone()).greeting(greeting.clone()).build();
+        let sessions: ChatSessions = store
+            .builder(ManualClock::at(1))
+            .greeting(greeting.clone())
+            .greeting(greeting.clone())
+            .build();
         sessions.session(id("s"))
     };
     let messages = |n| vec![Message::user("x".repeat(50)); n];
     let greetings = with(store.inner.limits()).get_state().await.unwrap().messages.len();
-    let ops = StoreLimits { max_commit_ops: greetings + 3, ..store.inner.limits() };
+    let mut ops = store.inner.limits();
+    ops.max_commit_ops = greetings + 3;
     assert!(matches!(with(ops).add_messages(messages(3)).await, Err(Error::TooLarge { .. })));
-    let bytes = StoreLimits { max_commit_bytes: 230 * greetings as u64 + 100, ..store.inner.limits() };
-    assert!(matches!(with(bytes).add_messages(messages(3)).await, Err(Error::TooLarge { .. })));
+    let bytes = |max_commit_bytes| {
+        let mut limits = store.inner.limits();
+        limits.max_commit_bytes = max_commit_bytes;
+        limits
+    };
+    assert!(matches!(
+        with(bytes(230 * greetings as u64 + 100)).add_messages(messages(3)).await,
+        Err(Error::TooLarge { .. })
+    ));
     assert!(store.commits().is_empty());
     // To the byte: the greeting, an empty app state and the message.
-    let fits = greetings as u64 * greeting.as_json().len() as u64 + 2 + messages(1)[0].as_json().len() as u64;
-    let bytes = |max_commit_bytes| StoreLimits { max_commit_bytes, ..store.inner.limits() };
-    assert!(matches!(with(bytes(fits - 1)).add_messages(messages(1)).await, Err(Error::TooLarge { .. })));
+    let fits = greetings as u64 * greeting.as_json().len() as u64
+        + 2
+        + messages(1)[0].as_json().len() as u64;
+    assert!(matches!(
+        with(bytes(fits - 1)).add_messages(messages(1)).await,
+        Err(Error::TooLarge { .. })
+    ));
     assert_eq!(with(bytes(fits)).add_messages(messages(1)).await.unwrap().len(), 1);
     let other = with(ops);
     other.delete().await.unwrap();
@@ -243,25 +278,20 @@ async fn stats_count_what_happened() {
     assert_eq!((sessions.stats().evictions, sessions.stats().live_sessions), (1, 0));
 }
 
+/// Clause C10.
 #[tokio::test]
-async fn c10_a_touch_is_written_at_once_and_salvage_asks_the_store() {
+async fn a_touch_is_written_at_once_and_salvage_asks_the_store() {
     let store = Puppet::new();
     let clock = ManualClock::at(1_000);
     let sessions: ChatSessions = store.builder(clock.clone()).build();
     let chat = sessions.session(id("s"));
-    let everything = ReadQuery {
-        first: 1,
-        last: u64::MAX,
-        order: Order::Forward,
-        max_messages: usize::MAX,
-        max_bytes: u64::MAX,
-    };
+    let everything = ReadQuery::forward(1, u64::MAX);
     assert!(chat.salvage(everything).await.unwrap().is_none());
     chat.add_message(Message::user("x")).await.unwrap();
     clock.advance(5);
     chat.touch().await.unwrap();
-    let stored =
-        store.inner.load(&id("s"), TailBounds { max_messages: 1, max_bytes: 1 }).await.unwrap().unwrap();
+    let query = LoadQuery::new(TailBounds::new(1, 1));
+    let stored = store.inner.load(&id("s"), query).await.unwrap().loaded().unwrap();
     assert_eq!((store.touches(), stored.head.last_accessed_at), (1, 1_005));
     assert_eq!(sessions.now_ms(), 1_005);
     assert_eq!(chat.salvage(everything).await.unwrap().unwrap().rows.len(), 1);

@@ -1,4 +1,5 @@
-//! A closure is run again on fresh state whenever what it was shown is not what its changes would stand on (C5).
+//! A closure is run again on fresh state if its changes would not stand on the state that it read
+//! (C5).
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
@@ -14,8 +15,8 @@ fn count(app: &mut JsonObject) {
     app.set("n", &(n + 1)).unwrap();
 }
 
-/// Counts one up, with something else going on while the closure runs for the first time; gives how often it ran, and the
-/// count that is stored then.
+/// Counts one up, with something else going on while the closure runs for the first time; gives how
+/// often it ran, and the count that is stored then.
 async fn count_while(chat: &ChatSession, meanwhile: impl FnOnce()) -> (u32, u64) {
     let (mut runs, mut meanwhile) = (0, Some(meanwhile));
     chat.update(|app| {
@@ -30,15 +31,17 @@ async fn count_while(chat: &ChatSession, meanwhile: impl FnOnce()) -> (u32, u64)
     (runs, chat.get_state().await.unwrap().app.get::<u64>("n").unwrap().unwrap())
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_while_others_wrote() {
+async fn a_closure_runs_again_when_another_call_wrote() {
     let chat = Puppet::new().sessions().session(id("s"));
     chat.update(count).await.unwrap();
     assert_eq!(count_while(&chat, || elsewhere(chat.update(count)).unwrap()).await, (2, 3));
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_while_the_session_was_loaded_again() {
+async fn a_closure_runs_again_when_the_session_was_loaded_again() {
     let store = Puppet::new();
     let (ours, theirs): (ChatSession, ChatSession) = {
         let sessions = store.with_window(1, 10_000);
@@ -61,8 +64,9 @@ async fn c5_while_the_session_was_loaded_again() {
     assert_eq!(count_while(&ours, load).await, (2, 3));
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_while_the_session_left_memory_and_came_back() {
+async fn a_closure_runs_again_when_the_session_left_memory_and_was_loaded() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let memory = Memory { idle: Duration::from_secs(1), ..Memory::default() };
@@ -81,8 +85,9 @@ async fn c5_while_the_session_left_memory_and_came_back() {
     assert_eq!(count_while(&ours, away).await, (2, 3));
 }
 
+/// Clause C5.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn c5_while_what_it_was_shown_failed() {
+async fn a_closure_runs_again_when_the_changes_it_read_failed() {
     for fault in [Fault::Before, Fault::After] {
         let store = Puppet::new();
         let chat = store.sessions().session(id("s"));
@@ -103,8 +108,9 @@ async fn c5_while_what_it_was_shown_failed() {
     }
 }
 
+/// Clause C5.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn c5_while_the_callers_of_what_it_was_shown_went() {
+async fn a_closure_runs_again_when_the_changes_it_read_were_abandoned() {
     for then_another in [false, true] {
         let store = Puppet::new();
         let chat = store.sessions().session(id("s"));

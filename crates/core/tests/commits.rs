@@ -1,4 +1,4 @@
-//! The commit engine: durable then visible, one order, few commits, and failures (C1–C5).
+//! Commits: durable then visible, one order, few commits, and failures (C1–C5).
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
@@ -13,8 +13,9 @@ async fn state_texts(chat: &ChatSession) -> Vec<String> {
     texts(&chat.get_state().await.unwrap().messages)
 }
 
+/// Clause C1.
 #[tokio::test]
-async fn c1_a_message_is_visible_only_once_it_is_durable() {
+async fn a_message_is_visible_only_once_it_is_durable() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("one")).await.unwrap();
@@ -33,8 +34,9 @@ async fn c1_a_message_is_visible_only_once_it_is_durable() {
     assert_eq!(state_texts(&chat).await, ["one", "two"]);
 }
 
+/// Clause C2.
 #[tokio::test]
-async fn c2_concurrent_first_uses_load_once() {
+async fn concurrent_first_uses_load_once() {
     let store = Puppet::new();
     store.sessions().session(id("s")).add_message(Message::user("one")).await.unwrap();
     let sessions: ChatSessions = store.sessions();
@@ -47,8 +49,9 @@ async fn c2_concurrent_first_uses_load_once() {
     assert_eq!(store.loads() - before, 1);
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_calls_gather_into_few_commits_in_their_order() {
+async fn calls_gather_into_few_commits_in_their_order() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -72,8 +75,9 @@ async fn c3_calls_gather_into_few_commits_in_their_order() {
     assert_eq!(state_texts(&chat).await, expected);
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_a_dropped_caller_stops_nothing() {
+async fn a_dropped_caller_stops_nothing() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -87,7 +91,7 @@ async fn c3_a_dropped_caller_stops_nothing() {
         async move { chat.add_message(Message::user("queued")).await }
     });
     settle().await;
-    // The one that polls the flight goes, and one of the two that gathered.
+    // The caller that polls the store goes, and one of the two that gathered.
     drop(flying);
     drop(leaving);
     store.release();
@@ -96,8 +100,9 @@ async fn c3_a_dropped_caller_stops_nothing() {
     assert_eq!(texts, ["first", "in flight", "queued, then dropped", "queued"]);
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_what_only_dropped_callers_wanted_and_was_not_sent_does_not_happen() {
+async fn changes_that_were_not_sent_are_dropped_with_their_callers() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -117,8 +122,9 @@ async fn c3_what_only_dropped_callers_wanted_and_was_not_sent_does_not_happen() 
     assert_eq!(state_texts(&chat).await, ["first", "in flight", "last"]);
 }
 
+/// Clause C3.
 #[tokio::test]
-async fn c3_a_flight_whose_callers_all_went_is_seen_by_the_next_use() {
+async fn a_commit_whose_callers_were_dropped_is_seen_by_the_next_use() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -133,8 +139,9 @@ async fn c3_a_flight_whose_callers_all_went_is_seen_by_the_next_use() {
     assert_eq!(state_texts(&chat).await, ["first", "in flight", "last"]);
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_an_io_failure_fails_its_commit_and_leaves_no_ghost() {
+async fn an_io_failure_fails_its_commit_and_leaves_no_ghost() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -155,8 +162,9 @@ async fn c4_an_io_failure_fails_its_commit_and_leaves_no_ghost() {
     assert_eq!((again.seq, again.replayed), (3, true));
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_every_call_in_a_failed_commit_fails_and_those_staged_on_top_go_on() {
+async fn every_call_in_a_failed_commit_fails_and_those_staged_on_top_go_on() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("first")).await.unwrap();
@@ -180,8 +188,9 @@ async fn c4_every_call_in_a_failed_commit_fails_and_those_staged_on_top_go_on() 
     assert_eq!(texts, ["first", "a", "b"]);
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_a_request_refused_on_its_own_grounds_fails_alone() {
+async fn a_request_refused_on_its_own_grounds_fails_alone() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     for i in 0..100 {
@@ -211,8 +220,9 @@ async fn c4_a_request_refused_on_its_own_grounds_fails_alone() {
     assert_eq!(other.await.unwrap().unwrap().seq, 102);
 }
 
+/// Clause C4.
 #[tokio::test]
-async fn c4_a_store_that_panics_fails_the_call_and_nothing_else() {
+async fn a_store_that_panics_fails_the_call_and_nothing_else() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     store.fail_commits(&[Fault::Panic]);
@@ -220,8 +230,9 @@ async fn c4_a_store_that_panics_fails_the_call_and_nothing_else() {
     assert_eq!(chat.add_message(Message::user("one")).await.unwrap().seq, 1);
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_a_turn_is_whole_and_reads_its_own_writes() {
+async fn a_turn_is_whole_and_reads_its_own_writes() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     let seq = chat
@@ -242,8 +253,9 @@ async fn c5_a_turn_is_whole_and_reads_its_own_writes() {
     assert_eq!(state.app.to_string(), r#"{"step":1}"#);
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_an_error_or_a_panic_in_a_turn_changes_nothing_and_harms_only_its_caller() {
+async fn an_error_or_a_panic_in_a_turn_changes_nothing_and_harms_only_its_caller() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     chat.add_message(Message::user("one")).await.unwrap();
@@ -276,13 +288,14 @@ async fn c5_an_error_or_a_panic_in_a_turn_changes_nothing_and_harms_only_its_cal
     );
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_two_hubs_over_one_store_lose_nothing() {
+async fn two_registries_over_one_store_lose_nothing() {
     let store = Puppet::new();
-    let hubs: Vec<ChatSessions> =
+    let registries: Vec<ChatSessions> =
         (0..2).map(|_| store.builder(ManualClock::at(1)).attempts(1000).build()).collect();
     let calls = (0..200).map(|i: usize| {
-        let chat = hubs[i % 2].session(id("s"));
+        let chat = registries[i % 2].session(id("s"));
         tokio::spawn(async move {
             if i % 4 < 2 {
                 chat.add_message(Message::user(format!("m{i}"))).await.map(|_| ())
@@ -306,8 +319,9 @@ async fn c5_two_hubs_over_one_store_lose_nothing() {
     assert_eq!(texts.len(), 100);
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_a_call_that_others_always_beat_is_contended() {
+async fn a_call_that_others_always_beat_is_contended() {
     let store = Puppet::new();
     let ours: ChatSessions = store.builder(ManualClock::at(1)).attempts(3).build();
     let theirs: ChatSessions = store.sessions();
@@ -317,7 +331,7 @@ async fn c5_a_call_that_others_always_beat_is_contended() {
     let result = chat
         .turn(|draft| {
             tries += 1;
-            // Another hub commits between our reading and our commit.
+            // Another registry commits between our reading and our commit.
             let other = theirs.session(id("s"));
             let text = format!("theirs {tries}");
             elsewhere(other.add_message(Message::user(text))).unwrap();
@@ -329,12 +343,15 @@ async fn c5_a_call_that_others_always_beat_is_contended() {
     assert_eq!(state_texts(&chat).await, ["one", "theirs 1", "theirs 2", "theirs 3"]);
 }
 
+/// Clause C5.
 #[tokio::test]
-async fn c5_turn_if_changes_only_the_version_it_names() {
+async fn turn_if_changes_only_the_version_it_names() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     let add = |text: &'static str| {
-        move |draft: &mut durable_session::Draft<'_, JsonObject>| draft.add_message(Message::user(text))
+        move |draft: &mut durable_session::Draft<'_, JsonObject>| {
+            draft.add_message(Message::user(text))
+        }
     };
     assert!(matches!(
         chat.turn_if(Some(durable_session::store::Version::from_bytes([1; 24])), add("x")).await,
@@ -348,15 +365,16 @@ async fn c5_turn_if_changes_only_the_version_it_names() {
         Err(Error::VersionChanged { current: Some(_), .. })
     ));
     assert!(matches!(chat.turn_if(None, add("x")).await, Err(Error::VersionChanged { .. })));
-    // Another hub's change is noticed at the commit.
+    // Another registry's change is noticed at the commit.
     let version = chat.snapshot().await.unwrap().version();
     store.sessions().session(id("s")).add_message(Message::user("theirs")).await.unwrap();
     assert!(matches!(chat.turn_if(version, add("x")).await, Err(Error::VersionChanged { .. })));
     assert_eq!(state_texts(&chat).await, ["one", "two", "theirs"]);
 }
 
+/// Clause C8.
 #[tokio::test]
-async fn c8_a_failed_load_is_an_error_and_never_an_empty_session() {
+async fn a_failed_load_is_an_error_and_never_an_empty_session() {
     let store = Puppet::new();
     store.sessions().session(id("s")).add_message(Message::user("one")).await.unwrap();
     let chat = store.sessions().session(id("s"));
@@ -406,7 +424,9 @@ async fn many_threads_on_one_session_keep_one_order() {
                             .seq,
                     );
                 } else {
-                    seqs.push(chat.add_message(Message::user(format!("{t}-{i}"))).await.unwrap().seq);
+                    seqs.push(
+                        chat.add_message(Message::user(format!("{t}-{i}"))).await.unwrap().seq,
+                    );
                 }
             }
             seqs
@@ -423,14 +443,17 @@ async fn many_threads_on_one_session_keep_one_order() {
     assert!(sessions.stats().commits <= 800);
 }
 
-/// An executor's future may stay pending, and wake at once, until its task gives up its turn: tokio's do so once the task
-/// has used up its budget.
+/// An executor's future may stay pending, and wake at once, until its task gives up its turn:
+/// tokio's do so once the task has used up its budget.
+/// Clause C3.
 #[test]
-fn c3_a_call_in_a_task_without_budget_gives_up_its_turn() {
+fn a_call_in_a_task_without_budget_gives_up_its_turn() {
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        // Of this one, what is blocked on runs on the caller's thread and is woken at once, not after its turn.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        // Of this runtime, the blocked-on future runs on the caller's thread and is woken at once,
+        // not after its turn.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         runtime.block_on(async {
             let store = Puppet::new();
             let chat = store.sessions().session(id("s"));

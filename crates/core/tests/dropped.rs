@@ -34,7 +34,7 @@ async fn stored(store: &Puppet, id: &SessionId) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_is_stored_is_read_whenever_the_caller_left() {
+async fn stored_messages_are_read_whenever_their_caller_was_dropped() {
     for loaded in [false, true] {
         for polls in 0..8 {
             let store = Puppet::new();
@@ -70,7 +70,8 @@ async fn a_read_does_not_wait_for_a_commit_that_nobody_waits_for() {
     assert_eq!(chat.snapshot().await.unwrap().message_count(), 2);
 }
 
-/// Tokio answers "not yet" to a task that has done much in one turn, also for a commit that is done.
+/// Tokio answers "not yet" to a task that has done much in one turn, also for a commit that is
+/// done.
 #[tokio::test]
 async fn a_read_of_a_busy_task_sees_what_is_durable() {
     let store = Puppet::new();

@@ -1,12 +1,16 @@
-//! Random histories on one session against a model that is a plain list: ids, seqs, windows, removals, restarts.
+//! Random histories on one session against a model that is a plain list: ids, seqs, windows,
+//! removals, restarts.
 //!
-//! The window is tiny, so that every edge of it is crossed all the time.
+//! The window in memory is tiny, so that every edge of it is crossed all the time, and messages are
+//! added by the dozen, so that ids leave the last 64.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
 
 use common::{ManualClock, Puppet, id};
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, Memory, Message, MessageQuery, Window};
+use durable_session::{
+    ChatSession, ChatSessions, Error, JsonObject, Memory, Message, MessageQuery, Window,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::time::Duration;
@@ -21,6 +25,10 @@ enum Step {
     },
     AddTwo {
         ids: (u8, u8),
+    },
+    /// So many without an id.
+    AddMany {
+        count: usize,
     },
     Replace {
         at: Index,
@@ -58,6 +66,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (prop::option::of(0..8u8), 0..100u8).prop_map(|(id, size)| Step::Add { id, size }),
         2 => (0..8u8, 0..8u8).prop_map(|ids| Step::AddTwo { ids }),
+        1 => (10..60usize).prop_map(|count| Step::AddMany { count }),
         2 => (any::<Index>(), 0..100u8).prop_map(|(at, size)| Step::Replace { at, size }),
         2 => Just(Step::Pop),
         2 => any::<Index>().prop_map(|at| Step::Remove { at }),
@@ -79,7 +88,8 @@ fn greeting() -> Message {
 }
 
 fn message(id: Option<u8>, size: u8) -> Message {
-    // The text depends on the id alone, so that a repeated id is mostly a retry and sometimes a clash.
+    // The text depends on the id alone, so that a repeated id is mostly a retry and sometimes a
+    // clash.
     let text = "x".repeat(usize::from(size));
     match id {
         Some(id) => Message::user(text).with_id(format!("id-{id}")),
@@ -107,25 +117,18 @@ impl Model {
         self.next_seq - 1
     }
 
-    /// The idempotence window as clause C7 defines it.
-    fn window(&self) -> &[(u64, Message)] {
-        let (mut count, mut bytes) = (0, 0);
-        for (_, message) in self.messages.iter().rev() {
-            bytes += message.bytes() as u64;
-            if count > 0 && (count == WINDOW.messages || bytes > WINDOW.bytes) {
-                break;
-            }
-            count += 1;
-        }
-        &self.messages[self.messages.len() - count..]
+    /// The messages among which an id is found, as clause C7 defines them: whatever of them is in
+    /// memory.
+    fn last(&self) -> &[(u64, Message)] {
+        &self.messages[self.messages.len().saturating_sub(64)..]
     }
 
     fn find(&self, message: &Message) -> Option<&(u64, Message)> {
         let id = message.id()?;
-        self.window().iter().rfind(|(_, m)| m.id().as_deref() == Some(&*id))
+        self.last().iter().rfind(|(_, m)| m.id().as_deref() == Some(&*id))
     }
 
-    /// What adding these must answer: seqs and whether replayed, or `Err` for a reused id or a
+    /// The answer to adding these: seqs and whether replayed, or `Err` for a reused id or a
     /// mixed batch.
     fn add(&mut self, messages: &[Message]) -> Result<Vec<(u64, bool)>, ()> {
         let known: Vec<_> = messages.iter().map(|m| self.find(m).cloned()).collect();
@@ -141,21 +144,27 @@ impl Model {
         // Two of one id say the same here: stored once.
         let mut added: Vec<(u64, bool)> = Vec::new();
         for (i, message) in messages.iter().enumerate() {
-            let twin = messages[..i].iter().position(|m| m.id().is_some() && m.id() == message.id());
-            added.push(twin.map_or_else(|| (self.push(message.clone()), false), |at| (added[at].0, true)));
+            let twin =
+                messages[..i].iter().position(|m| m.id().is_some() && m.id() == message.id());
+            added.push(
+                twin.map_or_else(|| (self.push(message.clone()), false), |at| (added[at].0, true)),
+            );
         }
         Ok(added)
     }
 
-    /// The list of messages that stands there after a list was set. Which seqs they have is for the
-    /// engine to say, but not all would be right.
+    /// Takes in the messages after a list was set. The session chooses their seqs, but not every
+    /// choice is right.
     fn set(&mut self, wanted: &[Message], now: Vec<(u64, Message)>) {
         assert!(wanted.iter().eq(now.iter().map(|(_, message)| message)), "the list that was set");
         let kept = now.iter().take_while(|(seq, _)| *seq < self.next_seq).count();
         assert!(now[..kept].iter().all(|(seq, _)| self.has(*seq)), "a seq is given once");
         assert!(now[..kept].is_sorted_by_key(|(seq, _)| *seq));
         let added = now[kept..].iter().map(|(seq, _)| *seq);
-        assert!(added.eq(self.next_seq..self.next_seq + (now.len() - kept) as u64), "appended in order");
+        assert!(
+            added.eq(self.next_seq..self.next_seq + (now.len() - kept) as u64),
+            "appended in order"
+        );
         self.next_seq += (now.len() - kept) as u64;
         self.exists |= now != self.messages;
         self.messages = now;
@@ -171,11 +180,14 @@ type Answer = Result<Vec<(u64, bool)>, ()>;
 fn answer<T>(result: Result<T, Error>, f: impl FnOnce(T) -> Vec<(u64, bool)>) -> Answer {
     match result {
         Ok(value) => Ok(f(value)),
-        Err(Error::IdReused { .. } | Error::PartlyKnown { .. } | Error::NoSuchMessage { .. }) => Err(()),
+        Err(Error::IdReused { .. } | Error::PartlyKnown { .. } | Error::NoSuchMessage { .. }) => {
+            Err(())
+        }
         Err(e) => panic!("{e}"),
     }
 }
 
+#[allow(clippy::too_many_lines)] // a list of the kinds of steps
 async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, Answer) {
     let pick = |at: &Index| 1 + at.index(usize::try_from(model.next_seq).unwrap()) as u64;
     match step {
@@ -185,11 +197,10 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
             (answer(chat.add_message(message).await, |a| vec![(a.seq, a.replayed)]), expected)
         }
         Step::AddTwo { ids } => {
-            let messages = [message(Some(ids.0), ids.0 * 9), message(Some(ids.1), ids.1 * 9)];
-            let expected = model.add(&messages);
-            let added = chat.add_messages(messages.to_vec()).await;
-            (answer(added, |a| a.into_iter().map(|a| (a.seq, a.replayed)).collect()), expected)
+            let messages = vec![message(Some(ids.0), ids.0 * 9), message(Some(ids.1), ids.1 * 9)];
+            add_all(messages, chat, model).await
         }
+        Step::AddMany { count } => add_all(vec![message(None, 1); *count], chat, model).await,
         Step::Replace { at, size } => {
             let (seq, new) = (pick(at), message(None, *size));
             let found = model.messages.iter_mut().find(|(s, _)| *s == seq);
@@ -198,10 +209,17 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
             (answer(chat.replace(seq, new).await, |()| vec![]), expected)
         }
         Step::Pop => {
-            let expected =
-                Ok(model.messages.pop().into_iter().map(|(seq, _)| (seq, false)).collect::<Vec<_>>());
+            let expected = Ok(model
+                .messages
+                .pop()
+                .into_iter()
+                .map(|(seq, _)| (seq, false))
+                .collect::<Vec<_>>());
             model.exists |= expected.as_ref().is_ok_and(|e: &Vec<_>| !e.is_empty());
-            (answer(chat.pop().await, |p| p.into_iter().map(|p| (p.seq, false)).collect()), expected)
+            (
+                answer(chat.pop().await, |p| p.into_iter().map(|p| (p.seq, false)).collect()),
+                expected,
+            )
         }
         Step::Remove { at } => {
             let seq = pick(at);
@@ -278,6 +296,16 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
     }
 }
 
+async fn add_all(
+    messages: Vec<Message>,
+    chat: &ChatSession,
+    model: &mut Model,
+) -> (Answer, Answer) {
+    let expected = model.add(&messages);
+    let added = chat.add_messages(messages).await;
+    (answer(added, |a| a.into_iter().map(|a| (a.seq, a.replayed)).collect()), expected)
+}
+
 async fn set_list(
     without: u8,
     edited: &Index,
@@ -294,7 +322,10 @@ async fn set_list(
     wanted.extend(ids.iter().map(|id| message(Some(*id), id * 9)));
     chat.turn(|draft| draft.set_messages(&wanted)).await.unwrap();
     let page = chat.messages(MessageQuery::after(0, usize::MAX)).await.unwrap();
-    model.set(&wanted, page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect());
+    model.set(
+        &wanted,
+        page.messages.into_iter().map(|stored| (stored.seq, stored.message)).collect(),
+    );
     (Ok(vec![]), Ok(vec![]))
 }
 
@@ -310,11 +341,17 @@ async fn compare(chat: &ChatSession, model: &Model) {
     if model.exists {
         assert_eq!(snapshot.next_seq(), model.next_seq);
     }
-    for query in [MessageQuery::last(2), MessageQuery::last(100), MessageQuery::before(model.next_seq - 1, 3)]
-    {
+    for query in [
+        MessageQuery::last(2),
+        MessageQuery::last(100),
+        MessageQuery::before(model.next_seq - 1, 3),
+    ] {
         let page = chat.messages(query).await.unwrap();
-        let before =
-            if query == MessageQuery::before(model.next_seq - 1, 3) { model.next_seq - 1 } else { u64::MAX };
+        let before = if query == MessageQuery::before(model.next_seq - 1, 3) {
+            model.next_seq - 1
+        } else {
+            u64::MAX
+        };
         let count = if query == MessageQuery::last(2) {
             2
         } else if before == u64::MAX {
@@ -339,7 +376,7 @@ async fn compare(chat: &ChatSession, model: &Model) {
     assert_eq!(page.more, all.len() > 2);
 }
 
-fn hub(store: &Puppet, clock: &ManualClock) -> ChatSessions<JsonObject> {
+fn registry(store: &Puppet, clock: &ManualClock) -> ChatSessions<JsonObject> {
     let memory = Memory { idle: Duration::from_millis(1), ..Memory::default() };
     store.builder(clock.clone()).window(WINDOW).memory(memory).greeting(greeting()).build()
 }
@@ -348,16 +385,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_session_is_the_list_that_the_contract_describes(history in prop::collection::vec(steps(), 1..40)) {
+    fn a_session_is_the_list_that_the_contract_describes(
+        history in prop::collection::vec(steps(), 1..40)
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let store = Puppet::new();
             let clock = ManualClock::at(1);
-            let mut sessions = hub(&store, &clock);
+            let mut sessions = registry(&store, &clock);
             let mut model = Model::absent();
             for what in &history {
                 match what {
-                    Step::Restart => sessions = hub(&store, &clock),
+                    Step::Restart => sessions = registry(&store, &clock),
                     Step::Evict => {
                         clock.advance(10);
                         sessions.sweep(&store).await.unwrap();

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use durable_session::{ChatSession, ChatSessions, Error, JsonObject, JsonParts, Message, SessionId};
+use durable_session::{
+    ChatSession, ChatSessions, Error, JsonObject, JsonParts, Message, SessionId,
+};
 use durable_session_memory::MemoryStore;
 use std::sync::Arc;
 
@@ -50,7 +52,8 @@ async fn check(chat: &ChatSession, name: &str) -> usize {
     let (list, _) = joined(chat.message_parts().await.unwrap()).await.unwrap();
     let list: Vec<Message> = serde_json::from_str(&list).unwrap();
     assert!(list == chat.get_state().await.unwrap().messages, "{name}: another list");
-    let largest = chat.get_state().await.unwrap().messages.iter().map(Message::bytes).max().unwrap_or(0);
+    let largest =
+        chat.get_state().await.unwrap().messages.iter().map(Message::bytes).max().unwrap_or(0);
     if sizes.len() > 1 {
         let bound = (384 << 10) + 2 * largest;
         assert!(sizes.iter().all(|size| *size <= bound), "{name}: {sizes:?}");
@@ -60,7 +63,8 @@ async fn check(chat: &ChatSession, name: &str) -> usize {
 
 #[tokio::test]
 async fn the_parts_together_are_the_whole_text_whatever_its_size() {
-    // In memory, beyond the window, loaded in one go, and larger than that; one message larger than a part.
+    // In memory, beyond the window, loaded in one go, and larger than that; one message larger than
+    // a part.
     for (messages, bytes, several) in [
         (0, 0, false),
         (1, 10, false),
@@ -92,7 +96,7 @@ async fn the_parts_together_are_the_whole_text_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn what_is_added_meanwhile_changes_nothing() {
+async fn messages_added_meanwhile_do_not_change_the_text() {
     let (store, _sessions, chat) = filled(1500, 1000).await;
     let (_, expected) = chat.get_state_json().await.unwrap();
     for turn in 0..2 {
@@ -131,17 +135,28 @@ async fn what_is_added_meanwhile_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_rewritten_meanwhile_breaks_off() {
-    for rewrite in
-        ["replace", "pop", "remove", "rewind", "forget", "reset", "delete", "again", "elsewhere", "unknown"]
-    {
+async fn a_rewrite_of_unread_messages_ends_the_reading() {
+    for rewrite in [
+        "replace",
+        "pop",
+        "remove",
+        "rewind",
+        "forget",
+        "reset",
+        "delete",
+        "again",
+        "elsewhere",
+        "unknown",
+    ] {
         let (store, _sessions, chat) = filled(1500, 1000).await;
         for round in 0..2 {
             let mut parts = chat.state_parts().await.unwrap();
             parts.next().await.unwrap().unwrap();
             let other = cold(&store);
             match rewrite {
-                "replace" => chat.replace(700, Message::user(format!("other {round}"))).await.unwrap(),
+                "replace" => {
+                    chat.replace(700, Message::user(format!("other {round}"))).await.unwrap();
+                }
                 "pop" => drop(chat.pop().await.unwrap()),
                 "remove" => chat.remove(700).await.unwrap(),
                 "rewind" => chat.rewind_to(1400).await.unwrap(),
@@ -152,12 +167,21 @@ async fn what_is_rewritten_meanwhile_breaks_off() {
                     chat.delete().await.unwrap();
                     chat.add_message(Message::user("anew")).await.unwrap();
                 }
-                "elsewhere" => other.replace(700, Message::user(format!("other {round}"))).await.unwrap(),
+                "elsewhere" => {
+                    other.replace(700, Message::user(format!("other {round}"))).await.unwrap();
+                }
                 // It may have been anything.
-                _ => other.update(|app: &mut JsonObject| app.set("x", &round).unwrap()).await.unwrap(),
+                _ => other
+                    .update(|app: &mut JsonObject| app.set("x", &round).unwrap())
+                    .await
+                    .unwrap(),
             }
             let read = joined(parts).await;
-            assert!(matches!(read, Err(Error::VersionChanged { .. })), "{rewrite}: {:?}", read.map(|_| ()));
+            assert!(
+                matches!(read, Err(Error::VersionChanged { .. })),
+                "{rewrite}: {:?}",
+                read.map(|_| ())
+            );
             // Asked again, it is whole.
             check(&chat, rewrite).await;
             if !matches!(rewrite, "unknown" | "elsewhere" | "replace") {

@@ -1,4 +1,5 @@
-//! What calls come to: the seqs they name, the limits they are held to, and nothing where there is nothing to do.
+//! Plans of calls: the seqs they name, the limits they are held to, and nothing where there is
+//! nothing to do.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
@@ -19,8 +20,9 @@ fn bytes(message: &Message) -> u64 {
     message.as_json().len() as u64
 }
 
+/// Clause C7.
 #[tokio::test]
-async fn c7_a_message_given_twice_in_one_batch_is_stored_once() {
+async fn a_message_given_twice_in_one_batch_is_stored_once() {
     let chat = Puppet::new().sessions().session(id("s"));
     chat.add_message(Message::user("before")).await.unwrap();
     let [x, y] = ["x", "y"].map(|id| Message::user(id).with_id(id));
@@ -29,7 +31,10 @@ async fn c7_a_message_given_twice_in_one_batch_is_stored_once() {
     let seqs = |added: Vec<Added>| added.iter().map(|a| (a.seq, a.replayed)).collect::<Vec<_>>();
     let added = chat.add_messages(batch.clone()).await.unwrap();
     assert_eq!(seqs(added), [(2, false), (3, false), (2, true), (4, false), (5, false), (4, true)]);
-    assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["before", "x", "no id", "y", "no id"]);
+    assert_eq!(
+        texts(&chat.get_state().await.unwrap().messages),
+        ["before", "x", "no id", "y", "no id"]
+    );
     // Within a turn, too; and again, once all of it is known.
     let known = [0, 2, 3, 5].map(|i| batch[i].clone());
     for _ in 0..2 {
@@ -41,8 +46,9 @@ async fn c7_a_message_given_twice_in_one_batch_is_stored_once() {
     assert_eq!(seqs(added), [(6, false), (6, true)]);
 }
 
+/// Clause C7.
 #[tokio::test]
-async fn c7_a_batch_that_is_refused_says_what_is_so() {
+async fn the_refusal_of_a_batch_names_the_reason() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     let say = |id: &str, text: &str| Message::user(text).with_id(id);
@@ -54,19 +60,25 @@ async fn c7_a_batch_that_is_refused_says_what_is_so() {
     for (batch, expected) in [
         (
             vec![say("b", "old"), say("n", "new")],
-            "1 of the 2 messages are stored already, the first of them at seq 2, and the others are not",
+            "1 of the 2 messages are stored already, the first at seq 2; nothing was changed",
         ),
         (
-            vec![say("n", "new"), say("c", "old"), say("a", "old"), Message::user("no id"), say("c", "old")],
-            "3 of the 5 messages are stored already, the first of them at seq 3, and the others are not",
+            vec![
+                say("n", "new"),
+                say("c", "old"),
+                say("a", "old"),
+                Message::user("no id"),
+                say("c", "old"),
+            ],
+            "3 of the 5 messages are stored already, the first at seq 3; nothing was changed",
         ),
         (
             vec![say("n", "new"), say("b", "other")],
-            "the id of this message belongs to the message at seq 2, which says something else",
+            "the message at seq 2 has the id of the new message and other content",
         ),
         (
             vec![say("x", "one"), say("n", "new"), say("n", "newer")],
-            "messages 1 and 2 of the batch (counted from 0) have the same id and say different things",
+            "messages 1 and 2 of the batch (counted from 0) have the same id and different content",
         ),
     ] {
         for refused in [chat.add_messages(batch.clone()).await, in_a_turn(&batch).await] {
@@ -77,27 +89,34 @@ async fn c7_a_batch_that_is_refused_says_what_is_so() {
     assert_eq!(store.commits().len(), commits);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_replaced_message_counts_instead_of_the_old_one() {
+async fn a_replaced_message_counts_instead_of_the_old_one() {
     let store = Puppet::new();
     let (kept, old, new) =
         (Message::user("kept"), Message::user("old"), Message::user("much longer than that"));
     let setup = store.sessions().session(id("s"));
     setup.add_messages(vec![kept.clone(), old]).await.unwrap();
     let fits = bytes(&kept) + bytes(&new);
-    assert!(matches!(bounded(&store, fits - 1).replace(2, new.clone()).await, Err(Error::TooLarge { .. })));
+    assert!(matches!(
+        bounded(&store, fits - 1).replace(2, new.clone()).await,
+        Err(Error::TooLarge { .. })
+    ));
     bounded(&store, fits).replace(2, new.clone()).await.unwrap();
     // Alone, too.
     setup.remove(1).await.unwrap();
     assert!(matches!(
-        bounded(&store, bytes(&new)).replace(2, Message::user("even longer than the long one")).await,
+        bounded(&store, bytes(&new))
+            .replace(2, Message::user("even longer than the long one"))
+            .await,
         Err(Error::TooLarge { .. })
     ));
     assert_eq!(texts(&setup.get_state().await.unwrap().messages), ["much longer than that"]);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_what_a_turn_replaced_counts_for_what_it_adds() {
+async fn messages_replaced_in_a_turn_count_for_its_additions() {
     let store = Puppet::new();
     let (old, new, more) = (Message::user("old"), Message::user("longer"), Message::user("more"));
     store.sessions().session(id("s")).add_messages(vec![old.clone(), old]).await.unwrap();
@@ -114,8 +133,9 @@ async fn c9_what_a_turn_replaced_counts_for_what_it_adds() {
     assert_eq!(turn(bounded(&store, fits)).await.unwrap().seq, 3);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
+async fn a_list_in_the_place_of_another_is_held_to_the_limits() {
     let store = Puppet::new();
     let list = ["one", "two", "three"].map(Message::user).to_vec();
     let fits = list.iter().map(bytes).sum();
@@ -126,33 +146,44 @@ async fn c9_a_list_in_the_place_of_another_is_held_to_the_limits() {
     assert!(matches!(replace(bounded(&store, fits - 1)).await, Err(Error::TooLarge { .. })));
     replace(bounded(&store, fits)).await.unwrap();
     let first = &store.commits()[0];
-    assert!(!first.ops.iter().any(|op| matches!(op, Op::Remove { .. })), "there was nothing to remove");
+    assert!(
+        !first.ops.iter().any(|op| matches!(op, Op::Remove { .. })),
+        "there was nothing to remove"
+    );
     replace(bounded(&store, fits)).await.unwrap();
     let chat = bounded(&store, fits);
     assert_eq!(texts(&chat.get_state().await.unwrap().messages), ["one", "two", "three"]);
     assert_eq!(store.commits().len(), 1, "the same list again is no change");
 }
 
+/// Clause S7.
 #[tokio::test]
-async fn s7_a_store_with_smaller_limits_narrows_ours() {
+async fn a_store_with_smaller_limits_narrows_ours() {
     let store = Puppet::new();
-    store.set_limits(StoreLimits { max_body_bytes: 100, max_app_bytes: 50, ..store.inner.limits() });
+    let StoreLimits { max_commit_bytes, max_commit_ops, .. } = store.inner.limits();
+    store.set_limits(StoreLimits::new(100, 50, max_commit_bytes, max_commit_ops));
     let chat = store.sessions().session(id("s"));
     let long = "x".repeat(100);
     let refused = chat.add_message(Message::user(&long)).await;
-    assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::MessageBytes, max: 100, .. })));
+    assert!(matches!(
+        refused,
+        Err(Error::TooLarge { limit: LimitKind::MessageBytes, max: 100, .. })
+    ));
     let refused = chat.update(|app| app.set("k", &long).unwrap()).await;
     assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::AppBytes, max: 50, .. })));
     assert!(store.commits().is_empty());
 }
 
-/// How many messages a session has is not known while one from before the window is removed; who needs to know waits.
+/// How many messages a session has is not known while one from before the window is removed; who
+/// needs to know waits.
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_message_has_the_room_that_a_removal_before_it_made() {
+async fn a_message_has_the_room_that_a_removal_before_it_made() {
     let store = Puppet::new();
     let limits = Limits { session_messages: 4, ..Limits::default() };
     let window = Window { messages: 1, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(limits).window(window).build();
+    let sessions: ChatSessions =
+        store.builder(ManualClock::at(1)).limits(limits).window(window).build();
     let chat = sessions.session(id("s"));
     chat.add_messages(vec![Message::user("x"); 4]).await.unwrap();
     store.hold_commits();
@@ -169,7 +200,7 @@ async fn c9_a_message_has_the_room_that_a_removal_before_it_made() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_no_change() {
+async fn a_call_that_changes_nothing_commits_nothing() {
     let store = Puppet::new();
     let chat = store.sessions().session(id("s"));
     let messages = ["a", "b", "c"].map(Message::user).to_vec();
@@ -190,7 +221,9 @@ async fn a_query_keeps_to_both_of_its_bounds() {
     chat.add_messages(vec![Message::user("x"); 6]).await.unwrap();
     let seqs = |query| {
         let chat = chat.clone();
-        async move { chat.messages(query).await.unwrap().messages.iter().map(|m| m.seq).collect::<Vec<_>>() }
+        async move {
+            chat.messages(query).await.unwrap().messages.iter().map(|m| m.seq).collect::<Vec<_>>()
+        }
     };
     assert_eq!(seqs(MessageQuery::last(2).and_before(5)).await, [3, 4]);
     assert_eq!(seqs(MessageQuery::last(9).and_before(5).and_after(2)).await, [3, 4]);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Puppet, id};
+use common::{Puppet, id, texts};
 use durable_session::store::{Commit, Expect, Op, Order, SessionStore, StoreErrorKind};
 use durable_session::{ChatSession, Error, Message, MessagePage, MessageQuery};
 
@@ -24,7 +24,8 @@ fn expected(
     max: usize,
     max_bytes: u64,
 ) -> (Vec<u64>, bool) {
-    let mut inside: Vec<_> = all.iter().filter(|(seq, _)| within.0 < *seq && *seq < within.1).collect();
+    let mut inside: Vec<_> =
+        all.iter().filter(|(seq, _)| within.0 < *seq && *seq < within.1).collect();
     if order == Order::Backward {
         inside.reverse();
     }
@@ -39,8 +40,9 @@ fn expected(
     (page, count < inside.len())
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_page_keeps_to_its_bounds_wherever_its_messages_are() {
+async fn a_page_keeps_to_its_bounds_wherever_its_messages_are() {
     let store = Puppet::new();
     let writer = with_window(&store, 100);
     let texts = ["a", "bbbb", "cc", "d", "eeeeeeee", "ff", "g", "hhh"];
@@ -50,15 +52,26 @@ async fn c9_a_page_keeps_to_its_bounds_wherever_its_messages_are() {
             writer.remove(removed).await.unwrap();
         }
         let whole = writer.messages(MessageQuery::after(0, 99)).await.unwrap();
-        let all: Vec<_> = whole.messages.iter().map(|m| (m.seq, m.message.bytes() as u64)).collect();
+        let all: Vec<_> =
+            whole.messages.iter().map(|m| (m.seq, m.message.bytes() as u64)).collect();
         let bytes = |rows: &[(u64, u64)]| rows.iter().map(|(_, bytes)| bytes).sum::<u64>();
         // To the byte, from either end.
         let (first, last) = (bytes(&all[..2]), bytes(&all[all.len() - 3..]));
-        let bounds =
-            [(0, 0), (1, 999), (3, first - 1), (99, first), (99, last), (99, last - 1), (4, 999), (99, 999)];
+        let bounds = [
+            (0, 0),
+            (1, 999),
+            (3, first - 1),
+            (99, first),
+            (99, last),
+            (99, last - 1),
+            (4, 999),
+            (99, 999),
+        ];
         // All in memory, some, hardly any.
         for chat in [with_window(&store, 100), with_window(&store, 4), with_window(&store, 1)] {
-            for (after, before) in (0..=9).flat_map(|after| (0..=10).map(move |before| (after, before))) {
+            for (after, before) in
+                (0..=9).flat_map(|after| (0..=10).map(move |before| (after, before)))
+            {
                 for (max, max_bytes) in bounds {
                     for order in [Order::Forward, Order::Backward] {
                         let query = match order {
@@ -75,8 +88,9 @@ async fn c9_a_page_keeps_to_its_bounds_wherever_its_messages_are() {
     }
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_page_that_is_in_memory_is_not_read_from_the_store() {
+async fn a_page_that_is_in_memory_is_not_read_from_the_store() {
     let store = Puppet::new();
     let writer = with_window(&store, 100);
     writer.add_messages(vec![Message::user("x"); 10]).await.unwrap();
@@ -92,7 +106,10 @@ async fn c9_a_page_that_is_in_memory_is_not_read_from_the_store() {
     // With this window, and with one that holds the whole session.
     for (chat, queries) in [
         (with_window(&store, 4), &within[..]),
-        (writer, &[(MessageQuery::after(0, 2), vec![2, 3]), (MessageQuery::last(9), (2..=10).collect())]),
+        (
+            writer,
+            &[(MessageQuery::after(0, 2), vec![2, 3]), (MessageQuery::last(9), (2..=10).collect())],
+        ),
     ] {
         for (query, expected) in queries {
             assert_eq!(seqs(&chat.messages(*query).await.unwrap()), *expected, "{query:?}");
@@ -106,10 +123,11 @@ async fn a_whole_state_is_read_from_the_store_in_one_go() {
     let store = Puppet::new();
     let writer = with_window(&store, 4);
     writer.add_messages(vec![Message::user("x"); 10]).await.unwrap();
-    // What is before the first message need not be looked for.
+    // Nothing is before the first message, so nothing is read.
     writer.remove(1).await.unwrap();
     let (loads, chat) = (store.loads(), with_window(&store, 4));
-    // Loaded with its older messages; from memory and the store; and, when it is short, from memory alone.
+    // Loaded with its older messages; from memory and the store; and, when it is short, from memory
+    // alone.
     for (read, expected) in [(1, (loads + 1, 0)), (2, (loads + 1, 1))] {
         assert_eq!(chat.get_state().await.unwrap().messages.len(), 9);
         assert_eq!((store.loads(), store.reads()), expected, "read {read}");
@@ -118,8 +136,9 @@ async fn a_whole_state_is_read_from_the_store_in_one_go() {
     assert_eq!((store.loads(), store.reads()), (loads + 2, 1));
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_page_shows_one_version_also_when_others_append() {
+async fn a_page_shows_one_version_also_when_others_append() {
     let store = Puppet::new();
     let chat = with_window(&store, 1);
     chat.add_messages(vec![Message::user("x"); 3]).await.unwrap();
@@ -131,21 +150,80 @@ async fn c9_a_page_shows_one_version_also_when_others_append() {
     }
 }
 
+/// Clause S4.
 #[tokio::test]
-async fn s4_a_message_that_is_not_text_is_named_whether_it_is_kept_in_memory_or_not() {
+async fn a_message_that_is_not_text_is_named_whether_it_is_kept_in_memory_or_not() {
     let store = Puppet::new();
     let text = || Message::user("text").as_json().to_owned().into_bytes();
-    let ops = [text(), b"\xff".to_vec(), text()].map(|body| Op::Append(body.into())).to_vec();
-    let commit = Commit { expect: Expect::Absent { created_at: 1 }, ops, at: 1 };
+    let ops = [text(), b"\xff".to_vec(), text()].map(|body| Op::append(body.into())).to_vec();
+    let commit = Commit::new(Expect::absent(1), ops, 1);
     store.commit(&id("s"), commit).await.unwrap();
     for window in [1, 3] {
         let chat = with_window(&store, window);
         for _ in 0..2 {
-            let errors = [chat.get_state_json().await.unwrap_err(), chat.get_state().await.unwrap_err()];
+            let errors =
+                [chat.get_state_json().await.unwrap_err(), chat.get_state().await.unwrap_err()];
             for error in errors {
                 let Error::Store(error) = error else { panic!("{error}") };
                 assert_eq!((error.kind(), error.seq()), (StoreErrorKind::Corrupt, Some(2)));
             }
         }
     }
+}
+
+/// Clause C9.
+#[tokio::test]
+async fn a_whole_state_is_loaded_in_one_go_and_only_its_tail_stays_in_memory() {
+    let store = Puppet::new();
+    let filling = store.sessions();
+    filling
+        .session(id("s"))
+        .add_messages((1..=40).map(|n| Message::user(n.to_string())).collect())
+        .await
+        .unwrap();
+    let expected: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+
+    let open = || store.with_window(3, 10_000);
+    let (by_state, by_json, by_snapshot) = (open(), open(), open());
+    let (loads, reads) = (store.loads(), store.reads());
+    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
+    let (_, json) = by_json.session(id("s")).get_state_json().await.unwrap();
+    assert_eq!(json.matches("\"role\"").count(), 40);
+    assert_eq!((store.loads() - loads, store.reads() - reads), (2, 0));
+
+    // The same stays in memory as a snapshot loads.
+    by_snapshot.session(id("s")).snapshot().await.unwrap();
+    for sessions in [&by_state, &by_json] {
+        assert_eq!(sessions.stats().live_bytes, by_snapshot.stats().live_bytes);
+        let snapshot = sessions.session(id("s")).snapshot().await.unwrap();
+        assert_eq!(
+            texts(&snapshot.tail().map(|(_, m)| m.clone()).collect::<Vec<_>>()),
+            ["38", "39", "40"]
+        );
+    }
+    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
+    assert_eq!(store.reads() - reads, 1, "now that it is in memory, only what is older is read");
+}
+
+/// Clause C9.
+#[tokio::test]
+async fn a_whole_state_is_complete_although_it_is_read_in_several_goes() {
+    let store = Puppet::new();
+    let expected: Vec<String> = (1..=2_500).map(|n| n.to_string()).collect();
+    let filling = store.sessions().session(id("s"));
+    for some in expected.chunks(500) {
+        filling.add_messages(some.iter().map(Message::user).collect()).await.unwrap();
+    }
+    let state = store.sessions().session(id("s")).get_state().await.unwrap();
+    assert_eq!(texts(&state.messages), expected);
+}
+
+/// Clause C9.
+#[tokio::test]
+async fn a_caller_that_waits_for_a_tail_while_a_whole_state_is_loaded_gets_the_tail() {
+    let store = Puppet::new();
+    store.sessions().session(id("s")).add_messages(vec![Message::user("x"); 40]).await.unwrap();
+    let chat = store.with_window(3, 10_000).session(id("s"));
+    let (state, snapshot) = futures_util::future::join(chat.get_state(), chat.snapshot()).await;
+    assert_eq!((state.unwrap().messages.len(), snapshot.unwrap().tail().count()), (40, 3));
 }

@@ -32,15 +32,19 @@ fn read(input: impl AsRef<[u8]>) -> Vec<String> {
     let told = |records: Records<'_>| -> Vec<String> {
         records
             .map(|record| match record.text {
-                Ok(text) => format!("{}: {text}", record.place),
-                Err(error) => format!("{}: error: {error}", record.place),
+                Ok(text) => format!("{}: {text}", record.position),
+                Err(error) => format!("{}: error: {error}", record.position),
             })
             .collect()
     };
     let at_once = told(Records::new(input));
     for step in [1, 2, 3, 7] {
         let slow = Slow { bytes: input, step, interrupted: false };
-        assert_eq!(told(Records::new(BufReader::with_capacity(4, slow))), at_once, "{step} bytes at a time");
+        assert_eq!(
+            told(Records::new(BufReader::with_capacity(4, slow))),
+            at_once,
+            "{step} bytes at a time"
+        );
     }
     at_once
 }
@@ -66,15 +70,20 @@ fn lines_are_read_with_any_line_ends_and_a_byte_order_mark() {
 
 #[test]
 fn a_line_that_is_not_json_or_not_utf8_is_one_record() {
-    assert_eq!(read("oops\n{}\n[1]\n{"), ["line 1: oops", "line 2: {}", "line 3: [1]", "line 4: {"]);
+    assert_eq!(
+        read("oops\n{}\n[1]\n{"),
+        ["line 1: oops", "line 2: {}", "line 3: [1]", "line 4: {"]
+    );
     let input = [&b"{\"a\":\"\xff\"}\n"[..], b"{}"].concat();
-    assert_eq!(read(input), ["line 1: error: it is not UTF-8", "line 2: {}"]);
+    assert_eq!(read(input), ["line 1: error: record is not UTF-8", "line 2: {}"]);
 }
 
 #[test]
 fn the_elements_of_one_array_are_records() {
     let two = [r#"element 1 (line 1): {"id":"a"}"#, r#"element 2 (line 1): {"id":"b"}"#];
-    for input in ["[{\"id\":\"a\"},{\"id\":\"b\"}]", "\u{feff}[ {\"id\":\"a\"} ,\t{\"id\":\"b\"} ]\r\n"] {
+    for input in
+        ["[{\"id\":\"a\"},{\"id\":\"b\"}]", "\u{feff}[ {\"id\":\"a\"} ,\t{\"id\":\"b\"} ]\r\n"]
+    {
         assert_eq!(read(input), two, "{input:?}");
     }
     assert_eq!(
@@ -89,7 +98,7 @@ fn the_elements_of_one_array_are_records() {
 }
 
 #[test]
-fn what_follows_an_array_is_read_as_lines() {
+fn text_after_an_array_is_read_as_lines() {
     assert_eq!(read("[1] x\n{}\n"), ["element 1 (line 1): 1", "line 1: x", "line 2: {}"]);
 }
 
@@ -101,23 +110,27 @@ fn a_broken_array_ends_with_an_error_and_what_came_before_it_is_read() {
         ("[{},{\"a\":", "the input ends within an element"),
         ("[{},{\"a\":[}]", "brackets"),
         ("[{} {}]", "no comma"),
-        ("[{},]", "a mark where an element must be"),
-        ("[{},,{}]", "a mark where an element must be"),
-        ("[{}:{}]", "a mark where an element must be"),
+        ("[{},]", "punctuation where an element must be"),
+        ("[{},,{}]", "punctuation where an element must be"),
+        ("[{}:{}]", "punctuation where an element must be"),
         ("[{},{\"a\":\"\n\"}]", "not closed on its line"),
     ] {
         let told = read(input);
         assert_eq!(told.len(), 2, "{input}: {told:?}");
         assert_eq!(told[0], "element 1 (line 1): {}", "{input}");
         assert!(told[1].starts_with("element 2 (line 1): error: "), "{told:?}");
-        assert!(told[1].contains(reason) && told[1].contains("rest of the input was not read"), "{told:?}");
+        assert!(
+            told[1].contains(reason) && told[1].contains("rest of the input was not read"),
+            "{told:?}"
+        );
     }
     assert_eq!(read("[").len(), 1);
 }
 
 #[test]
 fn other_formats_are_named_and_nothing_of_them_is_read() {
-    let utf16: Vec<u8> = "\u{feff}{\"id\":\"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> =
+        "\u{feff}{\"id\":\"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (input, named) in [
         (utf16, "UTF-16"),
         (b"PK\x03\x04\x14\0conversations.json".to_vec(), "ZIP"),
@@ -139,7 +152,8 @@ fn other_formats_are_named_and_nothing_of_them_is_read() {
 fn a_record_beyond_the_limit_is_refused_and_the_next_one_is_read() {
     let of = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
     for input in [format!("{}\n{}\n7", of(100), of(101)), format!("[{},{},7]", of(100), of(101))] {
-        let outcomes: Vec<_> = Records::new(input.as_bytes()).max_bytes(100).map(|r| r.text).collect();
+        let outcomes: Vec<_> =
+            Records::new(input.as_bytes()).max_bytes(100).map(|r| r.text).collect();
         assert_eq!(outcomes.len(), 3);
         assert_eq!(outcomes[0].as_ref().unwrap().len(), 100);
         assert!(matches!(outcomes[1], Err(ReadError::TooLong { max: 100 })), "{:?}", outcomes[1]);
@@ -203,7 +217,9 @@ proptest! {
     /// written, and whatever it does not is not read without an error or an element that is not
     /// JSON.
     #[test]
-    fn arrays_are_split_as_a_parser_would(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24)) {
+    fn arrays_are_split_as_a_parser_would(
+        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24)
+    ) {
         let input = format!("[{}]", pieces.concat());
         let told = read(&input);
         let texts = told.iter().filter_map(|told| told.split_once(": ")).map(|(_, text)| text);

@@ -4,10 +4,12 @@
 mod common;
 
 use common::{Fault, ManualClock, Puppet, id, texts};
-use durable_session::store::{ListQuery, SessionList, SessionStore, TailBounds, Version};
+use durable_session::store::{
+    ListQuery, LoadQuery, SessionList, SessionStore, TailBounds, Version,
+};
 use durable_session::{
-    ChatSession, ChatSessions, Error, ErrorChain, Expiry, JsonObject, LimitKind, Limits, Memory, Message,
-    MessageQuery, SessionChange, Watched, Window,
+    ChatSession, ChatSessions, Error, ErrorChain, Expiry, JsonObject, LimitKind, Limits, Memory,
+    Message, MessageQuery, SessionChange, Watched, Window,
 };
 use futures_util::future::poll_immediate;
 use serde::{Deserialize, Serialize};
@@ -39,15 +41,23 @@ async fn app_text<A: durable_session::AppState>(chat: &ChatSession<A>) -> String
     chat.snapshot().await.unwrap().app_json().unwrap().to_string()
 }
 
+/// Clause C6.
 #[tokio::test]
-async fn c6_an_update_keeps_what_the_type_does_not_know() {
+async fn an_update_keeps_fields_that_the_type_does_not_know() {
     let store = Puppet::new();
-    let stored = r#"{"newer":{"z":1,"a":12345678901234567890},"pendingMatch":{"tutor":"Ada","score":0.5},"bookingStep":"x"}"#;
+    let stored = concat!(
+        r#"{"newer":{"z":1,"a":12345678901234567890},"#,
+        r#""pendingMatch":{"tutor":"Ada","score":0.5},"bookingStep":"x"}"#
+    );
     open(&store).turn(|draft| draft.set_app_json(&stored.parse().unwrap())).await.unwrap();
     let chat = typed(&store);
     chat.update(|app| app.booking_step = "classes".into()).await.unwrap();
     let expected = stored.replace(r#""x""#, r#""classes""#);
-    assert_eq!(app_text(&chat).await, expected, "also what is nested in fields that were not changed");
+    assert_eq!(
+        app_text(&chat).await,
+        expected,
+        "also what is nested in fields that were not changed"
+    );
     chat.update(|app| app.note = Some("n".into())).await.unwrap();
     chat.update(|app| app.note = None).await.unwrap();
     assert_eq!(app_text(&chat).await, expected, "a field that the type stops producing goes");
@@ -56,22 +66,29 @@ async fn c6_an_update_keeps_what_the_type_does_not_know() {
     assert_eq!(store.commits().len(), commits, "an update that changes nothing writes nothing");
 }
 
+/// Clause C6.
 #[tokio::test]
-async fn c6_messages_work_although_the_app_state_does_not_fit() {
+async fn messages_work_although_the_app_state_does_not_fit() {
     let store = Puppet::new();
-    open(&store).turn(|draft| draft.set_app_json(&r#"{"bookingStep":7}"#.parse().unwrap())).await.unwrap();
+    open(&store)
+        .turn(|draft| draft.set_app_json(&r#"{"bookingStep":7}"#.parse().unwrap()))
+        .await
+        .unwrap();
     let chat = typed(&store);
     chat.add_message(Message::user("hi")).await.unwrap();
     assert_eq!(chat.messages(MessageQuery::last(9)).await.unwrap().messages.len(), 1);
-    for e in [chat.get_state().await.map(|_| ()).unwrap_err(), chat.update(|_| ()).await.unwrap_err()] {
+    for e in
+        [chat.get_state().await.map(|_| ()).unwrap_err(), chat.update(|_| ()).await.unwrap_err()]
+    {
         assert!(matches!(e, Error::AppState { .. }), "{e}");
     }
     assert_eq!(app_text(&chat).await, r#"{"bookingStep":7}"#);
     assert!(chat.get_state_json().await.unwrap().1.contains(r#""bookingStep":7"#));
 }
 
+/// Clause C6.
 #[tokio::test]
-async fn c6_app_state_that_is_no_object_or_uses_a_reserved_name_is_refused() {
+async fn app_state_that_is_no_object_or_uses_a_reserved_name_is_refused() {
     #[derive(Default, Serialize, Deserialize)]
     struct Reserved {
         #[serde(rename = "createdAt")]
@@ -90,8 +107,9 @@ async fn c6_app_state_that_is_no_object_or_uses_a_reserved_name_is_refused() {
     assert!(!chat.snapshot().await.unwrap().exists());
 }
 
+/// Clause C7.
 #[tokio::test]
-async fn c7_the_window_is_what_load_returns_and_an_id_before_it_is_forgotten() {
+async fn an_id_is_found_whether_its_message_is_in_memory_or_not() {
     let store = Puppet::new();
     let sessions: ChatSessions =
         store.builder(ManualClock::at(1)).window(Window { messages: 2, bytes: 10_000 }).build();
@@ -103,24 +121,27 @@ async fn c7_the_window_is_what_load_returns_and_an_id_before_it_is_forgotten() {
     assert!(chat.add_message(message(1)).await.unwrap().replayed);
     let reordered = Message::from_json(r#"{ "id":"2", "content":"x", "role":"user" }"#).unwrap();
     assert_eq!(chat.add_message(reordered).await.unwrap().seq, 3, "JSON-equal is the same message");
-    assert!(matches!(
-        chat.add_message(Message::user("other").with_id("2")).await,
-        Err(Error::IdReused { seq: 3, .. })
-    ));
-    assert_eq!(chat.add_message(message(0)).await.unwrap().seq, 4, "it left the window");
+    for (n, seq) in [("2", 3), ("0", 1)] {
+        let reused = chat.add_message(Message::user("other").with_id(n)).await;
+        assert!(matches!(reused, Err(Error::IdReused { seq: at, .. }) if at == seq));
+    }
+    assert_eq!(chat.add_message(message(0)).await.unwrap().seq, 1, "it is not in memory");
+    chat.add_message(message(3)).await.unwrap();
     let tail = store
         .inner
-        .load(&id("s"), TailBounds { max_messages: 2, max_bytes: 10_000 })
+        .load(&id("s"), LoadQuery::new(TailBounds::new(2, 10_000)))
         .await
         .unwrap()
+        .loaded()
         .unwrap()
         .tail;
     let seqs: Vec<_> = chat.snapshot().await.unwrap().tail().map(|(seq, _)| seq).collect();
     assert_eq!(seqs, tail.iter().map(|row| row.seq).collect::<Vec<_>>());
 }
 
+/// Clause C8.
 #[tokio::test]
-async fn c8_an_absent_session_reads_as_its_initial_state_and_is_written_by_its_first_change() {
+async fn an_absent_session_reads_as_its_initial_state_and_is_written_by_its_first_change() {
     let store = Puppet::new();
     let sessions: ChatSessions<Tutoring> =
         store.builder(ManualClock::at(77)).greeting(Message::assistant("Hi!")).build();
@@ -138,7 +159,11 @@ async fn c8_an_absent_session_reads_as_its_initial_state_and_is_written_by_its_f
     let (_, json) = open(&store).get_state_json().await.unwrap();
     assert_eq!(
         json,
-        r#"{"messages":[{"role":"assistant","content":"Hi!"},{"role":"user","content":"one"}],"pendingMatch":null,"bookingStep":"","createdAt":77,"lastAccessedAt":77}"#
+        concat!(
+            r#"{"messages":[{"role":"assistant","content":"Hi!"},"#,
+            r#"{"role":"user","content":"one"}],"#,
+            r#""pendingMatch":null,"bookingStep":"","createdAt":77,"lastAccessedAt":77}"#
+        )
     );
     // Deleted, it is absent again, and the handle begins a new life of it.
     let version = chat.snapshot().await.unwrap().version();
@@ -165,10 +190,12 @@ async fn reset_goes_back_to_the_initial_state_and_seqs_go_on() {
     assert_eq!(chat.add_message(Message::user("two")).await.unwrap().seq, 4);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_every_limit_is_a_typed_error_that_changes_nothing() {
+async fn every_limit_is_a_typed_error_that_changes_nothing() {
     let store = Puppet::new();
-    let limits = Limits { message_bytes: 100, app_bytes: 20, session_messages: 3, session_bytes: 250 };
+    let limits =
+        Limits { message_bytes: 100, app_bytes: 20, session_messages: 3, session_bytes: 250 };
     let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(limits).build();
     let chat = sessions.session(id("s"));
     let limit = |e: Error| match e {
@@ -185,7 +212,10 @@ async fn c9_every_limit_is_a_typed_error_that_changes_nothing() {
     chat.add_messages(vec![big(), big()]).await.unwrap();
     assert_eq!(limit(chat.add_message(big()).await.unwrap_err()), LimitKind::SessionBytes);
     chat.add_message(Message::user("")).await.unwrap();
-    assert_eq!(limit(chat.add_message(Message::user("")).await.unwrap_err()), LimitKind::SessionMessages);
+    assert_eq!(
+        limit(chat.add_message(Message::user("")).await.unwrap_err()),
+        LimitKind::SessionMessages
+    );
     assert_eq!(
         limit(chat.replace(3, Message::user("x".repeat(100))).await.unwrap_err()),
         LimitKind::MessageBytes
@@ -217,8 +247,9 @@ async fn non_existing_seqs_are_typed_errors() {
     assert_eq!(store.commits().len(), 1);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_live_sessions_are_bounded_in_bytes_and_in_idle_time() {
+async fn live_sessions_are_bounded_in_bytes_and_in_idle_time() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let memory = Memory { bytes: 50_000, idle: Duration::from_mins(1) };
@@ -245,8 +276,9 @@ async fn c9_live_sessions_are_bounded_in_bytes_and_in_idle_time() {
     assert_eq!(sessions.stats().slots, 0);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_the_sessions_used_last_stay_live() {
+async fn the_sessions_used_last_stay_live() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let memory = Memory { bytes: 20_000, ..Memory::default() };
@@ -255,7 +287,11 @@ async fn c9_the_sessions_used_last_stay_live() {
     favourite.add_message(Message::user("x")).await.unwrap();
     for i in 0..100 {
         clock.advance(1);
-        sessions.session(id(&format!("s{i}"))).add_message(Message::user("x".repeat(500))).await.unwrap();
+        sessions
+            .session(id(&format!("s{i}")))
+            .add_message(Message::user("x".repeat(500)))
+            .await
+            .unwrap();
         let loads = store.loads();
         clock.advance(1);
         favourite.snapshot().await.unwrap();
@@ -263,8 +299,9 @@ async fn c9_the_sessions_used_last_stay_live() {
     }
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_million_handles_on_absent_ids_store_nothing_and_leave_nothing() {
+async fn a_million_handles_on_absent_ids_store_nothing_and_leave_nothing() {
     let store = Puppet::new();
     let sessions: ChatSessions = store.sessions();
     let handles: Vec<_> = (0..1_000_000).map(|i| sessions.session(id(&i.to_string()))).collect();
@@ -279,8 +316,9 @@ async fn c9_a_million_handles_on_absent_ids_store_nothing_and_leave_nothing() {
     assert!(store.list(&ListQuery::all(1)).await.unwrap().sessions.is_empty());
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_whole_state_is_of_one_version_although_it_is_read_in_pages() {
+async fn a_whole_state_is_of_one_version_although_it_is_read_in_pages() {
     let store = Puppet::new();
     let chat = open(&store);
     for batch in 0..4 {
@@ -292,7 +330,7 @@ async fn c9_a_whole_state_is_of_one_version_although_it_is_read_in_pages() {
     assert!(store.reads() - reads >= 4);
     let expected: Vec<_> = (0..4000).map(|i| i.to_string()).collect();
     assert_eq!(texts(&state.messages), expected);
-    // Another hub rewrites what this one has not read yet.
+    // Another registry rewrites messages that this one has not read yet.
     let other = open(&store);
     other.replace(5, Message::user("edited")).await.unwrap();
     other.add_message(Message::user("4000")).await.unwrap();
@@ -317,10 +355,16 @@ async fn a_watcher_is_told_every_published_change() {
     };
     chat.add_messages(vec![Message::user("a"), Message::user("b")]).await.unwrap();
     let SessionChange { version, appended, rewritten, .. } = changed(watcher.next().await);
-    assert_eq!((version, appended, rewritten), (chat.snapshot().await.unwrap().version(), 1..3, false));
+    assert_eq!(
+        (version, appended, rewritten),
+        (chat.snapshot().await.unwrap().version(), 1..3, false)
+    );
     chat.update(|app| app.set("a", &1)).await.unwrap().unwrap();
     let change = changed(watcher.next().await);
-    assert_eq!((change.appended.is_empty(), change.app_changed, change.rewritten), (true, true, false));
+    assert_eq!(
+        (change.appended.is_empty(), change.app_changed, change.rewritten),
+        (true, true, false)
+    );
     chat.delete().await.unwrap();
     assert_eq!(changed(watcher.next().await).version, None);
     for i in 0..100 {
@@ -328,7 +372,7 @@ async fn a_watcher_is_told_every_published_change() {
     }
     assert_eq!(watcher.next().await, Watched::Lagged { missed: 36 });
     assert_eq!(changed(watcher.next().await).appended, 37..38);
-    // A change by another hub is told once this hub reads it.
+    // A change by another registry is told once this one reads it.
     let mut watcher = chat.watch();
     open(&store).add_message(Message::user("theirs")).await.unwrap();
     chat.add_message(Message::user("ours")).await.unwrap();
@@ -349,8 +393,9 @@ async fn a_watcher_waits_for_a_change_made_elsewhere() {
     assert!(matches!(waiting.await.unwrap(), Watched::Changed(_)));
 }
 
+/// Clause C10.
 #[tokio::test]
-async fn c10_reads_keep_a_session_alive_without_a_write_each() {
+async fn reads_keep_a_session_alive_without_a_write_each() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let expiry = Expiry::after(Duration::from_secs(10), Duration::from_secs(2)).unwrap();
@@ -362,7 +407,8 @@ async fn c10_reads_keep_a_session_alive_without_a_write_each() {
         chat.snapshot().await.unwrap();
     }
     assert_eq!(store.touches(), 5, "one per touch interval in ten seconds");
-    // Used 1.9 s after the last touch, known to this hub alone: the sweep writes it before it deletes.
+    // Used 1.9 s after the last touch, known to this registry alone: the sweep writes it before it
+    // deletes.
     clock.advance(1_900);
     chat.snapshot().await.unwrap();
     clock.advance(8_500);
@@ -373,8 +419,9 @@ async fn c10_reads_keep_a_session_alive_without_a_write_each() {
     assert!(!chat.snapshot().await.unwrap().exists());
 }
 
+/// Clause C10.
 #[tokio::test]
-async fn c10_expiry_does_not_delete_what_another_hub_just_used() {
+async fn expiry_keeps_a_session_that_another_registry_just_used() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let expiry = Expiry::after(Duration::from_secs(10), Duration::from_secs(1)).unwrap();
@@ -389,8 +436,9 @@ async fn c10_expiry_does_not_delete_what_another_hub_just_used() {
     assert!(other.session(id("used")).snapshot().await.unwrap().exists());
 }
 
+/// Clause C10.
 #[tokio::test]
-async fn c10_a_touch_that_fails_does_not_fail_the_read_and_is_tried_again() {
+async fn a_touch_that_fails_does_not_fail_the_read_and_is_tried_again() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let sessions: ChatSessions =
@@ -405,8 +453,9 @@ async fn c10_a_touch_that_fails_does_not_fail_the_read_and_is_tried_again() {
     assert_eq!(chat.snapshot().await.unwrap().last_accessed_at(), 1_000);
 }
 
+/// Clause C10.
 #[test]
-fn c10_a_time_to_live_below_two_touch_intervals_is_refused() {
+fn a_time_to_live_below_two_touch_intervals_is_refused() {
     let second = Duration::from_secs(1);
     assert!(Expiry::after(second * 2, second).is_ok());
     let e = Expiry::after(second, second).unwrap_err();
@@ -425,14 +474,17 @@ async fn an_open_object_is_an_app_state_that_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_printed_for_debugging_names_the_session_and_nothing_that_was_said() {
+async fn debug_output_names_the_session_and_no_contents() {
     let store = Puppet::new();
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).greeting(Message::user("secret")).build();
+    let sessions: ChatSessions =
+        store.builder(ManualClock::at(1)).greeting(Message::user("secret")).build();
     let chat = sessions.session(id("the-session"));
     chat.update(|app| app.set("secret", &"secret")).await.unwrap().unwrap();
     let draft = chat.turn(|draft| Ok(format!("{draft:?}"))).await.unwrap();
     let snapshot = chat.snapshot().await.unwrap();
-    for printed in [format!("{chat:?}"), draft, format!("{snapshot:?}"), format!("{:?}", chat.watch())] {
+    for printed in
+        [format!("{chat:?}"), draft, format!("{snapshot:?}"), format!("{:?}", chat.watch())]
+    {
         assert!(printed.contains(&chat.id().fingerprint().to_string()), "{printed}");
         assert!(!printed.contains("the-session") && !printed.contains("secret"), "{printed}");
     }
@@ -440,55 +492,4 @@ async fn what_is_printed_for_debugging_names_the_session_and_nothing_that_was_sa
     let builder = store.builder::<JsonObject>(ManualClock::at(1)).greeting(Message::user("secret"));
     let printed = format!("{builder:?}");
     assert!(printed.contains("touch_interval") && !printed.contains("secret"), "{printed}");
-}
-
-#[tokio::test]
-async fn c9_a_whole_state_is_loaded_in_one_go_and_only_its_tail_stays_in_memory() {
-    let store = Puppet::new();
-    let filling = store.sessions();
-    filling
-        .session(id("s"))
-        .add_messages((1..=40).map(|n| Message::user(n.to_string())).collect())
-        .await
-        .unwrap();
-    let expected: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
-
-    let open = || store.with_window(3, 10_000);
-    let (by_state, by_json, by_snapshot) = (open(), open(), open());
-    let (loads, reads) = (store.loads(), store.reads());
-    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
-    let (_, json) = by_json.session(id("s")).get_state_json().await.unwrap();
-    assert_eq!(json.matches("\"role\"").count(), 40);
-    assert_eq!((store.loads() - loads, store.reads() - reads), (2, 0));
-
-    // What stays is what a snapshot loads, and it is as true.
-    by_snapshot.session(id("s")).snapshot().await.unwrap();
-    for hub in [&by_state, &by_json] {
-        assert_eq!(hub.stats().live_bytes, by_snapshot.stats().live_bytes);
-        let snapshot = hub.session(id("s")).snapshot().await.unwrap();
-        assert_eq!(texts(&snapshot.tail().map(|(_, m)| m.clone()).collect::<Vec<_>>()), ["38", "39", "40"]);
-    }
-    assert_eq!(texts(&by_state.session(id("s")).get_state().await.unwrap().messages), expected);
-    assert_eq!(store.reads() - reads, 1, "now that it is in memory, only what is older is read");
-}
-
-#[tokio::test]
-async fn c9_a_whole_state_of_more_than_is_read_in_one_go_is_whole() {
-    let store = Puppet::new();
-    let expected: Vec<String> = (1..=2_500).map(|n| n.to_string()).collect();
-    let filling = store.sessions().session(id("s"));
-    for some in expected.chunks(500) {
-        filling.add_messages(some.iter().map(Message::user).collect()).await.unwrap();
-    }
-    let state = store.sessions().session(id("s")).get_state().await.unwrap();
-    assert_eq!(texts(&state.messages), expected);
-}
-
-#[tokio::test]
-async fn c9_who_waits_for_a_tail_while_a_whole_state_is_loaded_gets_the_tail() {
-    let store = Puppet::new();
-    store.sessions().session(id("s")).add_messages(vec![Message::user("x"); 40]).await.unwrap();
-    let chat = store.with_window(3, 10_000).session(id("s"));
-    let (state, snapshot) = futures_util::future::join(chat.get_state(), chat.snapshot()).await;
-    assert_eq!((state.unwrap().messages.len(), snapshot.unwrap().tail().count()), (40, 3));
 }

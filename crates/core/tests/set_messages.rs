@@ -1,10 +1,10 @@
-//! A list in the place of all messages: only the difference to what is stored is written.
+//! A list in the place of all messages: only the difference to the stored messages is written.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
 
 use common::{ManualClock, Puppet, elsewhere, id, texts};
-use durable_session::store::{Commit, Op, SessionStore, StoreLimits};
+use durable_session::store::{Commit, Op, SessionStore};
 use durable_session::{
     ChatSession, ChatSessions, Error, LimitKind, Limits, Message, MessageQuery, Watched, Window,
 };
@@ -41,6 +41,8 @@ fn ops(commit: &Commit) -> Vec<String> {
         Op::Replace { seq, .. } => format!("replace {seq}"),
         Op::Remove { first, last } => format!("remove {first}..{last}"),
         Op::SetApp(_) => "app".to_owned(),
+        Op::SetLabels(_) => "labels".to_owned(),
+        Op::Close { seq, .. } => format!("close {seq}"),
     };
     commit.ops.iter().map(op).collect()
 }
@@ -72,7 +74,9 @@ async fn only_what_changed_is_written_and_told() {
     list[7] = Message::user("edited");
     set(&chat, &list).await.unwrap();
     assert_eq!(ops(store.commits().last().unwrap()), ["replace 8"]);
-    let Some(Watched::Changed(change)) = poll_immediate(watcher.next()).await else { panic!("not told") };
+    let Some(Watched::Changed(change)) = poll_immediate(watcher.next()).await else {
+        panic!("not told")
+    };
     assert_eq!((change.replaced, change.rewritten, change.app_changed), (vec![8], false, false));
     // Left out before the window and within it, one replaced, one more at the end.
     list.remove(1998);
@@ -95,7 +99,8 @@ async fn only_what_changed_is_written_and_told() {
 #[tokio::test]
 async fn only_a_difference_beyond_the_stores_commit_is_too_large() {
     let store = Puppet::new();
-    let limits = StoreLimits { max_commit_ops: 10, ..store.inner.limits() };
+    let mut limits = store.inner.limits();
+    limits.max_commit_ops = 10;
     let list = numbered(30);
     let chat = grown(&store, &list).await;
     store.set_limits(limits);
@@ -107,7 +112,10 @@ async fn only_a_difference_beyond_the_stores_commit_is_too_large() {
         list
     };
     let refused = set(&chat, &edited(11)).await;
-    assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::CommitOps, is: 11, max: 10, .. })));
+    assert!(matches!(
+        refused,
+        Err(Error::TooLarge { limit: LimitKind::CommitOps, is: 11, max: 10, .. })
+    ));
     set(&chat, &edited(10)).await.unwrap();
     // The initial state of a new session goes with its first commit.
     let new = store.sessions().session(id("new"));
@@ -116,7 +124,7 @@ async fn only_a_difference_beyond_the_stores_commit_is_too_large() {
 }
 
 #[tokio::test]
-async fn what_others_did_meanwhile_is_part_of_the_difference() {
+async fn changes_of_others_meanwhile_are_part_of_the_difference() {
     for rewrites in [false, true] {
         let store = Puppet::new();
         let list = numbered(50);
@@ -187,11 +195,13 @@ async fn a_turn_sees_its_own_changes_in_the_list() {
     assert_eq!(seqs(&chat).await[..2], [2, 30]);
 }
 
+/// Clause C8.
 #[tokio::test]
-async fn c8_a_session_that_does_not_exist_has_its_greeting() {
+async fn a_session_that_does_not_exist_has_its_greeting() {
     let store = Puppet::new();
     let greeting = numbered(6);
-    let mut builder = store.builder(ManualClock::at(1)).window(Window { messages: 2, bytes: 10_000 });
+    let mut builder =
+        store.builder(ManualClock::at(1)).window(Window { messages: 2, bytes: 10_000 });
     for message in &greeting {
         builder = builder.greeting(message.clone());
     }
@@ -203,8 +213,9 @@ async fn c8_a_session_that_does_not_exist_has_its_greeting() {
     assert_eq!(seqs(&chat).await, [3, 4, 5, 6]);
 }
 
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_session_beyond_lowered_limits_may_stay_or_shrink_but_not_grow() {
+async fn a_session_beyond_lowered_limits_may_stay_or_shrink_but_not_grow() {
     let store = Puppet::new();
     let list = numbered(10);
     grown(&store, &list).await;
@@ -216,7 +227,10 @@ async fn c9_a_session_beyond_lowered_limits_may_stay_or_shrink_but_not_grow() {
         let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(limits).build();
         let chat = sessions.session(id("s"));
         set(&chat, &list).await.unwrap();
-        assert!(matches!(set(&chat, &numbered(11)).await, Err(Error::TooLarge { .. })), "{limits:?}");
+        assert!(
+            matches!(set(&chat, &numbered(11)).await, Err(Error::TooLarge { .. })),
+            "{limits:?}"
+        );
     }
     let sessions: ChatSessions = store.builder(ManualClock::at(1)).limits(by_count).build();
     let chat = sessions.session(id("s"));
@@ -226,20 +240,25 @@ async fn c9_a_session_beyond_lowered_limits_may_stay_or_shrink_but_not_grow() {
     assert!(matches!(set(&chat, &list[..9]).await, Err(Error::TooLarge { is: 9, max: 8, .. })));
 }
 
-/// What a message before the window had is read if the limit depends on it, so that the answer is
+/// A message before the window is read if the limit depends on its size, so that the answer is
 /// right.
+/// Clause C9.
 #[tokio::test]
-async fn c9_a_replaced_message_from_before_the_window_counts_instead_of_the_old_one() {
+async fn a_replaced_message_from_before_the_window_counts_instead_of_the_old_one() {
     let store = Puppet::new();
     let list = numbered(10);
     grown(&store, &list).await;
     let size = list.iter().map(|m| m.bytes() as u64).sum::<u64>();
     let limits = Limits { session_bytes: size + 3, ..Limits::default() };
     let window = Window { messages: 2, bytes: 10_000 };
-    let sessions: ChatSessions = store.builder(ManualClock::at(1)).window(window).limits(limits).build();
+    let sessions: ChatSessions =
+        store.builder(ManualClock::at(1)).window(window).limits(limits).build();
     let chat = sessions.session(id("s"));
     let refused = chat.replace(1, Message::user("12345")).await;
-    assert!(matches!(refused, Err(Error::TooLarge { limit: LimitKind::SessionBytes, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::TooLarge { limit: LimitKind::SessionBytes, .. })),
+        "{refused:?}"
+    );
     chat.replace(1, Message::user("1234")).await.unwrap();
     assert_eq!(chat.snapshot().await.unwrap().message_bytes(), size + 3);
     chat.replace(1, Message::user("")).await.unwrap();
@@ -249,10 +268,12 @@ async fn c9_a_replaced_message_from_before_the_window_counts_instead_of_the_old_
     assert!(matches!(missing, Err(Error::NoSuchMessage { seq: 2, .. })), "{missing:?}");
 }
 
+/// Clause C7.
 #[tokio::test]
-async fn c7_the_window_reaches_back_over_what_was_left_out() {
+async fn ids_are_found_across_removed_messages() {
     let store = Puppet::new();
-    let list: Vec<_> = numbered(10).into_iter().zip(0..).map(|(m, n)| m.with_id(n.to_string())).collect();
+    let list: Vec<_> =
+        numbered(10).into_iter().zip(0..).map(|(m, n)| m.with_id(n.to_string())).collect();
     let chat = grown(&store, &list).await;
     // Of ten, the first four are left: the window has just these.
     set(&chat, &list[..4]).await.unwrap();
@@ -260,5 +281,10 @@ async fn c7_the_window_reaches_back_over_what_was_left_out() {
         assert!(chat.add_message(message.clone()).await.unwrap().replayed);
     }
     assert!(!chat.add_message(list[9].clone()).await.unwrap().replayed, "it was left out");
-    assert!(!chat.add_message(list[0].clone()).await.unwrap().replayed, "it left the window");
+    assert!(chat.add_message(list[0].clone()).await.unwrap().replayed, "it is not in memory");
+    chat.add_messages(vec![Message::user("x"); 60]).await.unwrap();
+    assert!(
+        !chat.add_message(list[0].clone()).await.unwrap().replayed,
+        "it is not among the last 64"
+    );
 }

@@ -5,9 +5,11 @@ mod common;
 
 use common::ManualClock;
 use common::{Fault, Puppet, id, texts};
-use durable_session::store::{SessionStore, StoreErrorKind, StoreLimits, TailBounds};
+use durable_session::env::SystemRandom;
+use durable_session::store::{LoadQuery, SessionStore, StoreErrorKind, TailBounds};
 use durable_session::transfer::{
-    self, EARLIEST_MS, Export, FUTURE_MS, Import, ImportError, ImportOptions, ImportReport, LastUse, TimeUnit,
+    self, EARLIEST_MS, Export, FUTURE_MS, Import, ImportError, ImportOptions, ImportReport,
+    LastUse, TimeUnit,
 };
 use durable_session::{ChatSessions, JsonObject, Message};
 use durable_session_memory::MemoryStore;
@@ -20,10 +22,10 @@ fn over(store: &MemoryStore) -> ChatSessions<JsonObject> {
 const NOW: u64 = 1_764_000_000_000;
 
 fn options() -> ImportOptions {
-    ImportOptions::new(ManualClock::at(NOW))
+    ImportOptions::new(ManualClock::at(NOW), SystemRandom)
 }
 
-/// What becomes what it was.
+/// An imported session is the exported one.
 fn copy() -> ImportOptions {
     ImportOptions::default().last_use(LastUse::Recorded)
 }
@@ -38,24 +40,31 @@ async fn lines(store: &MemoryStore) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_exported_and_imported_is_the_same() {
+async fn an_import_of_an_export_is_the_same() {
     let (from, to) = (MemoryStore::new(), MemoryStore::new());
     let sessions = over(&from);
     for i in 0..300 {
         let chat = sessions.session(id(&format!("s-{i}")));
-        chat.add_messages((0..i).map(|n| Message::user(format!("message {n}\n\"of\" {i} 😀"))).collect())
-            .await
-            .unwrap();
+        chat.add_messages(
+            (0..i).map(|n| Message::user(format!("message {n}\n\"of\" {i} 😀"))).collect(),
+        )
+        .await
+        .unwrap();
         chat.update(|app| app.set_json("big", "12345678901234567890123").unwrap()).await.unwrap();
     }
-    let odd = Message::from_json("{ \"role\": \"tool\",\n \"content\": null, \"n\": 1.0 }").unwrap();
+    let odd =
+        Message::from_json("{ \"role\": \"tool\",\n \"content\": null, \"n\": 1.0 }").unwrap();
     sessions.session(id("s-\"odd\"")).add_message(odd).await.unwrap();
     let exported = lines(&from).await;
     assert_eq!(exported.len(), 301);
     assert!(exported.iter().all(|line| !line.contains('\n')));
     for line in &exported {
         transfer::import(&to, line, &copy()).await.unwrap();
-        assert_eq!(transfer::import(&to, line, &copy()).await.unwrap().stored, 0, "twice stores it once");
+        assert_eq!(
+            transfer::import(&to, line, &copy()).await.unwrap().stored,
+            0,
+            "twice stores it once"
+        );
     }
     assert_eq!(lines(&to).await, exported);
 }
@@ -65,7 +74,9 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     let (from, to) = (MemoryStore::new(), Puppet::new());
     let chat = over(&from).session(id("s"));
     for _ in 0..3 {
-        chat.add_messages((0..1000).map(|n| Message::user(format!("{n}"))).collect()).await.unwrap();
+        chat.add_messages((0..1000).map(|n| Message::user(format!("{n}"))).collect())
+            .await
+            .unwrap();
     }
     let line = transfer::export(&from, &id("s")).await.unwrap().unwrap();
     to.fail_commits(&[Fault::After]);
@@ -86,7 +97,9 @@ async fn an_export_goes_on_after_a_session_that_cannot_be_read() {
     store.fail_loads(&[Fault::Before]);
     let second = export.next().await.unwrap_err();
     let third = export.next().await.unwrap().unwrap();
-    assert!(first.contains("\"a\"") && second.session() == Some(&id("b")) && third.contains("\"c\""));
+    assert!(
+        first.contains("\"a\"") && second.session() == Some(&id("b")) && third.contains("\"c\"")
+    );
     assert!(export.next().await.unwrap().is_none());
 }
 
@@ -110,22 +123,21 @@ async fn an_import_never_touches_a_session_with_another_content() {
 
 /// An exported session with these messages, created and used at this JSON text of a time.
 fn line(id: &str, messages: &str, time: &str) -> String {
-    format!(
-        r#"{{"id":"{id}","state":{{"messages":[{messages}],"step":1,"createdAt":{time},"lastAccessedAt":{time}}}}}"#
-    )
+    let times = format!(r#""createdAt":{time},"lastAccessedAt":{time}"#);
+    format!(r#"{{"id":"{id}","state":{{"messages":[{messages}],"step":1,{times}}}}}"#)
 }
 
 fn said(texts: &[&str]) -> String {
     texts.iter().map(|text| Message::user(text).as_json().to_owned()).collect::<Vec<_>>().join(",")
 }
 
-/// Imports everything and tells what became of each session.
+/// Imports everything and tells the result for each session.
 async fn import_all(to: &impl SessionStore, input: &str) -> (Vec<String>, ImportReport) {
     let mut import = Import::new(to, input.as_bytes(), options());
     let mut told = Vec::new();
     while let Some(outcome) = import.next().await {
         told.push(match outcome {
-            Ok(taken) => format!("{}: taken", taken.place),
+            Ok(taken) => format!("{}: taken", taken.position),
             Err(refused) => refused.to_string(),
         });
     }
@@ -137,7 +149,9 @@ const TIME: &str = "1763264606917";
 #[tokio::test]
 async fn one_session_that_cannot_be_taken_does_not_stop_the_others_and_again_it_is_the_same() {
     let to = Puppet::new();
-    to.set_limits(StoreLimits { max_body_bytes: 1000, ..to.inner.limits() });
+    let mut limits = to.inner.limits();
+    limits.max_body_bytes = 1000;
+    to.set_limits(limits);
     let of = |bytes: usize| said(&[&"x".repeat(bytes - Message::user("").bytes())]);
     let input = [
         line("a", &said(&["1", "2"]), TIME),
@@ -156,16 +170,23 @@ async fn one_session_that_cannot_be_taken_does_not_stop_the_others_and_again_it_
         "{told:?}"
     );
     assert!(
-        told[1].contains("line 2: ") && told[1].contains("message 2 is 1001 bytes; the limit is 1000"),
+        told[1].contains("line 2: ")
+            && told[1].contains("message 2 is 1001 bytes; the limit is 1000"),
         "{told:?}"
     );
     assert!(told[2].contains("line 3: ") && told[2].contains("other content"), "{told:?}");
-    assert!(told[5].contains("line 6: `createdAt` is 1763264606, which looks like seconds"), "{told:?}");
+    assert!(
+        told[5].contains("line 6: `createdAt` is 1763264606, which looks like seconds"),
+        "{told:?}"
+    );
     assert!(told[6].contains("line 7: ") && told[6].contains("not JSON"), "{told:?}");
     assert_eq!(told[7], "line 8: taken");
     assert_eq!((report.taken, report.skipped, report.stored, report.found), (4, 4, 3, 2));
     assert!(report.ended && !report.is_complete());
-    assert!(lines(&to.inner).await.iter().all(|line| !line.contains("large")), "nothing of it is stored");
+    assert!(
+        lines(&to.inner).await.iter().all(|line| !line.contains("large")),
+        "nothing of it is stored"
+    );
     let before = lines(&to.inner).await;
 
     let (again, report) = import_all(&to, &input).await;
@@ -217,7 +238,7 @@ async fn an_array_is_imported_and_nothing_or_a_part_is_not_complete() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_session_is_named_without_its_words() {
+async fn a_line_that_is_no_session_is_reported_without_its_text() {
     let messages = |list: &str| line("a", list, TIME);
     for (bad, reason) in [
         ("\"secret", "it is not JSON"),
@@ -248,14 +269,20 @@ async fn times_are_taken_within_both_bounds_and_refused_beyond_them() {
         let state = format!(r#"{{"messages":[],"createdAt":{created},"lastAccessedAt":{used}}}"#);
         format!(r#"{{"id":"a","state":{state}}}"#)
     };
-    for good in [EARLIEST_MS.to_string(), format!("{TIME}.0"), NOW.to_string(), (NOW + FUTURE_MS).to_string()]
-    {
+    for good in [
+        EARLIEST_MS.to_string(),
+        format!("{TIME}.0"),
+        NOW.to_string(),
+        (NOW + FUTURE_MS).to_string(),
+    ] {
         let to = MemoryStore::new();
         let recorded = options().last_use(LastUse::Recorded);
         transfer::import(&to, &with(&good, &good), &recorded).await.unwrap();
         let exported = transfer::export(&to, &id("a")).await.unwrap().unwrap();
         let whole = good.trim_end_matches(".0");
-        assert_eq!(exported, with(whole, whole), "{good}");
+        let expected =
+            with(whole, whole).replace(",\"state\"", &format!(",\"changedAt\":{whole},\"state\""));
+        assert_eq!(exported, expected, "{good}");
     }
     for (bad, unit) in [
         ((EARLIEST_MS - 1).to_string(), TimeUnit::Seconds),
@@ -266,10 +293,13 @@ async fn times_are_taken_within_both_bounds_and_refused_beyond_them() {
         ("1763264606917000000".to_owned(), TimeUnit::Nanoseconds),
         ("18446744073709551615".to_owned(), TimeUnit::Nanoseconds),
     ] {
-        for (line, field) in [(with(&bad, TIME), "createdAt"), (with(TIME, &bad), "lastAccessedAt")] {
+        for (line, field) in [(with(&bad, TIME), "createdAt"), (with(TIME, &bad), "lastAccessedAt")]
+        {
             let to = MemoryStore::new();
             match transfer::import(&to, &line, &options()).await {
-                Err(ImportError::Time(e)) => assert_eq!((e.field(), e.unit()), (field, Some(unit)), "{bad}"),
+                Err(ImportError::Time(e)) => {
+                    assert_eq!((e.field(), e.unit()), (field, Some(unit)), "{bad}");
+                }
                 other => unreachable!("{bad}: {other:?}"),
             }
             assert!(lines(&to).await.is_empty());
@@ -282,7 +312,12 @@ async fn an_import_is_a_use_also_if_nothing_was_left_to_store() {
     let to = MemoryStore::new();
     let input = line("a", &said(&["1"]), TIME);
     let last_use = async || {
-        let loaded = to.load(&id("a"), TailBounds { max_messages: 1, max_bytes: 0 }).await.unwrap().unwrap();
+        let loaded = to
+            .load(&id("a"), LoadQuery::new(TailBounds::new(1, 0)))
+            .await
+            .unwrap()
+            .loaded()
+            .unwrap();
         (loaded.head.created_at, loaded.head.last_accessed_at)
     };
     let recorded = options().last_use(LastUse::Recorded);
@@ -306,7 +341,10 @@ async fn a_store_that_fails_ends_the_import_which_still_tells_what_was_taken() {
     assert!(refused.error.is_general(), "{refused}");
     assert!(import.next().await.is_none());
     let report = import.report();
-    assert_eq!((report.taken, report.skipped, report.ended, report.is_complete()), (2, 1, false, false));
+    assert_eq!(
+        (report.taken, report.skipped, report.ended, report.is_complete()),
+        (2, 1, false, false)
+    );
     assert!(report.to_string().contains("the end of the input was not reached"), "{report}");
 
     let (_, report) = import_all(&to, &input).await;
@@ -321,7 +359,10 @@ async fn an_import_of_a_session_that_others_import_meanwhile_goes_on() {
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let input = line("a", &said(&many), TIME);
     let options = options();
-    let both = tokio::join!(transfer::import(&to, &input, &options), transfer::import(&to, &input, &options));
+    let both = tokio::join!(
+        transfer::import(&to, &input, &options),
+        transfer::import(&to, &input, &options)
+    );
     let (a, b) = (both.0.unwrap(), both.1.unwrap());
     assert_eq!(a.stored + b.stored, 3000, "{a:?} {b:?}");
     assert_eq!(over(&to.inner).session(id("a")).get_state().await.unwrap().messages.len(), 3000);
@@ -337,7 +378,8 @@ async fn damage_in_one_session_is_about_that_session_and_a_failing_store_is_not(
         (StoreErrorKind::Closed, true),
         (StoreErrorKind::Internal, true),
     ] {
-        let error = ImportError::from(durable_session::store::StoreError::new(kind, "the test says so"));
+        let error =
+            ImportError::from(durable_session::store::StoreError::new(kind, "the test says so"));
         assert_eq!(error.is_general(), general, "{kind:?}");
     }
 }

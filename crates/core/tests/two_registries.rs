@@ -1,4 +1,5 @@
-//! Two `ChatSessions` over one store: each reads what it saw last (clause C2), and its next change sees all (clause C5).
+//! Two `ChatSessions` over one store: each reads the state that it saw last (clause C2), and its
+//! next change sees all (clause C5).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 type Read = (Option<Version>, Vec<String>, String);
 
-/// What every kind of read of this session shows, which must be one state.
+/// The state that every kind of read of this session shows: the same for all.
 async fn read(chat: &ChatSession) -> Read {
     let snapshot = chat.snapshot().await.unwrap();
     let state = chat.get_state().await.unwrap();
@@ -55,7 +56,11 @@ async fn reads_do_not_see_another_registrys_changes_until_the_next_write() {
 
         change(kind, &theirs.session(id("s"))).await;
         assert_eq!(read(&chat).await, before, "kind {kind}: the docs promise no more");
-        assert_eq!(read(&ours.session(id("s"))).await, before, "kind {kind}: nor does a new handle");
+        assert_eq!(
+            read(&ours.session(id("s"))).await,
+            before,
+            "kind {kind}: nor does a new handle"
+        );
         let stored = read(&registry(&store).session(id("s"))).await;
         assert_ne!(stored, before, "kind {kind}: the change is stored");
 
@@ -81,7 +86,11 @@ async fn a_session_that_is_loaded_again_shows_another_registrys_changes() {
         // Another session's change finds no room for this one.
         ours.session(id("other")).add_message(Message::user("x")).await.unwrap();
         assert!(ours.stats().evictions > 0);
-        assert_eq!(read(&chat).await, read(&registry(&store).session(id("s"))).await, "kind {kind}");
+        assert_eq!(
+            read(&chat).await,
+            read(&registry(&store).session(id("s"))).await,
+            "kind {kind}"
+        );
     }
 }
 

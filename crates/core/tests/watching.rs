@@ -1,10 +1,12 @@
-//! What watchers are told: every published change once, and what kind of change it was.
+//! Watchers are told every published change once, and its kind.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod common;
 
 use common::{ManualClock, Puppet, id};
-use durable_session::{ChatSession, ChatSessions, Memory, Message, SessionChange, Watched, Watcher};
+use durable_session::{
+    ChatSession, ChatSessions, Memory, Message, SessionChange, Watched, Watcher,
+};
 use futures_util::future::poll_immediate;
 use std::ops::Range;
 use std::time::Duration;
@@ -21,7 +23,13 @@ fn message() -> Message {
 /// set, and whether more happened. Nothing was replaced in place.
 async fn told(watcher: &mut Watcher) -> (Range<u64>, bool, bool) {
     match poll_immediate(watcher.next()).await {
-        Some(Watched::Changed(SessionChange { appended, app_changed, rewritten, replaced, .. })) => {
+        Some(Watched::Changed(SessionChange {
+            appended,
+            app_changed,
+            rewritten,
+            replaced,
+            ..
+        })) => {
             assert_eq!(replaced, [0_u64; 0]);
             (appended, app_changed, rewritten)
         }
@@ -72,7 +80,10 @@ async fn messages_that_were_replaced_in_place_are_named() {
     for seq in [100, 1] {
         chat.replace(seq, Message::user("edited")).await.unwrap();
         let change = told().await;
-        assert_eq!((&*change.replaced, change.app_changed, change.rewritten), (&[seq][..], false, false));
+        assert_eq!(
+            (&*change.replaced, change.app_changed, change.rewritten),
+            (&[seq][..], false, false)
+        );
     }
     chat.turn(|draft| {
         draft.replace(7, &Message::user("7"))?;
@@ -148,7 +159,7 @@ async fn loading_what_was_seen_before_is_no_change() {
 }
 
 #[tokio::test]
-async fn what_others_did_while_nobody_watched_and_nothing_was_in_memory_is_not_told() {
+async fn changes_by_others_before_the_first_watch_are_not_told() {
     let store = Puppet::new();
     let clock = ManualClock::at(0);
     let memory = Memory { idle: Duration::from_secs(1), ..Memory::default() };
@@ -187,7 +198,8 @@ async fn a_watcher_is_told_what_came_after_it_whoever_else_watches() {
     chat.add_message(message()).await.unwrap();
     assert_eq!(told(&mut later).await, (4..5, false, false));
     assert!(told_nothing(&mut later).await);
-    // Others' changes are told by what was last seen, also if that was before anyone else watched.
+    // Others' changes are told against the state last seen, also if that was before anyone else
+    // watched.
     open(&store).add_message(message()).await.unwrap();
     let mut latest = chat.watch();
     chat.add_message(message()).await.unwrap();

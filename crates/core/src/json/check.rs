@@ -1,14 +1,14 @@
-//! Is this text JSON that we can keep?
+//! Checks whether a text is JSON that a session can keep.
 
 use super::JsonError;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Checks all of `text`: well-formed, nested at most 127 deep, every string valid Unicode (no lone surrogates), every
-/// number within the range of a double.
+/// Checks that `text` is well-formed JSON, is nested at most 127 deep, has no lone surrogates in
+/// its strings, and has only numbers within the range of a double.
 ///
-/// A `RawValue` promises only the first of these.
+/// A `RawValue` guarantees only that its text is well-formed.
 pub(crate) fn check(text: &str) -> Result<(), JsonError> {
     match serde_json::from_str::<Valid>(text) {
         Ok(_) => Ok(()),
@@ -17,14 +17,17 @@ pub(crate) fn check(text: &str) -> Result<(), JsonError> {
     }
 }
 
-/// Whether an escape in `text` is half of a surrogate pair. Asked only once something is known to be wrong.
+/// Whether an escape in `text` is half of a surrogate pair. Called only for text that failed the
+/// check.
 fn has_lone_surrogate(text: &str) -> bool {
     let unit = |at: usize| {
         let hex = text.as_bytes().get(at..at + 6)?.strip_prefix(b"\\u")?;
         u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
     };
     let mut at = 0;
-    while let Some(found) = text.as_bytes().get(at..).and_then(|rest| rest.iter().position(|&b| b == b'\\')) {
+    while let Some(found) =
+        text.as_bytes().get(at..).and_then(|rest| rest.iter().position(|&b| b == b'\\'))
+    {
         at += found;
         match unit(at) {
             Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
@@ -87,7 +90,7 @@ impl<'de> Visitor<'de> for ValidVisitor {
     }
 }
 
-/// A key, decoded (so that its escapes are checked) but not kept.
+/// A key that is decoded, so that its escapes are checked, and dropped.
 #[derive(serde::Deserialize)]
 struct Key<'a>(
     #[serde(borrow)]
@@ -100,9 +103,13 @@ mod tests {
     use super::check;
 
     #[test]
-    fn half_a_character_is_named_as_such() {
-        for bad in ["\"\\ud83d\"", "\"\\ud83d\\n\"", "{\"a\":\"\\ude00x\"}", "\"\\\\\\ud83d\\ud83d\\ude00\""]
-        {
+    fn a_lone_surrogate_is_named_in_the_error() {
+        for bad in [
+            "\"\\ud83d\"",
+            "\"\\ud83d\\n\"",
+            "{\"a\":\"\\ude00x\"}",
+            "\"\\\\\\ud83d\\ud83d\\ude00\"",
+        ] {
             assert!(check(bad).unwrap_err().to_string().contains("lone surrogate"), "{bad}");
         }
         for other in ["\"\\\\ud83d", "\"\\ud83d\\ude00", "{"] {
@@ -111,16 +118,27 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_kept_is_json_of_bounded_depth_in_valid_unicode() {
-        for good in
-            ["null", " {\"a\":[1,2.5,-0,1e300,\"\\ud83d\\ude00\",true]} ", "123456789012345678901234567890"]
-        {
+    fn json_of_bounded_depth_in_valid_unicode_passes() {
+        for good in [
+            "null",
+            " {\"a\":[1,2.5,-0,1e300,\"\\ud83d\\ude00\",true]} ",
+            "123456789012345678901234567890",
+        ] {
             assert!(check(good).is_ok(), "{good}");
         }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for bad in
-            ["", "{", "{}{}", "nul", "[1,]", "\"\\ud83d\"", "{\"\\ud83d\":1}", "[[\"\\udc00\"]]", "01", &deep]
-        {
+        for bad in [
+            "",
+            "{",
+            "{}{}",
+            "nul",
+            "[1,]",
+            "\"\\ud83d\"",
+            "{\"\\ud83d\":1}",
+            "[[\"\\udc00\"]]",
+            "01",
+            &deep,
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

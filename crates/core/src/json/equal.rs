@@ -1,24 +1,27 @@
-//! When two JSON texts say the same.
+//! Equality of JSON texts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-/// Deeper than anything that is let in; beyond it nothing is equal.
+/// Deeper than all JSON that passes the check. Deeper texts are equal to nothing.
 const MAX_DEPTH: usize = 160;
 
-/// Whether two JSON texts are *JSON-equal*: what "the same message" means for retries (clause C7).
+/// Whether two JSON texts are *JSON-equal*. A retry must be JSON-equal to the stored message
+/// (clause C7).
 ///
 /// - White space outside strings does not matter.
-/// - Objects are equal if they have the same keys with equal values, in any order. A key given twice counts with its
-///   last value, as in JavaScript.
+/// - Objects are equal if they have the same keys with equal values, in any order. Of a repeated
+///   key the last value counts, as in JavaScript.
 /// - Arrays are equal if they have equal elements in the same order.
-/// - Strings are equal if they have the same code points after unescaping; there is no Unicode normalization.
-/// - Numbers are equal if they denote the same number, exactly: `1`, `1.0` and `10e-1` are equal, `-0` equals `0`, and
-///   `9007199254740993` differs from `9007199254740992` although a double cannot tell them apart.
-/// - Nothing else is equal: `null` is not an absent key, `"1"` is not `1`.
+/// - Strings are equal if they have the same code points after unescaping; there is no Unicode
+///   normalization.
+/// - Numbers are equal if they are exactly the same number: `1`, `1.0` and `10e-1` are equal, `-0`
+///   equals `0`, and `9007199254740993` differs from `9007199254740992` although both round to the
+///   same double.
+/// - All else differs: `null` differs from an absent key, `"1"` differs from `1`.
 ///
-/// Texts that are not JSON equal only themselves.
+/// A text that is not JSON is equal only to itself.
 ///
 /// ```
 /// use durable_session::json;
@@ -30,7 +33,7 @@ pub fn equal(a: &str, b: &str) -> bool {
     a == b || matches!((parse(a), parse(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// Feeds a JSON text to `hasher` so that texts which are JSON-equal hash the same.
+/// Feeds a JSON text to `hasher`. JSON-equal texts have equal hashes.
 pub(crate) fn hash(text: &str, hasher: &mut impl Hasher) {
     match parse(text) {
         Some(node) => node.hash(hasher),
@@ -48,7 +51,7 @@ enum Node<'a> {
     Object(BTreeMap<Cow<'a, str>, Node<'a>>),
 }
 
-/// `±0.digits × 10^exponent` with no zero at either end of `digits`: one form for each number.
+/// `±0.digits × 10^exponent` with no zero at either end of `digits`. Each number has one such form.
 #[derive(PartialEq, Hash)]
 struct Decimal {
     negative: bool,
@@ -181,7 +184,8 @@ impl<'a> Parser<'a> {
                 self.eat("+");
             }
             let power = std::str::from_utf8(self.digits()).ok()?.parse::<i64>().ok()?;
-            exponent = if minus { exponent.checked_sub(power)? } else { exponent.checked_add(power)? };
+            exponent =
+                if minus { exponent.checked_sub(power)? } else { exponent.checked_add(power)? };
         }
         let leading = digits.iter().take_while(|&&d| d == b'0').count();
         digits.drain(..leading);
@@ -234,8 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn order_and_white_space_matter_only_where_json_says_so() {
-        assert!(equal(r#"{"a":[1,{"b":null}],"c":""}"#, "{ \"c\" : \"\" ,\n\"a\":[ 1,{\"b\":null} ] }"));
+    fn key_order_and_white_space_do_not_matter_but_array_order_does() {
+        assert!(equal(
+            r#"{"a":[1,{"b":null}],"c":""}"#,
+            "{ \"c\" : \"\" ,\n\"a\":[ 1,{\"b\":null} ] }"
+        ));
         assert!(equal(r#"{"a":1,"a":2}"#, r#"{"a":2}"#));
         assert!(equal(r#""\u0041\n\ud83d\ude00""#, "\"A\\n😀\""));
         assert!(!equal("[1,2]", "[2,1]"));
@@ -245,8 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_equals_only_itself() {
-        for bad in ["", "{", "[1", "\"", "\"\\", "-", "1e", "{\"a\"}", "[1 2]", "1 1", "é", "\"\\é"] {
+    fn text_that_is_not_json_is_equal_only_to_itself() {
+        for bad in ["", "{", "[1", "\"", "\"\\", "-", "1e", "{\"a\"}", "[1 2]", "1 1", "é", "\"\\é"]
+        {
             assert!(equal(bad, bad));
             assert!(!equal(bad, &format!("{bad} ")), "{bad}");
         }

@@ -1,14 +1,15 @@
-//! What is wrong with a JSON text, told without repeating any of it.
+//! JSON errors that repeat nothing of the text.
 
 use serde_json::error::Category;
 use std::fmt;
 
-/// A text is not the JSON that is wanted, or a value cannot be written as JSON.
+/// A text is not the expected JSON, or a value cannot be written as JSON.
 ///
-/// It says what is wrong and where, and repeats nothing of the text: the JSON here is users' own words, and errors go
-/// into logs. An error of `serde_json` quotes the value that it found, and an app's own `Deserialize` may put anything
-/// into one. This error is therefore made [`From`] one and does not keep it as its source: syntax errors keep their
-/// text, which `serde_json` fixes; everything else is told in words of this crate.
+/// The error names the problem and its position and repeats nothing of the text: the JSON may be
+/// the users' own words, and errors go into logs. An error of `serde_json` quotes the value, and an
+/// app's own `Deserialize` may put anything into one. So the conversion [`From`] a `serde_json`
+/// error does not keep it as the source. A syntax error keeps its fixed text; other errors get a
+/// text of this crate.
 ///
 /// ```
 /// use durable_session::{JsonObject, json::JsonError};
@@ -24,16 +25,16 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError {
     problem: Box<str>,
-    /// Line and column, both from 1, if there is a text that they are in.
+    /// Line and column in the text, both from 1; `None` if a value could not be written.
     at: Option<(usize, usize)>,
 }
 
-/// The sentences that this crate's own types give to serde. They hold no values, so they are kept.
+/// The texts that this crate's own types pass to serde. They hold no values, so errors keep them.
 pub(crate) mod own {
     pub(crate) const NOT_AN_OBJECT: &str = "message is not a JSON object";
     pub(crate) const ROLE: &str = "message has no `role` that is a string";
-    pub(crate) const CONTENT: &str =
-        "message `content` is a number or a boolean; it must be a string, null, an array or an object";
+    pub(crate) const CONTENT: &str = "message `content` is a number or a boolean; \
+                                      it must be a string, null, an array or an object";
     pub(crate) const NOT_JSON: &str = "message is not valid JSON";
     pub(super) const ALL: [&str; 11] = [
         NOT_AN_OBJECT,
@@ -50,7 +51,7 @@ pub(crate) mod own {
     ];
 }
 
-/// How serde begins its messages, and how to say the same without the name or value that follows.
+/// How serde's messages begin, and the replacements without the name or value that follows.
 const BEGINNINGS: [(&str, &str); 5] = [
     ("missing field `", "missing field"),
     ("unknown field `", "unknown field"),
@@ -59,7 +60,7 @@ const BEGINNINGS: [(&str, &str); 5] = [
     ("invalid length ", "wrong number of elements"),
 ];
 
-/// How serde names what it found.
+/// How serde names the kind of a value, and the replacements without the value.
 const FOUND: [(&str, &str); 10] = [
     ("string ", "a string"),
     ("character ", "a string"),
@@ -73,7 +74,7 @@ const FOUND: [(&str, &str); 10] = [
     ("map", "an object"),
 ];
 
-/// How serde names its own types. What an app's type says that it expects is left out.
+/// The expectations of serde's own types. The expectation of an app's type is left out.
 const EXPECTED: [&str; 19] = [
     "u8",
     "u16",
@@ -97,10 +98,13 @@ const EXPECTED: [&str; 19] = [
 ];
 
 impl JsonError {
-    /// The error of writing a value, whose `Serialize` may put anything into its message.
+    /// An error of writing a value. Its text leaves out the message of the value's `Serialize`.
     pub fn unwritable(e: serde_json::Error) -> Self {
         match e.classify() {
-            Category::Data => Self { problem: "its `Serialize` refused".into(), at: None },
+            Category::Data => Self {
+                problem: "the `Serialize` implementation of the value failed".into(),
+                at: None,
+            },
             _ => e.into(),
         }
     }
@@ -120,7 +124,7 @@ impl From<serde_json::Error> for JsonError {
         let at = position(&e);
         let text = e.to_string();
         let problem = match e.classify() {
-            // Fixed texts, followed by the position.
+            // These texts are fixed. The position follows them.
             Category::Syntax | Category::Eof => {
                 text.rsplit_once(" at line ").map_or(&*text, |(problem, _)| problem).into()
             }
@@ -131,12 +135,14 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// A message of serde without names and values. Whatever it does not begin like is an app's own, and left out whole.
+/// A message of serde without names and values. A message with an unknown beginning comes from an
+/// app's type and is left out whole.
 fn unfit(message: &str) -> String {
     if let Some(own) = own::ALL.iter().find(|own| message.starts_with(**own)) {
         return (*own).to_owned();
     }
-    if let Some((_, told)) = BEGINNINGS.iter().find(|(beginning, _)| message.starts_with(beginning)) {
+    if let Some((_, told)) = BEGINNINGS.iter().find(|(beginning, _)| message.starts_with(beginning))
+    {
         return (*told).to_owned();
     }
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
@@ -164,7 +170,7 @@ impl std::error::Error for JsonError {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::JsonError;
     use serde::Deserialize;
     use serde::de::DeserializeOwned;
 
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn serdes_messages_lose_their_values() {
+    fn the_values_in_the_messages_of_serde_are_left_out() {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         #[allow(dead_code)]
@@ -186,8 +192,14 @@ mod tests {
         }
         assert_eq!(error::<u32>("\"secret\""), "found a string, expected u32 at line 1 column 8");
         assert_eq!(error::<u8>("9876543"), "found a number, expected u8 at line 1 column 7");
-        assert_eq!(error::<String>("9876543.5"), "found a number, expected a string at line 1 column 9");
-        assert_eq!(error::<Vec<u8>>("{}"), "found an object, expected a sequence at line 1 column 0");
+        assert_eq!(
+            error::<String>("9876543.5"),
+            "found a number, expected a string at line 1 column 9"
+        );
+        assert_eq!(
+            error::<Vec<u8>>("{}"),
+            "found an object, expected a sequence at line 1 column 0"
+        );
         assert_eq!(error::<Strict>("[true]"), "found a boolean, expected u8 at line 1 column 5");
         assert_eq!(error::<Strict>("{}"), "missing field at line 1 column 2");
         assert_eq!(error::<Strict>(r#"{"secret":1}"#), "unknown field at line 1 column 9");
@@ -200,15 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_ends_like_an_expectation_is_not_taken_for_one() {
+    fn a_value_that_ends_like_an_expectation_is_left_out() {
         for text in ["\"x, expected secret\"", "\"secret, expected u32 at line 1 column 2\""] {
             let told = error::<bool>(text);
-            assert!(told.starts_with("found a string, expected a boolean at line 1 column "), "{told}");
+            assert!(
+                told.starts_with("found a string, expected a boolean at line 1 column "),
+                "{told}"
+            );
         }
     }
 
     #[test]
-    fn an_apps_own_words_are_left_out() {
+    fn the_message_of_an_apps_own_type_is_left_out() {
         struct Own;
         impl<'de> Deserialize<'de> for Own {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -217,6 +232,9 @@ mod tests {
             }
         }
         assert_eq!(error::<Own>("\"secret\""), "value does not fit the type");
-        assert_eq!(error::<Vec<Own>>("[\"secret\"]"), "value does not fit the type at line 1 column 10");
+        assert_eq!(
+            error::<Vec<Own>>("[\"secret\"]"),
+            "value does not fit the type at line 1 column 10"
+        );
     }
 }

@@ -1,9 +1,9 @@
-//! JSON kept as it came.
+//! JSON kept as text.
 //!
-//! A `serde_json::Value` sorts or keeps keys, and rounds or keeps big numbers, depending on features that any crate of
-//! the build can switch on. What users store must not depend on that, so messages and app state stay JSON *text*, and
-//! this module answers the questions about it: can it be kept, what are an object's fields ([`JsonObject`]), and do two
-//! texts say the same ([`equal`]).
+//! A `serde_json::Value` sorts or keeps keys, and rounds or keeps big numbers, depending on
+//! features that any crate of the build can switch on. Stored messages and app state must not
+//! depend on these features, so they stay JSON *text*. This module checks such text, reads the
+//! fields of an object ([`JsonObject`]) and compares two texts ([`equal`]).
 
 mod check;
 mod equal;

@@ -1,4 +1,4 @@
-//! A JSON object that keeps what it does not know.
+//! A JSON object that keeps the JSON text of its values.
 
 use super::JsonError;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -8,12 +8,13 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON object: its fields in order, each value as its JSON text.
+/// A JSON object: its fields in order, each value as JSON text.
 ///
-/// Key order, big integers, `null`s and everything else come out as they went in. This is the default app state of a
-/// session, so an app without a type of its own loses nothing. Serializes through `serde_json` only.
+/// Key order, big integers and `null`s are kept. `JsonObject` is the default app state of a
+/// session, for apps without a type of their own. (De)serialization works with `serde_json` only.
 ///
-/// Equality is [JSON equality](crate::json::equal).
+/// Equality is [JSON equality](crate::json::equal). `Display` writes the JSON; `Debug` shows the
+/// size only.
 ///
 /// ```
 /// use durable_session::json::JsonObject;
@@ -35,33 +36,68 @@ impl JsonObject {
         Self::default()
     }
 
-    /// The field as a `T`; `None` if there is no such field.
+    /// The field `key` as a `T`; `None` if the object has no such field.
     ///
     /// # Errors
-    /// The value does not fit `T`.
+    /// [`JsonError`] if the value does not fit `T`.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let app: JsonObject = r#"{"step":3}"#.parse()?;
+    /// assert_eq!(app.get::<u8>("step")?, Some(3));
+    /// assert!(app.get::<bool>("step").is_err());
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JsonError> {
         self.get_json(key).map(serde_json::from_str).transpose().map_err(JsonError::from)
     }
 
-    /// The field's JSON text.
+    /// The JSON text of the field `key`; `None` if the object has no such field.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let app: JsonObject = r#"{"price":10.50}"#.parse()?;
+    /// assert_eq!(app.get_json("price"), Some("10.50"));
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn get_json(&self, key: &str) -> Option<&str> {
         self.fields.iter().find(|(k, _)| **k == *key).map(|(_, v)| v.get())
     }
 
-    /// Sets a field: in place if it is there, at the end otherwise.
+    /// Sets the field `key`. A known field keeps its place; a new field is added at the end.
     ///
     /// # Errors
-    /// `value` cannot be written as JSON.
+    /// [`JsonError`] if `value` cannot be written as JSON.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let mut app = JsonObject::new();
+    /// app.set("step", "classes")?;
+    /// assert_eq!(app.to_string(), r#"{"step":"classes"}"#);
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), JsonError> {
         let raw = serde_json::value::to_raw_value(value).map_err(JsonError::unwritable)?;
         self.set_raw(key, raw);
         Ok(())
     }
 
-    /// Sets a field to a value given as JSON text.
+    /// Sets the field `key` to a value given as JSON text.
     ///
     /// # Errors
-    /// `json` is not JSON.
+    /// [`JsonError`] if `json` is not valid JSON.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let mut app = JsonObject::new();
+    /// app.set_json("price", "10.50")?;
+    /// assert_eq!(app.get_json("price"), Some("10.50"));
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn set_json(&mut self, key: &str, json: &str) -> Result<(), JsonError> {
         super::check(json)?;
         let raw = RawValue::from_string(json.trim().to_owned())?;
@@ -76,34 +112,50 @@ impl JsonObject {
         }
     }
 
-    /// Takes a field out; returns whether it was there.
+    /// Removes the field `key`; `false` if the object has no such field.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let mut app: JsonObject = r#"{"step":1}"#.parse()?;
+    /// assert!(app.remove("step") && !app.remove("step"));
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn remove(&mut self, key: &str) -> bool {
         let before = self.fields.len();
         self.fields.retain(|(k, _)| **k != *key);
         self.fields.len() != before
     }
 
-    /// The fields in order: key and JSON text.
+    /// The fields in order: key and JSON text of the value.
+    ///
+    /// ```
+    /// use durable_session::JsonObject;
+    ///
+    /// let app: JsonObject = r#"{"b":1,"a":[2]}"#.parse()?;
+    /// assert_eq!(app.iter().collect::<Vec<_>>(), [("b", "1"), ("a", "[2]")]);
+    /// # Ok::<(), durable_session::json::JsonError>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(k, v)| (&**k, v.get()))
     }
 
-    /// Whether there is such a field.
+    /// Whether the object has the field `key`.
     pub fn contains(&self, key: &str) -> bool {
         self.get_json(key).is_some()
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether there are no fields.
+    /// Whether the object has no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Reads text that was checked before it was stored.
+    /// Parses text that was checked before it was stored.
     pub(crate) fn parse_stored(text: &str) -> Result<Self, JsonError> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let object = deserializer.deserialize_map(FieldsVisitor)?;
@@ -132,7 +184,7 @@ impl fmt::Display for JsonObject {
 }
 
 impl fmt::Debug for JsonObject {
-    /// Counts only: keys and values may be the users' own words, and these stay out of logs.
+    /// Shows sizes only: keys and values may be the users' own words, which stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes: usize = self.iter().map(|(key, value)| key.len() + value.len()).sum();
         write!(f, "JsonObject({} fields, {bytes} bytes)", self.len())
@@ -142,7 +194,9 @@ impl fmt::Debug for JsonObject {
 impl PartialEq for JsonObject {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
-            && self.iter().all(|(key, value)| other.get_json(key).is_some_and(|v| super::equal(value, v)))
+            && self
+                .iter()
+                .all(|(key, value)| other.get_json(key).is_some_and(|v| super::equal(value, v)))
     }
 }
 
@@ -184,7 +238,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The JSON text of one top-level field of an object, without building the object. A key given twice: the last.
+/// The JSON text of one top-level field of an object, without building the object. Of a repeated
+/// key the last value counts.
 pub(crate) fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     struct Find<'k>(&'k str);
 
@@ -213,11 +268,12 @@ pub(crate) fn field<'a>(object: &'a str, key: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{JsonObject, field};
 
     #[test]
-    fn objects_come_out_as_they_went_in() {
-        let text = r#"{"z":1.0,"a":null,"big":123456789012345678901234567890,"n":{"y":[],"x":"é"}}"#;
+    fn an_object_keeps_order_nulls_and_big_numbers() {
+        let text =
+            r#"{"z":1.0,"a":null,"big":123456789012345678901234567890,"n":{"y":[],"x":"é"}}"#;
         let object: JsonObject = text.parse().unwrap();
         assert_eq!(object.to_string(), text);
         assert_eq!(serde_json::from_str::<JsonObject>(text).unwrap().to_string(), text);
@@ -227,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_given_twice_has_its_last_value_at_its_first_place() {
+    fn a_repeated_key_has_its_last_value_at_its_first_place() {
         let object: JsonObject = r#"{"a":1,"b":2,"a":3}"#.parse().unwrap();
         assert_eq!(object.to_string(), r#"{"a":3,"b":2}"#);
         assert_eq!(field(r#"{"a":1,"b":2,"a":3}"#, "a"), Some("3"));
     }
 
     #[test]
-    fn bad_text_is_an_error() {
+    fn text_that_is_not_a_valid_object_is_an_error() {
         for bad in ["[]", "1", "{", r#"{"a":"\ud83d"}"#, "{} {}"] {
             assert!(bad.parse::<JsonObject>().is_err(), "{bad}");
         }
@@ -243,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_contents() {
+    fn debug_shows_sizes_only() {
         let object: JsonObject = r#"{"name":"secret"}"#.parse().unwrap();
         assert_eq!(format!("{object:?}"), "JsonObject(1 fields, 12 bytes)");
     }

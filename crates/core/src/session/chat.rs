@@ -1,119 +1,182 @@
 //! One chat session.
 
+use super::call::Require;
 use super::draft::Draft;
-use super::engine::{Engine, Require};
+use super::machine::{self, Added, StoredMessage};
 use super::parts::{Form, JsonParts};
-use super::plan::{Added, StoredMessage};
 use super::read::{MessagePage, MessageQuery};
+use super::registry::Session;
 use super::snapshot::Snapshot;
-use super::view::{self, LongView, View};
-use super::watch::Watcher;
+use super::watcher::Watcher;
 use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::state::ChatSessionState;
 use crate::store::{DeleteIf, DeleteOutcome, ReadQuery, Salvaged, Version};
-use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A handle to one chat session. Cheap to clone; all handles to one id share one live instance (clause C2).
+/// A handle to one chat session. It is cheap to clone. All handles with one id that come from one
+/// [`ChatSessions`](crate::ChatSessions) share one copy of the session in memory (clause C2).
 ///
-/// Calls that change something return once the change is durable. Dropping such a call's future is safe: its change is
-/// then made whole or not at all, and the next read sees it once the store has made it.
+/// A call that changes something returns once the change is durable. Dropping the future of such a
+/// call is safe: the change then happens completely or not at all. A read shows the change as soon
+/// as the store has answered it.
 pub struct ChatSession<A = JsonObject> {
-    engine: Engine,
+    pub(super) session: Session,
     app: PhantomData<fn() -> A>,
 }
 
 impl<A> Clone for ChatSession<A> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), app: PhantomData }
+        Self { session: self.session.clone(), app: PhantomData }
     }
 }
 
 impl<A> fmt::Debug for ChatSession<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChatSession({})", self.engine.slot.id.fingerprint())
+        write!(f, "ChatSession({})", self.session.actor.id.fingerprint())
     }
 }
 
 impl<A: AppState> ChatSession<A> {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine, app: PhantomData }
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, app: PhantomData }
     }
 
     /// The session's id.
     pub fn id(&self) -> &SessionId {
-        &self.engine.slot.id
+        &self.session.actor.id
     }
 
     /// Adds a message at the end. Once this returns, it is durable.
     ///
-    /// A message with an `id` is added once, however often this is called with it, as long as it is
-    /// among the last messages (see [`Window`](crate::Window), clause C7). A message larger than
-    /// the window's bytes is found only while it is the very last one.
+    /// If one of the last 64 messages of the session has the same `id` and the same content, the
+    /// call adds nothing and returns that message with `replayed` set (clause C7).
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let added = chat.add_message(Message::user("Hello").with_id("m-1")).await?;
+    /// assert!(added.seq >= 1 && !added.replayed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::IdReused`] if another message has the id, [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
+    /// [`Error::IdReused`] if one of the last 64 messages has the same `id` and other content;
+    /// [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
     pub async fn add_message(&self, message: Message) -> Result<Added, Error> {
         let messages = [message];
-        let added = self.engine.apply(|planner, view| planner.add(view, &messages)).await?;
+        let added = self.session.apply(|planner, view| planner.add(view, &messages)).await?;
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
     }
 
-    /// Adds several messages, all or none, next to each other. If all of them are known by their
-    /// `id`s, the stored ones are returned; if only some are, it is [`Error::PartlyKnown`]. A
-    /// message that is given twice with one `id` is stored once and returned twice.
+    /// Adds several messages, one directly after the other. Either all are added or none is. If all
+    /// are stored already, by their `id`s, the call returns the stored ones. A message that occurs
+    /// twice in `messages` with one `id` is stored once and returned twice.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let messages = vec![Message::user("Two and two?"), Message::assistant("Four.")];
+    /// let added = chat.add_messages(messages).await?;
+    /// assert_eq!(added[1].seq, added[0].seq + 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`]; [`Error::IdGivenTwice`] if
-    /// two messages of one `id` say different things.
+    /// As [`add_message`](Self::add_message); [`Error::PartlyKnown`] if only some are stored
+    /// already; [`Error::IdGivenTwice`] if two of them have one `id` and different content.
     pub async fn add_messages(&self, messages: Vec<Message>) -> Result<Vec<Added>, Error> {
-        self.engine.apply(|planner, view| planner.add(view, &messages)).await
+        self.session.apply(|planner, view| planner.add(view, &messages)).await
     }
 
-    /// Changes the app state. `change` may run more than once, each time on fresh state (clause C5); only the fields
-    /// that it changes are written, others stay as they are stored (clause C6).
+    /// Changes the app state. `change` may run more than once, each time on the newest state
+    /// (clause C5). The call writes only the fields that `change` changed, and those of `A` that
+    /// are not stored yet. All other fields stay as they are stored (clause C6).
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let is_set = chat.update(|app| app.set("step", "payment").is_ok()).await?;
+    /// assert!(is_set);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::AppState`] if what is stored, or what `change` leaves, does not fit; [`Error::TooLarge`],
-    /// [`Error::Contended`], [`Error::Store`].
+    /// [`Error::AppState`] if the stored app state does not fit `A`, or the changed one cannot be
+    /// stored; [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
     pub async fn update<T>(&self, mut change: impl FnMut(&mut A) -> T) -> Result<T, Error> {
         self.turn(|draft| Ok(change(draft.app_mut()?))).await
     }
 
-    /// Changes messages and app state together, in one commit. `turn` may run more than once, each time on fresh state
-    /// (clause C5). If it returns an error or panics, nothing is changed. [`Error::rejected`] carries a reason of your own.
+    /// Changes messages and app state together, in one commit. `change` may run more than once,
+    /// each time on the newest state (clause C5). If `change` returns an error or panics, nothing
+    /// is changed. It returns [`Error::rejected`] to stop for a reason of your own.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let seq = chat
+    ///     .turn(|draft| {
+    ///         let added = draft.add_message(Message::assistant("Booked."))?;
+    ///         draft.app_mut()?.set("booked", &true).map_err(Error::rejected)?;
+    ///         Ok(added.seq)
+    ///     })
+    ///     .await?;
+    /// # let _ = seq;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// What `turn` returned; [`Error::Contended`], [`Error::Store`] and the others of the calls that it makes.
-    pub async fn turn<T>(&self, turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>) -> Result<T, Error> {
-        self.run(Require::Nothing, turn).await
+    /// The error that `change` returned, and those of the calls that it made on the draft;
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn turn<T>(
+        &self,
+        change: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.run(Require::Nothing, change).await
     }
 
-    /// Like [`turn`](Self::turn), but only if the session has `version` (`None`: does not exist) when it is committed.
+    /// Like [`turn`](Self::turn), but commits only if the session is still at `version`. `None`
+    /// means that the session does not exist.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let version = chat.snapshot().await?.version();
+    /// chat.turn_if(version, |draft| draft.add_message(Message::user("first"))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::VersionChanged`]; otherwise as [`turn`](Self::turn).
     pub async fn turn_if<T>(
         &self,
         version: Option<Version>,
-        turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
+        change: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.run(Require::Version(version), turn).await
+        self.run(Require::Version(version), change).await
     }
 
     async fn run<T>(
         &self,
         require: Require,
-        mut turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
+        mut change: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let planner = self.engine.planner();
-        self.engine
-            .apply_on_copy(require, |view, whole| {
+        self.session
+            .apply_on_copy(require, |planner, view, whole| {
                 let mut draft = Draft::new(planner, view, whole);
-                match turn(&mut draft) {
+                match change(&mut draft) {
                     Ok(value) => draft.finish().map(|(changes, after)| (value, changes, after)),
                     Err(e) => Err(draft.failed(e)),
                 }
@@ -121,161 +184,309 @@ impl<A: AppState> ChatSession<A> {
             .await
     }
 
-    /// Gives the message at `seq` another content: a streamed reply growing, an edit.
+    /// Gives the message at `seq` other content: an edit, or a correction.
+    ///
+    /// Do not use this for a message that grows while it is streamed: after each replacement,
+    /// clients that fetch only new messages read the session again. Open a [reply](Self::reply)
+    /// instead.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// chat.replace(3, Message::user("I meant Tuesday")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchMessage`], [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
+    /// [`Error::NoSuchMessage`], [`Error::ReplyOpen`], [`Error::TooLarge`], [`Error::Contended`],
+    /// [`Error::Store`].
     pub async fn replace(&self, seq: u64, message: Message) -> Result<(), Error> {
         self.turn(|draft| draft.replace(seq, &message)).await
     }
 
-    /// Takes the last message away and returns it; `None` if there is none. Its seq is not used again.
+    /// Takes the last message away and returns it; `None` if there is none. Its seq is not used
+    /// again.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// if let Some(last) = chat.pop().await? {
+    ///     println!("message {} is gone", last.seq);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn pop(&self) -> Result<Option<StoredMessage>, Error> {
-        self.engine.apply(|planner, view| planner.pop(view)).await
+        self.session.apply(|planner, view| planner.pop(view)).await
     }
 
-    /// Removes the message at `seq`, also one that cannot be read. Removing an older seq that has no message does
-    /// nothing.
+    /// Removes the message at `seq`, even if the message is damaged. If no message is there, the
+    /// call does nothing, or fails if the state in memory shows the absence.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// chat.remove(3).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NoSuchMessage`], [`Error::Contended`], [`Error::Store`].
     pub async fn remove(&self, seq: u64) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.remove(view, seq)).await
+        self.session.apply(|planner, view| planner.remove(view, seq)).await
     }
 
     /// Removes all messages after `seq`; 0 removes all. The app state stays.
     ///
-    /// # Errors
-    /// [`Error::NoSuchMessage`] if no message ever had that seq; [`Error::Contended`], [`Error::Store`].
-    pub async fn rewind_to(&self, seq: u64) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.rewind_to(view, seq)).await
-    }
-
-    /// Removes all messages before `seq` (retention).
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// // Messages 1 to 4 stay.
+    /// chat.rewind_to(4).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::NoSuchMessage`] if `seq` is beyond the next message's; [`Error::Contended`], [`Error::Store`].
-    pub async fn forget_before(&self, seq: u64) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.forget_before(view, seq)).await
+    /// [`Error::NoSuchMessage`] if `seq` is greater than the seqs of all messages so far;
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn rewind_to(&self, seq: u64) -> Result<(), Error> {
+        self.session.apply(|planner, view| planner.rewind_to(view, seq)).await
     }
 
-    /// Goes back to the initial state: the greeting and the default app state. Seqs go on.
+    /// Removes all messages before `seq`, for example to keep only recent ones.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// // Keeps the messages with the last 100 seqs.
+    /// let next = chat.snapshot().await?.next_seq();
+    /// chat.forget_before(next.saturating_sub(100)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMessage`] if `seq` is greater than the seq of the next message to be added;
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn forget_before(&self, seq: u64) -> Result<(), Error> {
+        self.session.apply(|planner, view| planner.forget_before(view, seq)).await
+    }
+
+    /// Restores the initial state: removes all messages, adds the greeting and sets the default app
+    /// state. The seqs of removed messages are not used again.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// chat.reset().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn reset(&self) -> Result<(), Error> {
-        self.engine.apply(|planner, view| planner.reset(view)).await
+        self.session.apply(|planner, view| planner.reset(view)).await
     }
 
-    /// Deletes the session and everything of it; returns whether there was anything. The handle stays valid: the next
-    /// change begins a new session (clause C8).
+    /// Deletes the session with all its data; returns whether the session existed. The handle stays
+    /// valid: the next change begins a new session (clause C8).
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let existed = chat.delete().await?;
+    /// # let _ = existed;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn delete(&self) -> Result<bool, Error> {
-        Ok(self.engine.delete(DeleteIf::Any).await? == DeleteOutcome::Deleted)
+        Ok(self.session.delete(DeleteIf::Any).await? == DeleteOutcome::Deleted)
     }
 
-    /// Writes down now that the session is in use. Reading does so by itself, at most once per touch interval (clause
-    /// C10). Does nothing for a session that does not exist.
+    /// Stores the present time as the last use of the session, if it exists. Reads do this by
+    /// themselves, at most once per [touch interval](crate::Expiry) (clause C10).
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// chat.touch().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn touch(&self) -> Result<(), Error> {
-        let now = self.engine.hub.clock.now_ms();
-        self.engine.touch(now).await
+        let now = self.session.registry.clock.now_ms();
+        self.session.touch(now).await
     }
 
-    /// The last durable state seen: everything but the messages before the window. O(1), and never waits for a writer.
+    /// Returns the last durable state that this `ChatSessions` has seen, without the messages
+    /// before the window. The cost is the same for a session of any length. The call never waits
+    /// for a writer, nor for the touch that it may send.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let snapshot = chat.snapshot().await?;
+    /// for (seq, message) in snapshot.tail() {
+    ///     println!("{seq}: {} bytes", message.bytes());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Store`] if it has to be loaded and cannot be: never an empty session instead.
+    /// [`Error::Store`] if the session is not in memory and loading it fails. The call never
+    /// returns an empty session instead.
     pub async fn snapshot(&self) -> Result<Snapshot<A>, Error> {
-        let view = self.read().await?;
+        let view = self.session.read_view().await?;
         Ok(Snapshot::new(self.id().clone(), view))
     }
 
-    /// The whole state: all messages, all of one version.
+    /// Returns the whole state: all messages, the app state and the times, at one version.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let state = chat.get_state().await?;
+    /// println!("{} messages", state.messages.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::AppState`] if the stored app state does not fit `A`; [`Error::Contended`] if others kept rewriting the
-    /// session meanwhile; [`Error::Store`].
+    /// [`Error::AppState`] if the stored app state does not fit `A`; [`Error::Contended`] if
+    /// writers rewrote the session during every try to read it; [`Error::Store`].
     pub async fn get_state(&self) -> Result<ChatSessionState<A>, Error> {
-        let (view, older) = self.read_whole().await?.into_parts();
+        let (view, older) = self.session.read_whole().await?.into_parts();
         let mut messages = Vec::with_capacity(older.len() + view.messages().len());
         for row in older {
-            messages.push(view::message(self.id(), row)?);
+            messages.push(machine::message(self.id(), row)?);
         }
         messages.extend(view.messages().map(|(_, message)| message.clone()));
         let app = app::decode(&view.app).map_err(|e| Error::app(self.id(), e))?;
         Ok(ChatSessionState::new(messages, app, view.head.created_at, view.head.last_accessed_at))
     }
 
-    /// The whole state as JSON text, with the version it has, made without parsing a message.
+    /// Returns the version of the session and the whole state as JSON text. No message is parsed.
     ///
-    /// The text is what [`get_state`](Self::get_state) would serialize to, except that fields which `A` does not know
-    /// are there, too.
+    /// A state from [`get_state`](Self::get_state) serializes to the same text, but without the
+    /// fields that `A` does not know.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let (version, json) = chat.get_state_json().await?;
+    /// # let _ = (version, json);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn get_state_json(&self) -> Result<(Option<Version>, String), Error> {
-        let whole = self.read_whole().await?;
-        Ok((whole.view.version(), Form::State.whole(&self.engine, &whole)?))
+        let whole = self.session.read_whole().await?;
+        Ok((whole.view.version(), Form::State.whole(&self.session, &whole)?))
     }
 
-    /// The text of [`get_state_json`](Self::get_state_json) in parts: for a session of any size in little memory.
+    /// Returns the text of [`get_state_json`](Self::get_state_json) in parts, so that a session of
+    /// any size takes little memory.
     ///
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn state_parts(&self) -> Result<JsonParts, Error> {
-        JsonParts::begin(&self.engine, Form::State).await
+        JsonParts::begin(&self.session, Form::State).await
     }
 
-    /// All messages as the text of a JSON array, in parts: for a session of any size in little memory.
+    /// Returns all messages as the text of a JSON array, in parts, so that a session of any size
+    /// takes little memory.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let mut parts = chat.message_parts().await?;
+    /// while let Some(part) = parts.next().await? {
+    ///     println!("{} bytes", part.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Contended`], [`Error::Store`].
     pub async fn message_parts(&self) -> Result<JsonParts, Error> {
-        JsonParts::begin(&self.engine, Form::List).await
+        JsonParts::begin(&self.session, Form::List).await
     }
 
-    /// Some of the messages, all of one version.
+    /// Returns the messages that `query` selects, at one version of the session.
+    ///
+    /// ```
+    /// use durable_session::MessageQuery;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let page = chat.messages(MessageQuery::last(50)).await?;
+    /// if let Some(first) = page.messages.first() {
+    ///     let older = chat.messages(MessageQuery::before(first.seq, 50)).await?;
+    ///     println!("{} older ones", older.messages.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Contended`] if others kept rewriting the session meanwhile; [`Error::Store`].
+    /// [`Error::Contended`] if writers rewrote the session during every try; [`Error::Store`].
     pub async fn messages(&self, query: MessageQuery) -> Result<MessagePage, Error> {
-        let view = self.read().await?;
-        self.engine.page(view, query).await
+        let view = self.session.read_view().await?;
+        self.session.page(view, query).await
     }
 
-    /// Follows the changes published from now on.
+    /// Returns a [`Watcher`] of the changes that this `ChatSessions` learns of from now on.
+    ///
+    /// ```
+    /// use durable_session::Watched;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let mut watcher = chat.watch();
+    /// if let Watched::Changed(change) = watcher.next().await {
+    ///     println!("new messages: {:?}", change.appended);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn watch(&self) -> Watcher {
-        Watcher::new(&self.engine.hub, &self.engine.slot)
+        Watcher::new(self.session.clone())
     }
 
-    /// Reads what can be read of a session with damaged rows, straight from the store; `None` if it does not exist.
-    /// What cannot be read is named. [`remove`](Self::remove) takes damaged messages away without reading them.
+    /// Reads the undamaged part of a session straight from the store and names the damaged rows;
+    /// `None` if the session does not exist. [`remove`](Self::remove) takes damaged messages away
+    /// without reading them.
+    ///
+    /// ```
+    /// use durable_session::store::ReadQuery;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// if let Some(salvaged) = chat.salvage(ReadQuery::forward(1, 100)).await? {
+    ///     println!("{} messages, {} damaged", salvaged.rows.len(), salvaged.damage.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Store`], if it is not only this session's rows.
+    /// [`Error::Store`] if the store fails beyond damaged rows of this session, such as with I/O.
     pub async fn salvage(&self, query: ReadQuery) -> Result<Option<Salvaged>, Error> {
-        Ok(self.engine.hub.store.salvage(self.id(), query).await?)
-    }
-
-    /// The published state; reading it is using the session.
-    async fn read(&self) -> Result<Arc<View>, Error> {
-        let view = self.engine.view().await?;
-        self.engine.accessed(&view).await;
-        Ok(view)
-    }
-
-    /// The same for who wants all messages, with those that come before what it has.
-    async fn read_whole(&self) -> Result<LongView, Error> {
-        let seen = self.engine.long_view().await?;
-        self.engine.accessed(&seen.view).await;
-        self.engine.whole(seen).await
+        Ok(self.session.registry.store.salvage(self.id(), query).await?)
     }
 }

@@ -1,14 +1,17 @@
-//! What can be set on a [`ChatSessions`](crate::ChatSessions).
+//! The settings of a [`ChatSessions`](crate::ChatSessions).
 
 use crate::Message;
 use crate::error::{AppStateError, LimitKind};
+use crate::reply::{ReplyFormat, TextReply};
 use crate::store::{StoreLimits, TailBounds};
 use bytestring::ByteString;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest sessions that are served (clause C9). Exceeding one is [`Error::TooLarge`](crate::Error::TooLarge) and
-/// changes nothing. A store with smaller limits of its own narrows them.
+/// The largest sessions that are served (clause C9). Exceeding one is
+/// [`Error::TooLarge`](crate::Error::TooLarge) and changes nothing. A store with smaller limits of
+/// its own narrows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one message's JSON. Default: 1 MiB.
@@ -32,10 +35,9 @@ impl Default for Limits {
     }
 }
 
-/// The tail of a session that stays in memory, within which message ids make retries idempotent (clauses C7, C9): the
-/// longest run of last messages within both bounds, at least one.
-///
-/// All services over one store should use the same window.
+/// The tail of a session that stays in memory (clause C9): the longest run of last messages within
+/// both bounds, at least one. Messages before it are read from the store when they are wanted, also
+/// to compare a retry with them (clause C7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// At most so many messages. Default: 64.
@@ -56,7 +58,8 @@ impl From<Window> for TailBounds {
     }
 }
 
-/// How much stays in memory (clause C9). What is dropped from memory is read again when it is next used.
+/// How much stays in memory (clause C9). A session that was dropped from memory is read again at
+/// its next use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes of all live sessions together. Default: 256 MiB.
@@ -71,6 +74,82 @@ impl Default for Memory {
     }
 }
 
+/// How replies are made, and when the producer of one counts as gone (clauses C11 and C12).
+///
+/// ```
+/// use durable_session::{ChatSessions, JsonObject, Replies};
+/// use durable_session_memory::MemoryStore;
+/// use std::time::Duration;
+///
+/// let replies = Replies::default().abandoned_after(Duration::from_secs(90));
+/// let sessions =
+///     ChatSessions::<JsonObject>::builder(MemoryStore::new()).replies(replies).build();
+/// # let _ = sessions;
+/// ```
+#[derive(Clone)]
+pub struct Replies {
+    abandoned_after: Duration,
+    /// The last one is that of new replies.
+    formats: Vec<Arc<dyn ReplyFormat>>,
+}
+
+impl Default for Replies {
+    /// The format [`TextReply`], and 60 seconds until a producer counts as gone.
+    fn default() -> Self {
+        let formats: Vec<Arc<dyn ReplyFormat>> = vec![Arc::new(TextReply)];
+        Self { abandoned_after: Duration::from_mins(1), formats }
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let formats: Vec<_> = self.formats.iter().map(|format| format.name()).collect();
+        f.debug_struct("Replies")
+            .field("abandoned_after", &self.abandoned_after)
+            .field("formats", &formats)
+            .finish()
+    }
+}
+
+impl Replies {
+    /// Sets after which time without a chunk or a beat a producer on a shared store counts as gone.
+    /// On an exclusive store no time decides it.
+    pub fn abandoned_after(self, time: Duration) -> Self {
+        Self { abandoned_after: time, ..self }
+    }
+
+    /// Adds a format and makes it that of new replies. It replaces one of the same name. The other
+    /// formats stay, for replies that are stored in them and for
+    /// [`NewReply::format`](crate::NewReply::format).
+    pub fn format(mut self, format: impl ReplyFormat + 'static) -> Self {
+        self.formats.retain(|known| known.name() != format.name());
+        self.formats.push(Arc::new(format));
+        self
+    }
+
+    pub(crate) fn abandoned_after_ms(&self) -> u64 {
+        ms(self.abandoned_after)
+    }
+
+    /// A quarter of the time after which a producer counts as gone.
+    pub(crate) fn beat_every(&self) -> Duration {
+        self.abandoned_after / 4
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<dyn ReplyFormat>> {
+        self.formats.iter().find(|format| format.name() == name).cloned()
+    }
+
+    /// The format of new replies.
+    pub(crate) fn standard(&self) -> Option<Arc<dyn ReplyFormat>> {
+        self.formats.last().cloned()
+    }
+
+    pub(crate) fn formats(&self) -> impl Iterator<Item = &dyn ReplyFormat> {
+        self.formats.iter().map(|format| &**format)
+    }
+}
+
 /// When unused sessions expire, and how often their use is written down (clause C10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
@@ -80,7 +159,9 @@ pub struct Expiry {
 
 /// A time to live shorter than two touch intervals: a session could expire although it is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("time to live is {ttl:?}; it must be at least two touch intervals ({touch_interval:?} each)")]
+#[error(
+    "time to live is {ttl:?}; it must be at least two touch intervals ({touch_interval:?} each)"
+)]
 pub struct InvalidExpiry {
     /// The time to live that was given.
     pub ttl: Duration,
@@ -94,9 +175,10 @@ impl Expiry {
         Self { ttl: None, touch_interval }
     }
 
-    /// A sweep deletes sessions that were not used for `ttl`. Use by reading is written down at most once per
-    /// `touch_interval`, so a session may expire up to that much early if its last uses were only reads and nobody could
-    /// write them down: after a crash, or when it was dropped from memory or read through another `ChatSessions` since.
+    /// A sweep deletes sessions that were not used for `ttl`. Use by reading is written down at
+    /// most once per `touch_interval`, so a session may expire up to that much early if its last
+    /// uses were only reads and nobody could write them down: after a crash, or when it was dropped
+    /// from memory or read through another `ChatSessions` since.
     ///
     /// # Errors
     /// [`InvalidExpiry`] if `ttl` is less than two touch intervals.
@@ -127,7 +209,7 @@ pub(crate) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Everything that was set, as the engine uses it.
+/// Everything that was set, as the sessions use it.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) greeting: Vec<Message>,
@@ -138,6 +220,7 @@ pub(crate) struct Config {
     pub(crate) window: TailBounds,
     pub(crate) memory: Memory,
     pub(crate) expiry: Expiry,
+    pub(crate) replies: Replies,
     /// How often a call is tried when other writers come first.
     pub(crate) attempts: u32,
 }
@@ -153,7 +236,7 @@ impl Config {
         over(LimitKind::AppBytes, app.len() as u64, self.limits.app_bytes)
     }
 
-    /// Checks what a session would become.
+    /// Checks the size that a session would have.
     pub(crate) fn check_session(&self, messages: u64, bytes: u64) -> Result<(), OverLimit> {
         over(LimitKind::SessionMessages, messages, self.limits.session_messages)?;
         over(LimitKind::SessionBytes, bytes, self.limits.session_bytes)
@@ -177,7 +260,13 @@ const GATHER_OPS: usize = 1024;
 const GATHER_BYTES: u64 = 1 << 20;
 
 impl Config {
-    /// What the first change of a session writes besides itself: operations and bytes.
+    /// The initial app state; calls refuse one that cannot be an app state before anything is
+    /// written, so `{}` is never stored in its place.
+    pub(crate) fn app_or_empty(&self) -> ByteString {
+        self.initial_app.as_ref().map_or_else(|_| ByteString::from_static("{}"), Clone::clone)
+    }
+
+    /// The operations and bytes that the first change of a session writes besides itself.
     pub(crate) fn prelude(&self) -> (usize, u64) {
         let greeting: u64 = self.greeting.iter().map(|m| m.bytes() as u64).sum();
         (self.greeting.len() + 1, greeting + self.app_or_empty().len() as u64)
@@ -190,5 +279,23 @@ impl Config {
             GATHER_OPS.min(self.store_limits.max_commit_ops.saturating_sub(ops)),
             GATHER_BYTES.min(self.store_limits.max_commit_bytes.saturating_sub(bytes)),
         )
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    /// A greeting, a window of three messages, and commits that are full soon.
+    pub(crate) fn small() -> Self {
+        Self {
+            greeting: vec![Message::assistant("Hello")],
+            initial_app: Ok("{}".into()),
+            limits: Limits::default(),
+            store_limits: StoreLimits::new(1 << 20, 1 << 20, 1 << 20, 7),
+            window: TailBounds::new(3, 1 << 20),
+            memory: Memory::default(),
+            expiry: Expiry::default(),
+            replies: Replies::default(),
+            attempts: 1,
+        }
     }
 }

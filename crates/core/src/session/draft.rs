@@ -1,7 +1,6 @@
-//! What a turn works on: a copy of the session that reads its own writes.
+//! A draft: the copy of the session that a turn works on. It reads its own writes.
 
-use super::plan::{Added, Halt, Planned, Planner, StoredMessage};
-use super::view::{Change, View};
+use super::machine::{Added, Change, Halt, Planned, Planner, StoredMessage, View};
 use super::whole::Whole;
 use crate::Message;
 use crate::app::{self, AppState};
@@ -11,15 +10,19 @@ use crate::store::Version;
 use bytestring::ByteString;
 use std::fmt;
 
-/// The session as one `turn` changes it: messages and app state together, made in one commit or not at all.
+/// The session as one `turn` changes it: messages and app state together, made in one commit or not
+/// at all.
 ///
-/// It works on a copy. Dropping it, an error or a panic changes nothing (clause C5). It reads its own writes.
+/// It works on a copy. Dropping it, an error or a panic changes nothing (clause C5). It reads its
+/// own writes.
 pub struct Draft<'a, A> {
     planner: Planner<'a>,
     view: View,
     changes: Vec<Change>,
     /// The app state as it was decoded, and as the closure has it now.
     app: Option<(JsonObject, A)>,
+    /// The message that this draft added or found last.
+    added: Option<Message>,
     /// All messages below this draft, if they had to be read.
     whole: Option<&'a Whole>,
     /// Why it has to be run again on more of the session.
@@ -28,7 +31,18 @@ pub struct Draft<'a, A> {
 
 impl<'a, A: AppState> Draft<'a, A> {
     pub(crate) fn new(planner: Planner<'a>, view: View, whole: Option<&'a Whole>) -> Self {
-        Self { planner, view, changes: Vec::new(), app: None, whole, halted: None }
+        Self { planner, view, changes: Vec::new(), app: None, added: None, whole, halted: None }
+    }
+
+    /// Makes a change that the closure does not make.
+    pub(crate) fn begin_with(&mut self, change: Change) {
+        self.view.apply(&change);
+        self.changes.push(change);
+    }
+
+    /// The message that this draft added or found last.
+    pub(crate) fn last_added(&self) -> Option<&Message> {
+        self.added.as_ref()
     }
 
     /// The changes made, and the state they lead to.
@@ -40,12 +54,22 @@ impl<'a, A: AppState> Draft<'a, A> {
         Ok((self.changes, self.view))
     }
 
-    /// Why it ended with `error`: that is only what its caller was told if it has to be run again.
+    /// Why it ended with `error`; a turn that has to be run again has another reason.
     pub(crate) fn failed(self, error: Error) -> Halt {
         self.halted.unwrap_or(Halt::Refused(error))
     }
 
     /// Adds a message at the end, or finds it if its `id` is known (clause C7).
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// let added = draft.add_message(Message::assistant("Four."))?;
+    /// # let _ = added;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::IdReused`], [`Error::TooLarge`].
@@ -54,27 +78,50 @@ impl<'a, A: AppState> Draft<'a, A> {
         added.into_iter().next().ok_or_else(|| Error::rejected("nothing was added"))
     }
 
-    /// Adds several messages, all or none, as [`ChatSession::add_messages`](crate::ChatSession::add_messages) does.
+    /// Adds several messages, all or none, as
+    /// [`ChatSession::add_messages`](crate::ChatSession::add_messages) does.
     ///
     /// # Errors
     /// As [`add_message`](Self::add_message).
     pub fn add_messages(&mut self, messages: &[Message]) -> Result<Vec<Added>, Error> {
         let planned = self.planner.add(&self.view, messages);
-        self.make(planned)
+        let added = self.make(planned)?;
+        if let Some(last) = messages.last() {
+            self.added = Some(last.clone());
+        }
+        Ok(added)
     }
 
-    /// The app state, read from what is stored on first use.
+    /// The app state, decoded on first use.
+    ///
+    /// ```
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// let step = draft.app()?.get::<String>("step");
+    /// # let _ = step;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::AppState`] if what is stored does not fit `A`.
+    /// [`Error::AppState`] if the stored app state does not fit `A`.
     pub fn app(&mut self) -> Result<&A, Error> {
         self.app_mut().map(|app| &*app)
     }
 
-    /// The app state, to change. Only what is changed is written back; fields that `A` does not know stay (clause C6).
+    /// The app state, to change. Only changed fields are written back; fields that `A` does not
+    /// know stay (clause C6).
+    ///
+    /// ```
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// draft.app_mut()?.remove("step");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::AppState`] if what is stored does not fit `A`.
+    /// [`Error::AppState`] if the stored app state does not fit `A`.
     pub fn app_mut(&mut self) -> Result<&mut A, Error> {
         let decoded = if let Some(decoded) = self.app.take() {
             decoded
@@ -111,8 +158,18 @@ impl<'a, A: AppState> Draft<'a, A> {
 
     /// Gives the message at `seq` another content.
     ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// draft.replace(3, &Message::user("I meant Tuesday"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::NoSuchMessage`] (for a message before the window only once the turn is committed), [`Error::TooLarge`].
+    /// [`Error::NoSuchMessage`] (for a message before the window only once the turn is committed),
+    /// [`Error::ReplyOpen`], [`Error::TooLarge`].
     pub fn replace(&mut self, seq: u64, message: &Message) -> Result<(), Error> {
         let stored = self.whole.and_then(|_| self.messages());
         let old = match &stored {
@@ -138,7 +195,8 @@ impl<'a, A: AppState> Draft<'a, A> {
     /// Removes the message at `seq`.
     ///
     /// # Errors
-    /// [`Error::NoSuchMessage`], if that is known in memory; removing an older seq without a message does nothing.
+    /// [`Error::NoSuchMessage`], if that is known in memory; removing an older seq without a
+    /// message does nothing.
     pub fn remove(&mut self, seq: u64) -> Result<(), Error> {
         let planned = self.planner.remove(&self.view, seq);
         self.make(planned)
@@ -174,10 +232,11 @@ impl<'a, A: AppState> Draft<'a, A> {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if a message, the session, or the difference (in bytes or operations of
-    /// one commit) is too large.
+    /// one commit) is too large; [`Error::ReplyOpen`] if the difference changes or removes a
+    /// message that is being written by a reply.
     pub fn set_messages(&mut self, messages: &[Message]) -> Result<(), Error> {
         let planned = match self.messages() {
-            Some(stored) => self.planner.set_messages(&stored, messages),
+            Some(stored) => self.planner.set_messages(&self.view, &stored, messages),
             None => Err(Halt::Whole),
         };
         self.make(planned)
@@ -194,12 +253,26 @@ impl<'a, A: AppState> Draft<'a, A> {
     }
 
     /// The last messages, oldest first: those in the window, with this draft's changes.
+    ///
+    /// ```
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// let last = draft.tail().next_back();
+    /// # let _ = last;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tail(&self) -> impl DoubleEndedIterator<Item = (u64, &Message)> + ExactSizeIterator {
         self.view.messages()
     }
 
-    /// How many messages the session has, with this draft's changes. After a removal of messages older than the window
-    /// it is an upper bound.
+    /// The seqs of the messages that are being written by a reply, with this draft's changes.
+    pub fn open_replies(&self) -> impl Iterator<Item = u64> {
+        self.view.replies().iter().map(|reply| reply.seq)
+    }
+
+    /// How many messages the session has, with this draft's changes. After a removal of messages
+    /// older than the window it is an upper bound.
     pub fn message_count(&self) -> u64 {
         self.view.head.messages
     }
@@ -214,25 +287,25 @@ impl<'a, A: AppState> Draft<'a, A> {
         self.view.exists
     }
 
-    /// The last durable version below this draft; `None` if the session does not exist yet. Others' changes may be on
-    /// their way on top of it; to act on one version only, use `turn_if`.
+    /// The last durable version below this draft; `None` if the session does not exist yet. Others'
+    /// changes may be on their way on top of it; to act on one version only, use `turn_if`.
     pub fn version(&self) -> Option<Version> {
         self.view.version()
     }
 
-    /// Does what was planned.
+    /// Makes the planned changes.
     fn make<T>(&mut self, planned: Planned<T>) -> Result<T, Error> {
         match planned {
             Ok((value, changes)) => {
                 for change in &changes {
-                    self.view.apply(change, self.planner.config.window);
+                    self.view.apply(change);
                 }
                 self.changes.extend(changes);
                 Ok(value)
             }
             Err(Halt::Refused(e)) => Err(e),
             Err(halt) => {
-                // The turn is run again on more of the session, whatever it makes of this error.
+                // The turn is run again on more of the session, also if it hides this error.
                 self.halted = Some(halt);
                 Err(Error::rejected("this turn needs more of the session and is run again"))
             }
@@ -242,7 +315,8 @@ impl<'a, A: AppState> Draft<'a, A> {
     /// All messages with this draft's changes, if they are known.
     fn messages(&self) -> Option<Vec<StoredMessage>> {
         if self.view.is_whole() {
-            let stored = |(seq, message): (u64, &Message)| StoredMessage { seq, message: message.clone() };
+            let stored =
+                |(seq, message): (u64, &Message)| StoredMessage { seq, message: message.clone() };
             return Some(self.view.messages().map(stored).collect());
         }
         self.whole.map(|whole| whole.with(&self.changes))
@@ -252,7 +326,7 @@ impl<'a, A: AppState> Draft<'a, A> {
         JsonObject::parse_stored(&self.view.app).map_err(|e| Error::app(self.planner.id, e.into()))
     }
 
-    /// Writes what changed in the typed app state into the stored one.
+    /// Writes the changed fields of the typed app state into the stored one.
     fn write_back(&mut self) -> Result<(), Error> {
         let Some((before, app)) = &mut self.app else { return Ok(()) };
         let after = app::encode(app).map_err(|e| Error::app(self.planner.id, e))?;

@@ -1,17 +1,18 @@
 //! Use and expiry (clause C10).
 
-use super::engine::Engine;
-use super::hub::Hub;
-use super::view::View;
+use super::driver::{self, Listener};
+use super::machine::{LongView, View};
+use super::registry::{Registry, Session};
 use crate::SessionId;
-use crate::error::{Error, ErrorChain};
-use crate::store::{DeleteIf, DeleteOutcome, ListQuery, SessionList, StoreError};
+use crate::error::Error;
+use crate::store::{ChunkQuery, DeleteIf, DeleteOutcome, ListQuery, SessionList, StoreError};
 use crate::sync::Arc;
+use std::future::poll_fn;
 
 /// How many sessions a sweep lists at a time.
 const PAGE: usize = 256;
 
-/// What a sweep did.
+/// The counts of one sweep.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct SweepReport {
@@ -21,59 +22,88 @@ pub struct SweepReport {
     pub deleted: u64,
     /// Sessions that were used just before they would have been deleted.
     pub kept: u64,
+    /// Replies that were ended as interrupted while the sweep ran, because their producers are
+    /// gone.
+    pub interrupted: u64,
     /// Sessions that the sweep could not deal with, and why. They are left as they are.
     pub failed: Vec<(SessionId, Error)>,
 }
 
-impl Engine {
-    /// Notes that the session was read, and writes that down if the last time is a touch interval ago.
-    pub(crate) async fn accessed(&self, view: &View) {
+impl Session {
+    /// The state that readers see. Reading it counts as a use of the session.
+    pub(crate) async fn read_view(&self) -> Result<Arc<View>, Error> {
+        let view = self.view().await?;
+        self.accessed(&view);
+        Ok(view)
+    }
+
+    /// Like [`read_view`](Self::read_view), with as many messages as one load brings.
+    pub(crate) async fn read_long_view(&self) -> Result<LongView, Error> {
+        let seen = self.long_view().await?;
+        self.accessed(&seen.view);
+        Ok(seen)
+    }
+
+    /// Like [`read_view`](Self::read_view), with all messages.
+    pub(crate) async fn read_whole(&self) -> Result<LongView, Error> {
+        let seen = self.read_long_view().await?;
+        self.whole(seen).await
+    }
+
+    /// Notes that the session was read, and begins to write that down if the last time is a touch
+    /// interval ago. The read does not wait for it.
+    fn accessed(&self, view: &View) {
         if !view.exists {
             return;
         }
-        let now = self.hub.clock.now_ms();
+        let now = self.registry.clock.now_ms();
         let due = {
-            let mut state = self.slot.lock();
-            state.used_at = now;
-            state.accessed_at = state.accessed_at.max(now);
-            let written = view.head.last_accessed_at.max(state.touched_at);
-            let due = now.saturating_sub(written) >= self.hub.config.expiry.touch_ms();
-            if due {
-                // Whoever notices first writes it; others read on.
-                state.touched_at = now;
-            }
-            due
+            let mut cell = self.actor.lock();
+            cell.used_at = now;
+            cell.machine.accessed(view, now)
         };
-        if due && let Err(e) = self.touch(now).await {
-            // The read itself has succeeded. The next read tries again.
-            let session = self.slot.id.fingerprint();
-            tracing::warn!(%session, error = %ErrorChain(&e), "a touch could not be written");
-            self.slot.lock().touched_at = 0;
+        if due {
+            driver::drive(self);
         }
     }
 
-    pub(crate) async fn touch(&self, at: u64) -> Result<(), Error> {
-        self.catch_up().await;
-        self.hub.store.touch(&self.slot.id, at).await?;
-        self.hub.stats.touch();
-        let mut state = self.slot.lock();
-        state.touched_at = state.touched_at.max(at);
-        if let Some(published) = state.published.as_mut().filter(|view| view.exists) {
-            let view = Arc::make_mut(published);
-            view.head.last_accessed_at = view.head.last_accessed_at.max(at);
+    /// Interrupts the open replies whose producers are gone, and writes down a use of the session
+    /// if there is a live producer.
+    async fn look_after_replies(&self) -> Result<(), Error> {
+        let view = self.view().await?;
+        for reply in view.replies() {
+            // Only the counts: there is no such chunk.
+            let query = ChunkQuery::from(reply.seq, u64::MAX).max_chunks(1);
+            let page = self.registry.store.read_chunks(&self.actor.id, query).await?;
+            let Some(page) = page.filter(|page| page.reply.claim == reply.claim) else { continue };
+            driver::interrupt_dead(&self.registry, &self.actor, &[page.reply]);
+        }
+        let mut listener = Listener::new(self);
+        poll_fn(|cx| listener.poll(cx, |cell| (!cell.machine.is_interrupting()).then_some(())))
+            .await;
+        drop(listener);
+        let view = self.view().await?;
+        let now = self.registry.clock.now_ms();
+        let unused = now.saturating_sub(view.head.last_accessed_at);
+        if !view.replies().is_empty() && unused >= self.registry.config.expiry.touch_ms() {
+            self.touch(now).await?;
         }
         Ok(())
     }
 
-    /// Writes down the last use of a live session, if only this hub knows of it.
+    pub(crate) async fn touch(&self, at: u64) -> Result<(), Error> {
+        self.catch_up().await;
+        self.registry.store.touch(&self.actor.id, at).await?;
+        self.registry.stats.touch();
+        self.actor.lock().machine.note_touch(at);
+        Ok(())
+    }
+
+    /// Writes down the last use of a live session, if only this registry knows of it.
     async fn flush_touch(&self) -> Result<bool, Error> {
         self.catch_up().await;
-        let pending = {
-            let state = self.slot.lock();
-            let written = state.published.as_ref().filter(|v| v.exists).map(|v| v.head.last_accessed_at);
-            written.filter(|&written| state.accessed_at > written).map(|_| state.accessed_at)
-        };
-        match pending {
+        let unwritten = self.actor.lock().machine.unwritten_use();
+        match unwritten {
             Some(at) => self.touch(at).await.map(|()| true),
             None => Ok(false),
         }
@@ -81,23 +111,52 @@ impl Engine {
 }
 
 /// Writes down every use that is only in memory.
-pub(crate) async fn flush_touches(hub: &Arc<Hub>, report: &mut SweepReport) {
-    for slot in hub.slots() {
-        let engine = Engine { hub: Arc::clone(hub), slot };
-        match engine.flush_touch().await {
+pub(crate) async fn flush_touches(registry: &Arc<Registry>, report: &mut SweepReport) {
+    for session in registry.sessions() {
+        match session.flush_touch().await {
             Ok(written) => report.touched += u64::from(written),
-            Err(e) => report.failed.push((engine.slot.id.clone(), e)),
+            Err(e) => report.failed.push((session.actor.id.clone(), e)),
         }
     }
 }
 
-/// Flushes, then deletes what was not used for the time to live.
-pub(crate) async fn sweep(hub: &Arc<Hub>, list: &dyn SessionList) -> Result<SweepReport, StoreError> {
+/// Looks after the sessions with open replies.
+async fn sweep_replies(
+    registry: &Arc<Registry>,
+    list: &dyn SessionList,
+    report: &mut SweepReport,
+) -> Result<(), StoreError> {
+    let before = registry.stats.read().interruptions;
+    let mut query = ListQuery::open_replies(PAGE);
+    loop {
+        let page = list.list(&query).await?;
+        for listed in page.sessions {
+            let session = registry.session(listed.id.clone());
+            if let Err(e) = session.look_after_replies().await {
+                report.failed.push((listed.id, e));
+            }
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    report.interrupted = registry.stats.read().interruptions - before;
+    Ok(())
+}
+
+/// Flushes, looks after open replies, then deletes the sessions that were not used for the time to
+/// live.
+pub(crate) async fn sweep(
+    registry: &Arc<Registry>,
+    list: &dyn SessionList,
+) -> Result<SweepReport, StoreError> {
     let mut report = SweepReport::default();
-    flush_touches(hub, &mut report).await;
-    hub.make_room(hub.live_sessions());
-    let Some(ttl) = hub.config.expiry.ttl_ms() else { return Ok(report) };
-    let Some(idle_since) = hub.clock.now_ms().checked_sub(ttl) else { return Ok(report) };
+    flush_touches(registry, &mut report).await;
+    driver::make_room(registry, registry.live_sessions());
+    sweep_replies(registry, list, &mut report).await?;
+    let Some(ttl) = registry.config.expiry.ttl_ms() else { return Ok(report) };
+    let Some(idle_since) = registry.clock.now_ms().checked_sub(ttl) else { return Ok(report) };
     let mut query = ListQuery { idle_since: Some(idle_since), ..ListQuery::all(PAGE) };
     loop {
         let page = list.list(&query).await?;
@@ -106,8 +165,8 @@ pub(crate) async fn sweep(hub: &Arc<Hub>, list: &dyn SessionList) -> Result<Swee
                 report.failed.push((session.id, e.into()));
                 continue;
             }
-            let engine = Engine { slot: hub.slot(session.id.clone()), hub: Arc::clone(hub) };
-            match engine.delete(DeleteIf::IdleSince(idle_since)).await {
+            let idle = registry.session(session.id.clone());
+            match idle.delete(DeleteIf::IdleSince(idle_since)).await {
                 Ok(DeleteOutcome::Deleted) => report.deleted += 1,
                 Ok(DeleteOutcome::Conflict { .. }) => report.kept += 1,
                 Ok(DeleteOutcome::Absent) => {}

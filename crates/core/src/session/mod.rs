@@ -1,37 +1,41 @@
-//! Chat sessions over a store (clauses C1–C10).
+//! Chat sessions over a store (clauses C1–C12).
 //!
-//! From the outside in: [`sessions`] and [`chat`] are what users call; [`plan`] decides what a call would change, on a
-//! [`view`] of the session; [`engine`] stages it and waits; [`slot`] takes [`batch`]es to the store, one at a time.
+//! From the outside in: [`sessions`] and [`chat`] are for users; [`call`] plans one call on the
+//! session's state and waits until its changes are durable; [`driver`] polls the store and wakes
+//! callers; [`registry`] keeps one [`actor`] per session id; [`machine`] has the rules.
 
-mod batch;
+mod actor;
+mod call;
 mod chat;
-mod claim;
+mod closing;
 mod config;
-mod difference;
 mod draft;
-mod engine;
+mod driver;
 mod expiry;
-mod hub;
+mod fetch;
+mod machine;
+mod names;
+mod observed;
 mod parts;
-mod plan;
 mod read;
+mod registry;
+mod reply;
 mod sessions;
-mod slot;
 mod snapshot;
 mod stats;
-mod view;
-mod waiters;
-mod watch;
+mod watcher;
 mod whole;
 
+pub use actor::Watched;
 pub use chat::ChatSession;
-pub use config::{Expiry, InvalidExpiry, Limits, Memory, Window};
+pub use config::{Expiry, InvalidExpiry, Limits, Memory, Replies, Window};
 pub use draft::Draft;
 pub use expiry::SweepReport;
+pub use machine::{Added, SessionChange, StoredMessage};
 pub use parts::JsonParts;
-pub use plan::{Added, StoredMessage};
 pub use read::{MessagePage, MessageQuery};
+pub use reply::{Follow, Followed, NewReply, Opened, Pulse, Reply};
 pub use sessions::{ChatSessions, ChatSessionsBuilder};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
-pub use watch::{SessionChange, Watched, Watcher};
+pub use watcher::Watcher;

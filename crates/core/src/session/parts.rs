@@ -1,8 +1,9 @@
 //! Whole states and lists of messages as JSON text, part by part.
 
-use super::engine::Engine;
-use super::view::{self, LongView, View};
-use super::watch::{Watched, Watcher};
+use super::actor::Watched;
+use super::machine::{self, LongView, View};
+use super::registry::Session;
+use super::watcher::Watcher;
 use crate::error::Error;
 use crate::pages::{self, PAGE_BYTES, PAGE_MESSAGES};
 use crate::state;
@@ -18,12 +19,14 @@ use std::task::{Poll, ready};
 /// How much is read from the store at a time. A part has half of it or more.
 const PART_BYTES: usize = 256 << 10;
 
-/// The JSON text of a session's whole state, or of all its messages: all of one version, part by part, so that a session
-/// of any size is read in little memory. Made by [`ChatSession::state_parts`](crate::ChatSession::state_parts) and
+/// The JSON text of a session's whole state, or of all its messages: all of one version, part by
+/// part, so that a session of any size is read in little memory. Made by
+/// [`ChatSession::state_parts`](crate::ChatSession::state_parts) and
 /// [`ChatSession::message_parts`](crate::ChatSession::message_parts).
 ///
-/// A session that is in memory, or small enough to be loaded in one go, is one part. Otherwise the older messages are
-/// read from the store when their part is asked for; what is added to the session meanwhile changes nothing.
+/// A session that fits into memory or into one load has one part. Otherwise the older messages are
+/// read from the store when their part is asked for; messages that are added to the session
+/// meanwhile change nothing.
 ///
 /// ```
 /// # async fn example(chat: durable_session::ChatSession) -> Result<(), durable_session::Error> {
@@ -36,7 +39,7 @@ const PART_BYTES: usize = 256 << 10;
 /// # }
 /// ```
 pub struct JsonParts {
-    engine: Engine,
+    session: Session,
     view: Arc<View>,
     form: Form,
     at: At,
@@ -44,13 +47,13 @@ pub struct JsonParts {
     first: Option<Bytes>,
     /// Some message has been written, so the next one follows a comma.
     some: bool,
-    /// Tells what was done to the session since; there is one unless all is in memory.
+    /// Tells the changes of the session since; `None` if all messages are in memory.
     watcher: Option<Watcher>,
     /// The messages are known to be unchanged up to the version with this counter.
     unchanged: u64,
 }
 
-/// What the text is of.
+/// The form of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The whole state.
@@ -59,7 +62,7 @@ pub(crate) enum Form {
     List,
 }
 
-/// What is written next.
+/// The place of the text that is written next.
 #[derive(Debug, Clone, Copy)]
 enum At {
     /// The messages from this seq on that come before the window.
@@ -84,21 +87,20 @@ impl<E: Into<Error>> From<E> for Stop {
 
 impl JsonParts {
     /// Begins to read the session as it is now.
-    pub(crate) async fn begin(engine: &Engine, form: Form) -> Result<Self, Error> {
-        let mut seen = engine.long_view().await?;
-        engine.accessed(&seen.view).await;
+    pub(crate) async fn begin(session: &Session, form: Form) -> Result<Self, Error> {
+        let mut seen = session.read_long_view().await?;
         let mut watcher = None;
-        for _ in 0..engine.hub.config.attempts {
+        for _ in 0..session.registry.config.attempts {
             if seen.is_whole() && seen.view.head.bytes <= PAGE_BYTES {
-                return Self::whole(engine, &seen, form);
+                return Self::whole(session, &seen, form);
             }
             if watcher.is_none() {
-                // Watched before it is looked at, so that no change to what is then seen is missed.
-                watcher = Some(Watcher::new(&engine.hub, &engine.slot));
-                seen = engine.long_view().await?;
+                // Watched before it is read, so that no change of the state that is read is missed.
+                watcher = Some(Watcher::new(session.clone()));
+                seen = session.long_view().await?;
             }
             let (view, _) = seen.into_parts();
-            let mut parts = Self::at_start(engine, view, form);
+            let mut parts = Self::at_start(session, view, form);
             parts.watcher = watcher.take();
             match parts.read().await {
                 Ok(first) => {
@@ -108,25 +110,25 @@ impl JsonParts {
                 Err(Stop::Failed(e)) => return Err(e),
                 Err(Stop::Rewritten(_)) => {
                     watcher = parts.watcher.take();
-                    engine.refresh(&parts.view).await;
-                    seen = engine.long_view().await?;
+                    session.refresh(&parts.view).await;
+                    seen = session.long_view().await?;
                 }
             }
         }
-        Err(Error::Contended { session: engine.slot.id.clone() })
+        Err(Error::Contended { session: session.actor.id.clone() })
     }
 
-    fn at_start(engine: &Engine, view: Arc<View>, form: Form) -> Self {
+    fn at_start(session: &Session, view: Arc<View>, form: Form) -> Self {
         let unchanged = view.head.version.counter();
         let at = if view.is_whole() { At::Window(0) } else { At::Older(1) };
-        let engine = engine.clone();
-        Self { engine, view, form, at, first: None, some: false, watcher: None, unchanged }
+        let session = session.clone();
+        Self { session, view, form, at, first: None, some: false, watcher: None, unchanged }
     }
 
     /// A session all of whose messages are at hand: one part.
-    fn whole(engine: &Engine, seen: &LongView, form: Form) -> Result<Self, Error> {
-        let mut parts = Self::at_start(engine, Arc::clone(&seen.view), form);
-        parts.first = Some(form.whole(engine, seen)?.into());
+    fn whole(session: &Session, seen: &LongView, form: Form) -> Result<Self, Error> {
+        let mut parts = Self::at_start(session, Arc::clone(&seen.view), form);
+        parts.first = Some(form.whole(session, seen)?.into());
         parts.at = At::End;
         Ok(parts)
     }
@@ -141,11 +143,13 @@ impl JsonParts {
         self.first.is_none() && matches!(self.at, At::End)
     }
 
-    /// The next part; `None` after the last one. Each is UTF-8, and only all of them together are JSON.
+    /// The next part; `None` after the last one. Each is UTF-8, and only all of them together are
+    /// JSON.
     ///
     /// # Errors
-    /// [`Error::VersionChanged`] if messages were replaced or removed, or the session deleted, and the rest of this
-    /// version can no longer be read; [`Error::Store`]. What was given before is then of no use: begin again.
+    /// [`Error::VersionChanged`] if messages were replaced or removed, or the session deleted, and
+    /// the rest of this version can no longer be read; [`Error::Store`]. The parts
+    /// before are then of no use: begin again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -154,7 +158,7 @@ impl JsonParts {
             Ok(part) => Ok(part),
             Err(Stop::Failed(e)) => Err(e),
             Err(Stop::Rewritten(current)) => {
-                Err(Error::VersionChanged { session: self.engine.slot.id.clone(), current })
+                Err(Error::VersionChanged { session: self.session.actor.id.clone(), current })
             }
         }
     }
@@ -185,15 +189,15 @@ impl JsonParts {
             max_messages: PAGE_MESSAGES,
             max_bytes: PART_BYTES as u64,
         };
-        let engine = self.engine.clone();
-        let id = &engine.slot.id;
-        let page = engine.hub.store.read(id, query).await?.ok_or(Stop::Rewritten(None))?;
+        let session = self.session.clone();
+        let id = &session.actor.id;
+        let page = session.registry.store.read(id, query).await?.ok_or(Stop::Rewritten(None))?;
         if !self.is_unchanged_at(&page.head, first..begin).await {
             return Err(Stop::Rewritten(Some(page.head.version)));
         }
         text.reserve(page.rows.iter().map(|row| row.body.len() + 1).sum());
         for row in &page.rows {
-            self.push(view::text(id, row)?, text);
+            self.push(machine::text(id, row)?, text);
         }
         self.at = match page.rows.last() {
             Some(Row { seq, .. }) if page.more => At::Older(seq + 1),
@@ -224,9 +228,9 @@ impl JsonParts {
         text.push_str(message);
     }
 
-    /// Whether the messages with these seqs, all that are still to be read, are the same in a later state of the session:
-    /// whether all that happened until then is known, and nothing of it replaced one of them or removed any. An app state
-    /// that was set changes no message.
+    /// Whether the messages with these seqs, all that are still to be read, are the same in a later
+    /// state of the session: whether all that happened until then is known, and nothing of it
+    /// replaced one of them or removed any. An app state that was set changes no message.
     async fn is_unchanged_at(&mut self, now: &Head, unread: Range<u64>) -> bool {
         if pages::continues(&self.view.head, now) {
             return true;
@@ -237,8 +241,9 @@ impl JsonParts {
             return false;
         }
         while self.unchanged < now.version.counter() {
-            // What was read may be of a commit that is about to be published: it is, once nothing is pending any more.
-            let mut drained = pin!(self.engine.drain());
+            // The rows may be of a commit that is about to be published: it is, once nothing is
+            // pending any more.
+            let mut drained = pin!(self.session.drain());
             let told = poll_fn(|cx| {
                 if let Poll::Ready(told) = pin!(watcher.next()).poll(cx) {
                     return Poll::Ready(Some(told));
@@ -250,7 +255,8 @@ impl JsonParts {
             let Some(version) = change.version.filter(|v| v.incarnation() == incarnation) else {
                 return false;
             };
-            let rewritten = change.rewritten || change.replaced.iter().any(|seq| unread.contains(seq));
+            let rewritten =
+                change.rewritten || change.replaced.iter().any(|seq| unread.contains(seq));
             if rewritten && version.counter() > self.view.head.version.counter() {
                 return false;
             }
@@ -271,19 +277,25 @@ impl Form {
     fn close(self, view: &View, text: &mut String) {
         match self {
             Self::State => {
-                state::close_json(text, &view.app, view.head.created_at, view.head.last_accessed_at);
+                state::close_json(
+                    text,
+                    &view.app,
+                    view.head.created_at,
+                    view.head.last_accessed_at,
+                );
             }
             Self::List => text.push(']'),
         }
     }
 
     /// The text of a session all of whose messages are at hand.
-    pub(crate) fn whole(self, engine: &Engine, seen: &LongView) -> Result<String, Error> {
+    pub(crate) fn whole(self, session: &Session, seen: &LongView) -> Result<String, Error> {
         let (view, older) = (&seen.view, seen.older());
-        let bytes = older.iter().map(|row| row.body.len()).chain(view.messages().map(|(_, m)| m.bytes()));
+        let bytes =
+            older.iter().map(|row| row.body.len()).chain(view.messages().map(|(_, m)| m.bytes()));
         let bytes: usize = bytes.map(|bytes| bytes + 1).sum();
         let mut text = String::with_capacity(bytes + view.app.len() + 128);
-        let older = older.iter().map(|row| view::text(&engine.slot.id, row));
+        let older = older.iter().map(|row| machine::text(&session.actor.id, row));
         let messages = older.chain(view.messages().map(|(_, message)| Ok(message.as_json())));
         text.push_str(self.opening());
         state::push_list(&mut text, messages)?;

@@ -1,8 +1,7 @@
 //! Reading messages beyond the window, and whole states.
 
-use super::engine::Engine;
-use super::plan::StoredMessage;
-use super::view::{self, LongView, View};
+use super::machine::{self, LongView, StoredMessage, View};
+use super::registry::Session;
 use crate::Message;
 use crate::error::Error;
 use crate::pages;
@@ -36,12 +35,24 @@ impl MessageQuery {
 
     /// The last `count` messages before `seq`.
     pub fn before(seq: u64, count: usize) -> Self {
-        Self { after: 0, before: seq, order: Order::Backward, max_messages: count, max_bytes: 4 << 20 }
+        Self {
+            after: 0,
+            before: seq,
+            order: Order::Backward,
+            max_messages: count,
+            max_bytes: 4 << 20,
+        }
     }
 
     /// The first `count` messages after `seq`; 0 is before the first.
     pub fn after(seq: u64, count: usize) -> Self {
-        Self { after: seq, before: u64::MAX, order: Order::Forward, max_messages: count, max_bytes: 4 << 20 }
+        Self {
+            after: seq,
+            before: u64::MAX,
+            order: Order::Forward,
+            max_messages: count,
+            max_bytes: 4 << 20,
+        }
     }
 
     /// Only the message at `seq`.
@@ -73,15 +84,20 @@ pub struct MessagePage {
     pub version: Option<Version>,
     /// The messages, oldest first.
     pub messages: Vec<StoredMessage>,
-    /// There are more in the direction of the query: older ones for `last` and `before`, newer ones for `after`.
+    /// There are more in the direction of the query: older ones for `last` and `before`, newer ones
+    /// for `after`.
     pub more: bool,
 }
 
-impl Engine {
-    /// A page of messages, all of one version that is not older than what was published when it began.
-    pub(crate) async fn page(&self, view: Arc<View>, query: MessageQuery) -> Result<MessagePage, Error> {
+impl Session {
+    /// A page of messages, all of one version: the published one at its beginning, or a later one.
+    pub(crate) async fn page(
+        &self,
+        view: Arc<View>,
+        query: MessageQuery,
+    ) -> Result<MessagePage, Error> {
         let mut view = view;
-        for _ in 0..self.hub.config.attempts {
+        for _ in 0..self.registry.config.attempts {
             let first = query.after.saturating_add(1);
             let last = query.before.saturating_sub(1).min(view.head.next_seq - 1);
             let wanted = ReadQuery {
@@ -105,18 +121,21 @@ impl Engine {
                 None => view = self.newer(&view).await?,
             }
         }
-        Err(Error::Contended { session: self.slot.id.clone() })
+        Err(Error::Contended { session: self.actor.id.clone() })
     }
 
-    /// A state and all messages before its window: read page by page, begun again if the session was rewritten.
+    /// A state and all messages before its window: read page by page, begun again if the session
+    /// was rewritten.
     pub(crate) async fn whole(&self, mut seen: LongView) -> Result<LongView, Error> {
-        for _ in 0..self.hub.config.attempts {
+        for _ in 0..self.registry.config.attempts {
             if seen.is_whole() {
                 return Ok(seen);
             }
             let (view, older) = seen.into_parts();
-            let end = older.first().map(|row| row.seq).or(view.first_seq()).unwrap_or(view.head.next_seq);
-            match pages::rows(&*self.hub.store, &self.slot.id, &view.head, 1, end - 1).await? {
+            let end =
+                older.first().map(|row| row.seq).or(view.first_seq()).unwrap_or(view.head.next_seq);
+            match pages::rows(&*self.registry.store, &self.actor.id, &view.head, 1, end - 1).await?
+            {
                 Some(mut rows) => {
                     rows.extend(older);
                     return Ok(LongView::new(view, rows));
@@ -124,19 +143,25 @@ impl Engine {
                 None => seen = LongView::new(self.newer(&view).await?, Vec::new()),
             }
         }
-        Err(Error::Contended { session: self.slot.id.clone() })
+        Err(Error::Contended { session: self.actor.id.clone() })
     }
 
-    /// Rows from the store, in the query's order, if they belong to the state in `view`: the session may have grown
-    /// since, but must not have been rewritten. That needs no lock and lets no writer wait.
-    async fn read(&self, view: &View, query: ReadQuery) -> Result<Option<(Vec<StoredMessage>, bool)>, Error> {
-        let page = self.hub.store.read(&self.slot.id, query).await?;
+    /// Rows from the store, in the query's order, if they belong to the state in `view`: the
+    /// session may have grown since, but must not have been rewritten. That needs no lock and lets
+    /// no writer wait.
+    pub(crate) async fn read(
+        &self,
+        view: &View,
+        query: ReadQuery,
+    ) -> Result<Option<(Vec<StoredMessage>, bool)>, Error> {
+        let page = self.registry.store.read(&self.actor.id, query).await?;
         let Some(page) = page else { return Ok(None) };
         if !pages::continues(&view.head, &page.head) {
             return Ok(None);
         }
-        let message =
-            |row: Row| Ok(StoredMessage { seq: row.seq, message: view::message(&self.slot.id, row)? });
+        let message = |row: Row| {
+            Ok(StoredMessage { seq: row.seq, message: machine::message(&self.actor.id, row)? })
+        };
         let messages = page.rows.into_iter().map(message).collect::<Result<_, StoreError>>()?;
         Ok(Some((messages, page.more)))
     }

@@ -1,10 +1,9 @@
 //! The namespace of chat sessions, and how it is built.
 
 use super::chat::ChatSession;
-use super::config::{Config, Expiry, Limits, Memory, Window};
-use super::engine::Engine;
+use super::config::{Config, Expiry, Limits, Memory, Replies, Window};
 use super::expiry::{self, SweepReport};
-use super::hub::Hub;
+use super::registry::Registry;
 use super::stats::Stats;
 use crate::app::{self, AppState};
 use crate::env::{Clock, Random, RandomError};
@@ -15,28 +14,30 @@ use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What `Debug` says about other `ChatSessions` over the same store.
+/// The words of `Debug` about other `ChatSessions` over the same store.
 const READS: &str = "own changes at once; another ChatSessions' after a change here or a load";
 
-/// All chat sessions of one store: one live instance per id (what `idFromName` is on Cloudflare).
+/// All chat sessions of one store: one live instance per id (like `idFromName` on Cloudflare).
 ///
 /// `A` is the app's own state; by default any JSON object. Cheap to clone.
 ///
 /// # One per store
-/// Make one of these per store and clone it. Two over one store, also in two processes where the store allows it, lose
-/// nothing: each change is made on what is stored (clause C5). But each **reads only what it saw last**. A session that is
-/// in its memory shows a change made through another one only after its own next change of that session, or once the
-/// session was dropped from memory and is loaded again. Until then `snapshot`, `messages`, `get_state`, new handles and
-/// watchers show the state before it, for any length of time, and `turn_if` takes that state's version for the current one
-/// and is refused. `Debug` says so, too, because a store cannot tell who else uses it.
+/// Make one of these per store and clone it. Two over one store, also in two processes where the
+/// store allows it, lose nothing: each change is made on the stored state (clause C5). But each
+/// **reads only the state that it saw last**. A session that is in its memory shows a change made
+/// through another one only after its own next change of that session, or once the session was
+/// dropped from memory and is loaded again. Until then `snapshot`, `messages`, `get_state`, new
+/// handles and watchers show the state before it, for any length of time, and `turn_if` takes that
+/// state's version for the current one and is refused. `Debug` says so, too, because a store cannot
+/// tell who else uses it.
 pub struct ChatSessions<A = JsonObject> {
-    hub: Arc<Hub>,
+    registry: Arc<Registry>,
     app: PhantomData<fn() -> A>,
 }
 
 impl<A> Clone for ChatSessions<A> {
     fn clone(&self) -> Self {
-        Self { hub: Arc::clone(&self.hub), app: PhantomData }
+        Self { registry: Arc::clone(&self.registry), app: PhantomData }
     }
 }
 
@@ -44,14 +45,15 @@ impl<A> fmt::Debug for ChatSessions<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatSessions")
             .field("reads", &READS)
-            .field("stats", &self.hub.stats())
+            .field("stats", &self.registry.stats())
             .finish_non_exhaustive()
     }
 }
 
 impl<A: AppState> ChatSessions<A> {
-    /// Begins to set up the sessions of `store`, with the system's clock and randomness. Build one per store and clone it:
-    /// another one over the same store is not seen by reads (see [`ChatSessions`]).
+    /// Begins to set up the sessions of `store`, with the system's clock and randomness. Build one
+    /// per store and clone it: another one over the same store is not seen by reads (see
+    /// [`ChatSessions`]).
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     pub fn builder(store: impl SessionStore + 'static) -> ChatSessionsBuilder<A> {
         Self::builder_with(store, crate::env::SystemClock, crate::env::SystemRandom)
@@ -72,68 +74,98 @@ impl<A: AppState> ChatSessions<A> {
             window: Window::default(),
             memory: Memory::default(),
             expiry: Expiry::default(),
+            replies: Replies::default(),
             attempts: 32,
             app: PhantomData,
         }
     }
 
-    /// A handle to the session `id`. Costs nothing and stores nothing: a session is loaded on first use and written with
-    /// its first change (clause C8).
+    /// A handle to the session `id`. Costs nothing and stores nothing: a session is loaded on first
+    /// use and written with its first change (clause C8).
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error};
+    /// # async fn example(sessions: ChatSessions) -> Result<(), Error> {
+    /// let id = sessions.generate_id().map_err(Error::rejected)?;
+    /// let chat = sessions.session(id);
+    /// # let _ = chat;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn session(&self, id: SessionId) -> ChatSession<A> {
-        ChatSession::new(Engine { slot: self.hub.slot(id), hub: Arc::clone(&self.hub) })
+        ChatSession::new(self.registry.session(id))
     }
 
-    /// A fresh session id, from this hub's clock and randomness.
+    /// A fresh session id, from this registry's clock and randomness.
     ///
     /// # Errors
     /// [`RandomError`] when there is no randomness to be had.
     pub fn generate_id(&self) -> Result<SessionId, RandomError> {
-        SessionId::generate_with(&*self.hub.clock, &*self.hub.random)
+        SessionId::generate_with(&*self.registry.clock, &*self.registry.random)
     }
 
     /// The store.
     pub fn store(&self) -> &Arc<dyn SessionStore> {
-        &self.hub.store
+        &self.registry.store
     }
 
     /// The largest sessions that are served: the configured limits, narrowed by those of the store.
     pub fn limits(&self) -> Limits {
-        self.hub.config.limits
+        self.registry.config.limits
     }
 
-    /// The time on this hub's clock, Unix milliseconds.
+    /// The time on this registry's clock, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
-        self.hub.clock.now_ms()
+        self.registry.clock.now_ms()
     }
 
-    /// Writes down the uses that are only in memory, drops idle sessions from memory, then deletes every session of
-    /// `list` that was not used for the time to live (clause C10). A session used meanwhile stays.
+    /// Writes down the uses that are only in memory, drops idle sessions from memory, ends the
+    /// replies whose producers are gone (clause C12), then deletes every session of `list` that was
+    /// not used for the time to live (clause C10). A session that is used meanwhile stays, and so
+    /// does one with a live producer.
     ///
     /// `list` is the store itself, if it can list. Call this every now and then; there is no timer.
     ///
     /// # Errors
-    /// [`StoreError`] if the listing fails. What fails for one session is in the report.
+    /// [`StoreError`] if the listing fails. The report has the failures of single sessions.
     pub async fn sweep(&self, list: &dyn SessionList) -> Result<SweepReport, StoreError> {
-        expiry::sweep(&self.hub, list).await
+        expiry::sweep(&self.registry, list).await
     }
 
-    /// What was done so far, and what is live.
+    /// Counts of the work so far, and of live sessions.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error};
+    /// # async fn example(sessions: ChatSessions) -> Result<(), Error> {
+    /// let stats = sessions.stats();
+    /// println!("{} commits of {} calls", stats.commits, stats.calls);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> Stats {
-        self.hub.stats()
+        self.registry.stats()
     }
 
-    /// Finishes everything accepted, writes down uses that are only in memory, and refuses calls from then on with
-    /// [`Error::Closed`]. Closing the store is its owner's business, after this.
+    /// Finishes everything accepted, writes down uses that are only in memory, and refuses calls
+    /// from then on with [`Error::Closed`]. Closing the store is its owner's business, after this.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error};
+    /// # async fn example(sessions: ChatSessions) -> Result<(), Error> {
+    /// sessions.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The first touch that could not be written. All accepted changes were finished all the same.
     pub async fn close(&self) -> Result<(), Error> {
-        self.hub.close();
-        for slot in self.hub.slots() {
-            Engine { hub: Arc::clone(&self.hub), slot }.drain().await;
+        self.registry.close();
+        for session in self.registry.sessions() {
+            session.drain().await;
         }
         let mut report = SweepReport::default();
-        expiry::flush_touches(&self.hub, &mut report).await;
+        expiry::flush_touches(&self.registry, &mut report).await;
         match report.failed.into_iter().next() {
             Some((_, e)) => Err(e),
             None => Ok(()),
@@ -151,6 +183,7 @@ pub struct ChatSessionsBuilder<A = JsonObject> {
     window: Window,
     memory: Memory,
     expiry: Expiry,
+    replies: Replies,
     attempts: u32,
     app: PhantomData<fn() -> A>,
 }
@@ -162,6 +195,7 @@ impl<A> fmt::Debug for ChatSessionsBuilder<A> {
             .field("window", &self.window)
             .field("memory", &self.memory)
             .field("expiry", &self.expiry)
+            .field("replies", &self.replies)
             .finish_non_exhaustive()
     }
 }
@@ -179,7 +213,7 @@ impl<A: AppState> ChatSessionsBuilder<A> {
         self
     }
 
-    /// The tail that stays in memory and makes retries idempotent.
+    /// The tail of each session that stays in memory.
     pub fn window(mut self, window: Window) -> Self {
         self.window = window;
         self
@@ -197,7 +231,14 @@ impl<A: AppState> ChatSessionsBuilder<A> {
         self
     }
 
-    /// How often a call is tried while other writers come first, before it is [`Error::Contended`]. Default: 32.
+    /// How replies are made, and when the producer of one counts as gone.
+    pub fn replies(mut self, replies: Replies) -> Self {
+        self.replies = replies;
+        self
+    }
+
+    /// How often a call is tried while other writers come first, before it is [`Error::Contended`].
+    /// Default: 32.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
@@ -205,7 +246,8 @@ impl<A: AppState> ChatSessionsBuilder<A> {
 
     /// Builds it. Nothing is read or written yet.
     ///
-    /// A default app state that is not a JSON object, or has a reserved field, is refused by every change of a session.
+    /// A default app state that is not a JSON object, or has a reserved field, is refused by every
+    /// change of a session.
     pub fn build(self) -> ChatSessions<A> {
         let store_limits = self.store.limits();
         let limits = Limits {
@@ -213,7 +255,8 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             app_bytes: self.limits.app_bytes.min(store_limits.max_app_bytes),
             ..self.limits
         };
-        let initial_app = app::encode(&A::default()).map(|app| app.to_string().into()).map_err(Arc::new);
+        let initial_app =
+            app::encode(&A::default()).map(|app| app.to_string().into()).map_err(Arc::new);
         let config = Config {
             greeting: self.greeting,
             initial_app,
@@ -222,10 +265,11 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             window: self.window.into(),
             memory: self.memory,
             expiry: self.expiry,
+            replies: self.replies,
             attempts: self.attempts,
         };
         ChatSessions {
-            hub: Arc::new(Hub::new(self.store, config, self.clock, self.random)),
+            registry: Arc::new(Registry::new(self.store, config, self.clock, self.random)),
             app: PhantomData,
         }
     }

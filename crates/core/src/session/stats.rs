@@ -1,8 +1,11 @@
-//! What a [`ChatSessions`](crate::ChatSessions) has done, in numbers.
+//! Counts of the work of a [`ChatSessions`](crate::ChatSessions).
 
+use super::machine::{Answer, Done, StoreCall};
+use crate::store::CommitOutcome;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Counts since the [`ChatSessions`](crate::ChatSessions) was built, and a few levels at this moment.
+/// Counts since the [`ChatSessions`](crate::ChatSessions) was built, and a few levels at this
+/// moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -22,11 +25,13 @@ pub struct Stats {
     pub evictions: u64,
     /// Touches written.
     pub touches: u64,
+    /// Replies ended as interrupted, because their producers were gone.
+    pub interruptions: u64,
     /// Live sessions now.
     pub live_sessions: u64,
     /// Bytes of live sessions now.
     pub live_bytes: u64,
-    /// Slots now: sessions that somebody holds a handle to, or that are live.
+    /// Sessions that somebody holds a handle to, or that are live, now.
     pub slots: u64,
     /// Calls that wait for a commit now.
     pub queue_depth: u64,
@@ -42,6 +47,7 @@ pub(crate) struct Counters {
     failures: AtomicU64,
     evictions: AtomicU64,
     touches: AtomicU64,
+    interruptions: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, n: u64) {
@@ -53,29 +59,37 @@ fn get(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    pub(crate) fn batch(&self, calls: u64) {
-        add(&self.calls, calls);
-        self.largest_batch.fetch_max(calls, Ordering::Relaxed);
+    /// A call is sent to the store.
+    pub(crate) fn sent(&self, call: &StoreCall) {
+        if let StoreCall::Commit(_, calls) = call {
+            add(&self.calls, *calls);
+            self.largest_batch.fetch_max(*calls, Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn commit(&self) {
-        add(&self.commits, 1);
-    }
-
-    pub(crate) fn conflict(&self) {
-        add(&self.conflicts, 1);
-    }
-
-    pub(crate) fn load(&self) {
-        add(&self.loads, 1);
-    }
-
-    pub(crate) fn failure(&self) {
-        add(&self.failures, 1);
+    /// The store has answered.
+    pub(crate) fn answered(&self, answer: &Answer) {
+        match answer {
+            Answer::Main(Ok(Done::Loaded(_))) => add(&self.loads, 1),
+            Answer::Main(Ok(Done::Committed(CommitOutcome::Committed(_)))) => add(&self.commits, 1),
+            Answer::Main(Ok(Done::Committed(CommitOutcome::Conflict { .. }))) => {
+                add(&self.conflicts, 1);
+            }
+            Answer::Main(Err(_)) => add(&self.failures, 1),
+            Answer::Touched(Ok(())) => self.touch(),
+            Answer::Main(Ok(Done::Committed(_) | Done::Deleted(_)))
+            | Answer::Touched(Err(_))
+            | Answer::Extended(..)
+            | Answer::Made(..) => {}
+        }
     }
 
     pub(crate) fn eviction(&self) {
         add(&self.evictions, 1);
+    }
+
+    pub(crate) fn interrupted(&self, replies: u64) {
+        add(&self.interruptions, replies);
     }
 
     pub(crate) fn touch(&self) {
@@ -92,6 +106,7 @@ impl Counters {
             failures: get(&self.failures),
             evictions: get(&self.evictions),
             touches: get(&self.touches),
+            interruptions: get(&self.interruptions),
             ..Stats::default()
         }
     }

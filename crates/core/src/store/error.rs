@@ -6,34 +6,34 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a caller can do about a [`StoreError`]. A kind exists only where a caller would act differently.
+/// The kind of a [`StoreError`]. Each kind asks for another reaction of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// Nothing was changed; trying again later may work.
+    /// Nothing was changed. A later retry may succeed.
     Unavailable,
-    /// The change may or may not have become durable. Read what is stored before trying again.
+    /// The change may or may not have become durable. Read the session before you retry.
     OutcomeUnknown,
-    /// More than the store takes; nothing was changed and trying again will not help.
+    /// A limit of the store would be exceeded. Nothing was changed, and a retry cannot succeed.
     TooLarge,
-    /// Something stored cannot be read. Salvage reads what can; an operator must decide.
+    /// Stored bytes are damaged. Salvage returns the readable rows; an operator must decide.
     Corrupt,
-    /// The store has been closed, by its owner or to protect what is stored. Open it again.
+    /// The store was closed, by its owner or to protect the stored data. Open it again.
     Closed,
-    /// A bug in the store, or a state that it cannot explain.
+    /// A bug in the store, or a state that the store does not expect.
     Internal,
 }
 
 impl StoreErrorKind {
-    /// What to do, in a few words.
+    /// The reaction, in a few words.
     fn advice(self) -> &'static str {
         match self {
             Self::Unavailable => "nothing was changed; try again later",
-            Self::OutcomeUnknown => "it may or may not be stored; read before trying again",
+            Self::OutcomeUnknown => "the change may or may not be stored; read before trying again",
             Self::TooLarge => "nothing was changed; send less",
-            Self::Corrupt => "salvage returns what can be read",
+            Self::Corrupt => "salvage returns the readable rows",
             Self::Closed => "open the store again",
-            Self::Internal => "nothing more is known; please report it",
+            Self::Internal => "please report it",
         }
     }
 }
@@ -51,7 +51,23 @@ impl fmt::Display for StoreErrorKind {
     }
 }
 
-/// An operation on a store failed. Opaque; [`kind`](Self::kind) says what to do. Cheap to clone.
+/// An operation on a store failed. [`kind`](Self::kind) tells the caller how to react.
+///
+/// The text names the session by its [fingerprint](crate::Fingerprint). Cheap to clone.
+///
+/// ```
+/// use durable_session::SessionId;
+/// use durable_session::store::{StoreError, StoreErrorKind};
+///
+/// let id = SessionId::new("session-1763264606917-w2j2kfd45")?;
+/// let error = StoreError::new(StoreErrorKind::Unavailable, "the disk is full").in_session(&id);
+/// assert_eq!(
+///     error.to_string(),
+///     "store unavailable (session 03772da38ebbfa9f): the disk is full; \
+///      nothing was changed; try again later"
+/// );
+/// # Ok::<(), durable_session::InvalidSessionId>(())
+/// ```
 #[derive(Clone)]
 pub struct StoreError(Arc<Inner>);
 
@@ -61,14 +77,24 @@ struct Inner {
     context: Cow<'static, str>,
     session: Option<SessionId>,
     seq: Option<u64>,
+    chunk: Option<u64>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
-    /// An error of `kind`; `context` says what was being done and what happened. Put no message text and no session id in
-    /// it: it goes into logs. [`in_session`](Self::in_session) names the session, by its fingerprint.
+    /// An error of `kind`. `context` describes the operation and its failure.
+    ///
+    /// Put no message text and no session id into `context`: it goes into logs.
+    /// [`in_session`](Self::in_session) names the session by its fingerprint.
     pub fn new(kind: StoreErrorKind, context: impl Into<Cow<'static, str>>) -> Self {
-        Self(Arc::new(Inner { kind, context: context.into(), session: None, seq: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            context: context.into(),
+            session: None,
+            seq: None,
+            chunk: None,
+            source: None,
+        }))
     }
 
     /// Names the session; the text shows its [fingerprint](SessionId::fingerprint).
@@ -77,32 +103,60 @@ impl StoreError {
         self
     }
 
-    /// Names the message.
+    /// Names the message by its seq.
+    ///
+    /// ```
+    /// use durable_session::store::{StoreError, StoreErrorKind};
+    ///
+    /// let error = StoreError::new(StoreErrorKind::Corrupt, "the checksum does not match");
+    /// assert_eq!(error.at_seq(7).seq(), Some(7));
+    /// ```
     pub fn at_seq(mut self, seq: u64) -> Self {
         Arc::make_mut(&mut self.0).seq = Some(seq);
         self
     }
 
-    /// Keeps the error that caused this one. Its text must not be in `context`, too: logs print an error and then
-    /// its sources.
+    /// Names the chunk of the message's open reply, by its offset.
+    pub fn at_chunk(mut self, offset: u64) -> Self {
+        Arc::make_mut(&mut self.0).chunk = Some(offset);
+        self
+    }
+
+    /// Keeps the error that caused this one. Do not repeat its text in `context`: logs print an
+    /// error and then its sources.
+    ///
+    /// ```
+    /// use durable_session::ErrorChain;
+    /// use durable_session::store::{StoreError, StoreErrorKind};
+    ///
+    /// let cause = std::io::Error::other("no space left on device");
+    /// let error = StoreError::new(StoreErrorKind::Unavailable, "writing failed");
+    /// let error = error.with_source(cause);
+    /// assert!(ErrorChain(&error).to_string().ends_with(": no space left on device"));
+    /// ```
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
     }
 
-    /// What a caller can do about it.
+    /// The kind, by which a caller decides how to react.
     pub fn kind(&self) -> StoreErrorKind {
         self.0.kind
     }
 
-    /// The session it is about, if it is about one.
+    /// The session, if the error names one.
     pub fn session(&self) -> Option<&SessionId> {
         self.0.session.as_ref()
     }
 
-    /// The message it is about, if it is about one.
+    /// The seq of the message, if the error names one.
     pub fn seq(&self) -> Option<u64> {
         self.0.seq
+    }
+
+    /// The offset of the chunk in the message's open reply, if the error names one.
+    pub fn chunk(&self) -> Option<u64> {
+        self.0.chunk
     }
 }
 
@@ -113,6 +167,9 @@ impl fmt::Display for StoreError {
             write!(f, " (session {}", session.fingerprint())?;
             if let Some(seq) = self.0.seq {
                 write!(f, ", seq {seq}")?;
+            }
+            if let Some(chunk) = self.0.chunk {
+                write!(f, ", chunk {chunk}")?;
             }
             f.write_str(")")?;
         }
@@ -127,6 +184,7 @@ impl fmt::Debug for StoreError {
             .field("context", &self.0.context)
             .field("session", &self.0.session)
             .field("seq", &self.0.seq)
+            .field("chunk", &self.0.chunk)
             .field("source", &self.0.source)
             .finish()
     }
@@ -140,19 +198,24 @@ impl Error for StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{StoreError, StoreErrorKind};
+    use crate::SessionId;
+    use std::error::Error;
 
     #[test]
-    fn an_error_says_what_happened_to_which_session_and_what_to_do() {
+    fn the_text_names_kind_session_message_and_reaction() {
         let e = StoreError::new(StoreErrorKind::Corrupt, "the row's checksum does not match")
             .in_session(&SessionId::new("s-1").unwrap())
             .at_seq(7)
             .with_source("deep reason");
         assert_eq!(
             e.to_string(),
-            "stored data is corrupt (session 6a840baf5d8c3ff2, seq 7): the row's checksum does not match; \
-             salvage returns what can be read"
+            "stored data is corrupt (session 6a840baf5d8c3ff2, seq 7): \
+             the row's checksum does not match; salvage returns the readable rows"
         );
+        let chunk = e.clone().at_chunk(12);
+        assert_eq!((chunk.seq(), chunk.chunk()), (Some(7), Some(12)));
+        assert!(chunk.to_string().contains(", seq 7, chunk 12)"), "{chunk}");
         assert_eq!(e.clone().source().unwrap().to_string(), "deep reason");
     }
 }

@@ -1,55 +1,67 @@
-//! Importing a whole input, session after session.
+//! Imports a whole input, session after session.
 
 use super::import::import_known;
-use super::{ImportError, ImportOptions, Imported, Place, Record, Records};
+use super::{ImportCounts, ImportError, ImportOptions, Position, Record, Records};
 use crate::SessionId;
 use crate::store::SessionStore;
 use std::fmt;
 use std::io::BufRead;
 
-/// A session that was taken.
+/// A session that was imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Taken {
-    /// Where it stands in the input.
-    pub place: Place,
-    /// Its id.
+pub struct ImportedSession {
+    /// The position of its record in the input.
+    pub position: Position,
+    /// The session's id.
     pub session: SessionId,
-    /// What was stored of it now, and what was there already.
-    pub imported: Imported,
+    /// The messages and chunks that were stored now or earlier.
+    pub counts: ImportCounts,
 }
 
-/// A session that was not taken, and why.
+/// A session that was refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {error}")]
+#[error("{position}: {error}")]
 #[non_exhaustive]
-pub struct NotTaken {
-    /// Where it stands in the input.
-    pub place: Place,
+pub struct RefusedSession {
+    /// The position of its record in the input.
+    pub position: Position,
     /// The reason.
     pub error: ImportError,
 }
 
-/// What an import took and what it did not.
+/// The counts of a whole import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// Sessions that are in the store, whether they were stored now or earlier.
+    /// The number of imported sessions, stored now or earlier.
     pub taken: u64,
-    /// Sessions that were not taken.
+    /// The number of refused sessions.
     pub skipped: u64,
-    /// Messages of the sessions taken that were stored now.
+    /// The messages of imported sessions that were stored now.
     pub stored: u64,
-    /// Messages of the sessions taken that were there already.
+    /// The messages of imported sessions that were stored earlier.
     pub found: u64,
-    /// The end of the input was reached. Otherwise there may be more sessions in it than were
+    /// The end of the input was reached. Otherwise the input may have more sessions than were
     /// counted.
     pub ended: bool,
 }
 
 impl ImportReport {
-    /// Whether everything was taken, and that was not nothing. An import that is not complete has
-    /// not succeeded.
+    /// Whether the whole input was read and every session was imported, at least one. Treat an
+    /// import that is not complete as failed.
+    ///
+    /// ```
+    /// use durable_session::transfer::{Import, ImportOptions};
+    /// use durable_session_memory::MemoryStore;
+    ///
+    /// # futures_executor::block_on(async {
+    /// let (store, options) = (MemoryStore::new(), ImportOptions::default());
+    /// let mut import = Import::new(&store, &b"not a session"[..], options);
+    /// while import.next().await.is_some() {}
+    /// assert!(!import.report().is_complete());
+    /// # });
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.ended && self.taken > 0 && self.skipped == 0
     }
@@ -58,7 +70,10 @@ impl ImportReport {
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { taken, skipped, stored, found, ended } = self;
-        write!(f, "sessions taken={taken} skipped={skipped}, messages stored={stored} found={found}")?;
+        write!(
+            f,
+            "sessions taken={taken} skipped={skipped}, messages stored={stored} found={found}"
+        )?;
         if !ended {
             f.write_str("; the end of the input was not reached")?;
         }
@@ -66,14 +81,14 @@ impl fmt::Display for ImportReport {
     }
 }
 
-/// Imports the sessions of an input one after the other: JSON Lines or one JSON array, as
-/// [`Records`] reads them.
+/// Imports the sessions of an input one by one: JSON Lines or one JSON array, as [`Records`] reads
+/// them.
 ///
-/// A session that cannot be taken does not stop the others. An error about more than one session
-/// ([`ImportError::is_general`]) ends the import: importing the same input again goes on from
-/// there.
+/// A refused session does not stop the import. An error about more than one session
+/// ([`ImportError::is_general`]) ends it; importing the same input again continues from there.
+/// Importing the same input twice stores each session once.
 ///
-/// Run again on the same input it says the same of every session.
+/// The [module](crate::transfer) has an example.
 #[derive(Debug)]
 pub struct Import<'a, S: ?Sized> {
     store: &'a S,
@@ -84,18 +99,27 @@ pub struct Import<'a, S: ?Sized> {
 }
 
 impl<'a, S: SessionStore> Import<'a, S> {
-    /// Everything in `input`, which is read while the import runs and blocks it while nothing
-    /// comes.
+    /// An import of all sessions in `input` into `store`. [`next`](Self::next) blocks while `input`
+    /// blocks.
     pub fn new(store: &'a S, input: impl BufRead + Send + 'a, options: ImportOptions) -> Self {
-        Self { store, records: Records::new(input), options, report: ImportReport::default(), stopped: false }
+        Self {
+            store,
+            records: Records::new(input),
+            options,
+            report: ImportReport::default(),
+            stopped: false,
+        }
     }
 
     /// Imports the next session; `None` at the end, or after an error about more than one session.
-    pub async fn next(&mut self) -> Option<Result<Taken, NotTaken>> {
+    ///
+    /// # Errors
+    /// [`RefusedSession`] with the position and the reason.
+    pub async fn next(&mut self) -> Option<Result<ImportedSession, RefusedSession>> {
         if self.stopped {
             return None;
         }
-        let Some(Record { place, text }) = self.records.next() else {
+        let Some(Record { position, text }) = self.records.next() else {
             self.report.ended = true;
             return None;
         };
@@ -104,21 +128,21 @@ impl<'a, S: SessionStore> Import<'a, S> {
             Err(e) => Err(e.into()),
         };
         Some(match outcome {
-            Ok((session, imported)) => {
+            Ok((session, counts)) => {
                 self.report.taken += 1;
-                self.report.stored += imported.stored;
-                self.report.found += imported.found;
-                Ok(Taken { place, session, imported })
+                self.report.stored += counts.stored;
+                self.report.found += counts.found;
+                Ok(ImportedSession { position, session, counts })
             }
             Err(error) => {
                 self.report.skipped += 1;
                 self.stopped = error.is_general();
-                Err(NotTaken { place, error })
+                Err(RefusedSession { position, error })
             }
         })
     }
 
-    /// What was taken so far. Complete only once [`next`](Self::next) has answered `None`.
+    /// The counts so far. They are final once [`next`](Self::next) returned `None`.
     pub fn report(&self) -> ImportReport {
         self.report
     }

@@ -1,12 +1,26 @@
-//! Sessions as lines of JSON, from any store to any other, while both are in use.
+//! Export and import of sessions as lines of JSON, between any two stores, while both are in use.
 //!
-//! A line is `{"id":"…","state":{…}}`; the state has the messages, the app's fields and two times,
-//! as clients see them. Seqs are the store's own and are not carried over: an imported session is
-//! numbered from 1.
+//! A line is an object (shown here over several lines):
+//!
+//! ```text
+//! {"id":"…","changedAt":…,"labels":{"owner":"…","title":"…"},"state":{…},
+//!  "replies":[{"seq":…,"format":"…","chunks":[…]}]}
+//! ```
+//!
+//! - `state` has the messages, the app's fields and two times, as in
+//!   [`ChatSessionState`](crate::ChatSessionState).
+//! - `changedAt` is the time when messages or app state last changed.
+//! - `labels` is present if a label is set, and has the labels that are set.
+//! - `replies` is present if replies are open. `state` has their messages as they were opened. A
+//!   reply has the name of its format and its chunks, which are JSON; `seq` is the number of its
+//!   message in `messages`, from 1.
+//!
+//! Only `id` and `state` are required. Seqs belong to a store and are not exported: an imported
+//! session is numbered from 1, without the gaps of removed messages.
 //!
 //! [`Export`] writes a store session by session. [`Import`] reads JSON Lines or one JSON array and
-//! says of each session whether it was taken, and why not; one that cannot be taken does not stop
-//! the others.
+//! reports for each session whether it was imported or refused. A refused session does not stop the
+//! import.
 //!
 //! ```
 //! # use durable_session::{transfer, Message, ChatSessions, JsonObject};
@@ -22,31 +36,40 @@
 //!     file.push('\n');
 //! }
 //!
-//! let mut import = transfer::Import::new(&to, file.as_bytes(), transfer::ImportOptions::default());
+//! let options = transfer::ImportOptions::default();
+//! let mut import = transfer::Import::new(&to, file.as_bytes(), options);
 //! while let Some(outcome) = import.next().await {
 //!     match outcome {
-//!         Ok(taken) => println!("{}: {} messages stored", taken.place, taken.imported.stored),
+//!         Ok(session) => println!("{}: {} messages", session.position, session.counts.stored),
 //!         Err(refused) => eprintln!("{refused}"),
 //!     }
 //! }
 //! assert!(import.report().is_complete(), "{}", import.report());
-//! # let copied = ChatSessions::<JsonObject>::builder(to.clone()).build().session("s-1".parse()?).get_state().await?;
+//! # let copies = ChatSessions::<JsonObject>::builder(to.clone()).build();
+//! # let copied = copies.session("s-1".parse()?).get_state().await?;
 //! # assert_eq!(copied.messages, [Message::user("hi")]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
 
+mod error;
 mod export;
 mod import;
+mod line;
 mod many;
 mod recognize;
+mod record;
 mod records;
+mod scan;
+mod steps;
 mod times;
 
+pub use error::ImportError;
 pub use export::{Export, export};
-pub use import::{ImportError, ImportOptions, Imported, LastUse, import};
-pub use many::{Import, ImportReport, NotTaken, Taken};
+pub use import::{ImportCounts, ImportOptions, LastUse, import};
+pub use many::{Import, ImportReport, ImportedSession, RefusedSession};
 pub use recognize::recognize;
-pub use records::{MAX_RECORD_BYTES, Place, ReadError, Record, Records};
+pub use record::{Position, ReadError, Record};
+pub use records::{MAX_RECORD_BYTES, Records};
 pub(crate) use times::whole_number;
 pub use times::{EARLIEST_MS, FUTURE_MS, TimeError, TimeUnit};

@@ -1,9 +1,9 @@
-//! Naming formats and shapes that are not read, so that a refusal says which was given.
+//! Recognizes other formats and shapes, so that a refusal can name them.
 
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Formats by their first bytes, and how to get from there to what is read.
+/// Formats by their first bytes, each with the way to convert it.
 const FORMATS: [(&[u8], &str); 12] = [
     (b"\xff\xfe\0\0", "UTF-32 text; convert it to UTF-8"),
     (b"\0\0\xfe\xff", "UTF-32 text; convert it to UTF-8"),
@@ -19,24 +19,28 @@ const FORMATS: [(&[u8], &str); 12] = [
     (b"SQLite format 3\0", "an SQLite database; export it as JSON Lines"),
 ];
 
-/// How many bytes [`format`] wants to see.
+/// The number of first bytes that [`format`] needs.
 pub(super) const FORMAT_BYTES: usize = 16;
 
-/// The format of an input that is not UTF-8 text, by its first bytes.
+/// The format of an input that is not UTF-8 text, recognized by its first bytes.
 pub(super) fn format(start: &[u8]) -> Option<&'static str> {
     if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Some(format);
     }
-    // Without a byte order mark. JSON begins with two ASCII characters, or with one and a line end.
+    // Text without a byte order mark: JSON begins with two ASCII characters.
     let zero: Vec<bool> = start.iter().take(4).map(|&byte| byte == 0).collect();
     match zero[..] {
-        [true, true, true, false] | [false, true, true, true] => Some("UTF-32 text; convert it to UTF-8"),
-        [true, false, true, false] | [false, true, false, true] => Some("UTF-16 text; convert it to UTF-8"),
+        [true, true, true, false] | [false, true, true, true] => {
+            Some("UTF-32 text; convert it to UTF-8")
+        }
+        [true, false, true, false] | [false, true, false, true] => {
+            Some("UTF-16 text; convert it to UTF-8")
+        }
         _ => None,
     }
 }
 
-/// Shapes by the keys they have, the most telling first.
+/// Shapes by their keys, the most specific first.
 const SHAPES: [(&[&str], &str); 7] = [
     (&["mapping"], "a conversation of a ChatGPT export (a tree under `mapping`)"),
     (&["chat_messages"], "a conversation of a Claude export (`chat_messages`)"),
@@ -47,13 +51,14 @@ const SHAPES: [(&[&str], &str); 7] = [
     (&["role"], "a single message, not a conversation"),
 ];
 
-/// Names the known shape of conversations in other systems that a JSON text has; `None` if it has
-/// none of them.
+/// Names the shape of a conversation in another system, recognized by its keys; `None` for an
+/// unknown shape.
 ///
 /// ```
 /// use durable_session::transfer::recognize;
 ///
-/// assert!(recognize(r#"{"conversations":[{"from":"human","value":"hi"}]}"#).unwrap().contains("ShareGPT"));
+/// let shape = recognize(r#"{"conversations":[{"from":"human","value":"hi"}]}"#);
+/// assert!(shape.is_some_and(|shape| shape.contains("ShareGPT")));
 /// assert_eq!(recognize(r#"{"answer":42}"#), None);
 /// ```
 pub fn recognize(json: &str) -> Option<&'static str> {
@@ -64,12 +69,13 @@ pub fn recognize(json: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{format, recognize};
 
     #[test]
-    fn formats_are_told_by_their_first_bytes() {
-        let utf16 =
-            |order: fn(u16) -> [u8; 2]| -> Vec<u8> { "{\"a\"".encode_utf16().flat_map(order).collect() };
+    fn a_format_is_recognized_by_its_first_bytes() {
+        let utf16 = |order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "{\"a\"".encode_utf16().flat_map(order).collect()
+        };
         let with_mark = |order: fn(u16) -> [u8; 2]| [&order(0xfeff)[..], &utf16(order)].concat();
         for (start, expected) in [
             (utf16(u16::to_le_bytes), "UTF-16"),
@@ -82,7 +88,10 @@ mod tests {
             (b"\x1f\x8b\x08".to_vec(), "gzip"),
             (b"SQLite format 3\0".to_vec(), "SQLite"),
         ] {
-            assert!(format(&start).is_some_and(|format| format.contains(expected)), "{expected}: {start:?}");
+            assert!(
+                format(&start).is_some_and(|format| format.contains(expected)),
+                "{expected}: {start:?}"
+            );
         }
         for text in ["", "{", "{\"id\":", "[", "\u{feff}{", "PK", "é", "\0"] {
             assert_eq!(format(text.as_bytes()), None, "{text:?}");
@@ -90,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_told_by_their_keys() {
+    fn a_shape_is_recognized_by_its_keys() {
         for (json, expected) in [
             (r#"{"id":"x","title":"t","mapping":{},"current_node":"n"}"#, "ChatGPT"),
             (r#"{"uuid":"x","chat_messages":[]}"#, "Claude"),

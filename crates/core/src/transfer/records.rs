@@ -1,94 +1,29 @@
-//! Splitting an input into records: the lines of JSON Lines, or the elements of one JSON array.
+//! Splits an input into records: the lines of JSON Lines, or the elements of one JSON array.
 
 use super::recognize::{self, FORMAT_BYTES};
+use super::record::{Position, ReadError, Record};
+use super::scan::{RecordText, ValueScan};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-/// The longest record that is kept in memory, unless set otherwise: 2 GiB, more than a session of
-/// the default [`Limits`](crate::Limits) needs.
+/// The default limit for one record, which is kept in memory: 2 GiB. A session within the default
+/// [`Limits`](crate::Limits) needs less.
 pub const MAX_RECORD_BYTES: usize = 1 << 31;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Where a record begins in its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct Place {
-    /// The line, from 1.
-    pub line: u64,
-    /// The place in the array, from 1, if the input is an array.
-    pub element: Option<u64>,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.element {
-            Some(element) => write!(f, "element {element} (line {})", self.line),
-            None => write!(f, "line {}", self.line),
-        }
-    }
-}
-
-/// One line or element, as it came.
-#[non_exhaustive]
-pub struct Record {
-    /// Where it begins.
-    pub place: Place,
-    /// Its text, which may turn out not to be JSON, or why it cannot be had.
-    pub text: Result<String, ReadError>,
-}
-
-impl fmt::Debug for Record {
-    /// The size only: the text is the users' own words and stays out of logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("place", &self.place)
-            .field("bytes", &self.text.as_ref().map(String::len))
-            .finish()
-    }
-}
-
-/// Why a part of the input is no record.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The record is not UTF-8.
-    #[error("it is not UTF-8")]
-    NotUtf8,
-    /// The record is longer than [`Records::max_bytes`] allows.
-    #[error("it has more than {max} bytes, the limit of one record")]
-    TooLong {
-        /// The limit.
-        max: usize,
-    },
-    /// The whole input has another format. Nothing of it was read.
-    #[error("the input is {0}")]
-    Format(&'static str),
-    /// The array is broken, so that nobody can tell where its next element begins.
-    #[error("{0}; the rest of the input was not read")]
-    Array(&'static str),
-    /// The input could not be read on, for example because it is compressed and damaged.
-    #[error("the input could not be read: {0}; the rest of it was not read")]
-    Io(io::Error),
-}
-
-impl ReadError {
-    /// Whether the rest of the input was not read, or nothing of it.
-    pub fn ends(&self) -> bool {
-        matches!(self, Self::Format(_) | Self::Array(_) | Self::Io(_))
-    }
-}
-
-/// The records of an input: JSON Lines or one JSON array, in UTF-8, with or without a byte order
-/// mark, with any line ends; with the feature `gzip` also compressed. Blank lines are no records.
+/// The records of an input: an iterator over JSON Lines or one JSON array.
 ///
-/// Keeps one record in memory, however long the input is. Blocks while the input does.
+/// The input is UTF-8, with or without a byte order mark and with any line ends. With the feature
+/// `gzip` it may be compressed. Blank lines are skipped. One record is kept in memory at a time.
+/// The iterator blocks while the input blocks.
 ///
 /// ```
 /// use durable_session::transfer::Records;
 ///
 /// let input = "[{\"id\":1},\r\n {\"id\":2}]";
-/// let texts = Records::new(input.as_bytes()).map(|record| record.text).collect::<Result<Vec<_>, _>>()?;
+/// let records = Records::new(input.as_bytes());
+/// let texts = records.map(|record| record.text).collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(texts, ["{\"id\":1}", "{\"id\":2}"]);
 /// # Ok::<(), durable_session::transfer::ReadError>(())
 /// ```
@@ -102,11 +37,11 @@ pub struct Records<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Start,
-    /// `any`: a line that was not blank came already.
+    /// `any`: a line that is not blank was read.
     Lines {
         any: bool,
     },
-    /// Within an array, after so many elements; `comma`: a comma came since.
+    /// Inside an array, after `elements` elements; `comma`: a comma was read since.
     Array {
         elements: u64,
         comma: bool,
@@ -116,7 +51,10 @@ enum Mode {
 
 impl fmt::Debug for Records<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Records").field("mode", &self.mode).field("line", &self.line).finish_non_exhaustive()
+        f.debug_struct("Records")
+            .field("mode", &self.mode)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,21 +64,29 @@ impl<'r> Records<'r> {
         Self { input: Box::new(input), mode: Mode::Start, line: 1, max_bytes: MAX_RECORD_BYTES }
     }
 
-    /// Refuses longer records: [`ReadError::TooLong`]. Default: [`MAX_RECORD_BYTES`].
+    /// Sets the limit for one record, in bytes: [`MAX_RECORD_BYTES`] by default. A longer record is
+    /// [`ReadError::TooLong`].
+    ///
+    /// ```
+    /// use durable_session::transfer::{ReadError, Records};
+    ///
+    /// let mut records = Records::new(&b"[1,22,333]"[..]).max_bytes(2);
+    /// assert!(matches!(records.nth(2).unwrap().text, Err(ReadError::TooLong { max: 2 })));
+    /// ```
     pub fn max_bytes(mut self, max: usize) -> Self {
         self.max_bytes = max;
         self
     }
 
-    fn place(&self) -> Place {
+    fn current_position(&self) -> Position {
         let element = match self.mode {
             Mode::Array { elements, .. } => Some(elements + 1),
             _ => None,
         };
-        Place { line: self.line, element }
+        Position { line: self.line, element }
     }
 
-    /// Looks at the first bytes, and finds out whether the input is an array.
+    /// Checks the first bytes for other formats, and detects an array.
     fn start(&mut self) -> Result<(), ReadError> {
         let mut start = self.peek(FORMAT_BYTES)?;
         if cfg!(feature = "gzip") && start.starts_with(b"\x1f\x8b") {
@@ -163,7 +109,7 @@ impl<'r> Records<'r> {
         Ok(())
     }
 
-    /// Up to the first so many bytes, which stay to be read.
+    /// The first bytes, at most so many. They are not consumed.
     fn peek(&mut self, bytes: usize) -> Result<Vec<u8>, ReadError> {
         let mut start = Vec::with_capacity(bytes);
         self.input.by_ref().take(bytes as u64).read_to_end(&mut start).map_err(ReadError::Io)?;
@@ -179,10 +125,10 @@ impl<'r> Records<'r> {
     }
 
     #[cfg(not(feature = "gzip"))]
-    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)] // as with the feature
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)] // same signature as with gzip
     fn decompress(&mut self) {}
 
-    /// The next bytes; empty at the end.
+    /// The buffered bytes; empty at the end of the input.
     fn chunk(&mut self) -> Result<&[u8], ReadError> {
         let empty = loop {
             match self.input.fill_buf() {
@@ -191,8 +137,8 @@ impl<'r> Records<'r> {
                 Err(e) => return Err(ReadError::Io(e)),
             }
         };
-        // The borrow of the first call would last through the loop. With bytes in the buffer
-        // nothing is read again.
+        // The first borrow cannot leave the loop. With bytes in the buffer, the second call reads
+        // nothing.
         if empty { Ok(&[]) } else { self.input.fill_buf().map_err(ReadError::Io) }
     }
 
@@ -209,10 +155,10 @@ impl<'r> Records<'r> {
         Ok(())
     }
 
-    /// The next line; `None` if it was blank or there is none.
+    /// The next line; `None` for a blank line or at the end.
     fn next_line(&mut self, later: bool) -> Result<Option<Record>, ReadError> {
-        let place = self.place();
-        let mut text = Text::new(self.max_bytes);
+        let position = self.current_position();
+        let mut text = RecordText::new(self.max_bytes);
         let mut any = false;
         loop {
             let chunk = self.chunk()?;
@@ -233,30 +179,31 @@ impl<'r> Records<'r> {
                 break;
             }
         }
-        // Files with byte order marks may have been put behind one another.
-        if text.bytes.starts_with(BYTE_ORDER_MARK) {
-            text.bytes.drain(..BYTE_ORDER_MARK.len());
-        }
-        let bytes = text.bytes.trim_ascii();
-        if !text.over && bytes.is_empty() {
-            return Ok(None);
-        }
-        if !later && bytes == b"{" {
-            return Err(ReadError::Format(
-                "a JSON object over several lines; put each conversation on one line, or all into one array",
-            ));
+        // Concatenated files have byte order marks in the middle.
+        text.strip_prefix(BYTE_ORDER_MARK);
+        match text.trimmed() {
+            Some([]) => return Ok(None),
+            Some(b"{") if !later => {
+                return Err(ReadError::Format(
+                    "a JSON object over several lines; \
+                     put each conversation on one line, or all into one array",
+                ));
+            }
+            _ => {}
         }
         if self.mode != Mode::Ended {
             self.mode = Mode::Lines { any: true };
         }
-        Ok(Some(Record { place, text: text.finish() }))
+        Ok(Some(Record { position, text: text.finish() }))
     }
 
-    /// The next element; `None` if the array ends.
+    /// The next element; `None` after a comma or the end of the array.
     fn element(&mut self, elements: u64, comma: bool) -> Result<Option<Record>, ReadError> {
         self.space()?;
         match self.first()? {
-            None => return Err(ReadError::Array("the array is not closed: the input ends within it")),
+            None => {
+                return Err(ReadError::Array("the array is not closed: the input ends within it"));
+            }
             Some(b']') if !comma => {
                 self.input.consume(1);
                 self.mode = Mode::Lines { any: true };
@@ -268,20 +215,22 @@ impl<'r> Records<'r> {
                 return Ok(None);
             }
             Some(b',' | b']' | b'}' | b':') => {
-                return Err(ReadError::Array("the array has a mark where an element must be"));
+                return Err(ReadError::Array("the array has punctuation where an element must be"));
             }
             Some(_) if elements > 0 && !comma => {
                 return Err(ReadError::Array("the array has no comma after an element"));
             }
             Some(_) => {}
         }
-        let place = self.place();
-        let mut text = Text::new(self.max_bytes);
-        let mut scan = Scan::default();
+        let position = self.current_position();
+        let mut text = RecordText::new(self.max_bytes);
+        let mut scan = ValueScan::default();
         loop {
             let chunk = self.chunk()?;
             if chunk.is_empty() {
-                return Err(ReadError::Array("the array is not closed: the input ends within an element"));
+                return Err(ReadError::Array(
+                    "the array is not closed: the input ends within an element",
+                ));
             }
             let (used, ended) = scan.take(chunk).map_err(ReadError::Array)?;
             text.push(&chunk[..used]);
@@ -292,7 +241,7 @@ impl<'r> Records<'r> {
         }
         self.line += scan.lines;
         self.mode = Mode::Array { elements: elements + 1, comma: false };
-        Ok(Some(Record { place, text: text.finish() }))
+        Ok(Some(Record { position, text: text.finish() }))
     }
 }
 
@@ -304,7 +253,8 @@ impl Iterator for Records<'_> {
             && let Err(e) = self.start()
         {
             self.mode = Mode::Ended;
-            return Some(Record { place: Place { line: 1, element: None }, text: Err(e) });
+            let position = Position { line: 1, element: None };
+            return Some(Record { position, text: Err(e) });
         }
         loop {
             let next = match self.mode {
@@ -315,89 +265,12 @@ impl Iterator for Records<'_> {
             let record = match next {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
-                Err(e) => Record { place: self.place(), text: Err(e) },
+                Err(e) => Record { position: self.current_position(), text: Err(e) },
             };
             if record.text.as_ref().is_err_and(ReadError::ends) {
                 self.mode = Mode::Ended;
             }
             return Some(record);
         }
-    }
-}
-
-/// The bytes of a record, as long as they are not too many.
-struct Text {
-    bytes: Vec<u8>,
-    max: usize,
-    over: bool,
-}
-
-impl Text {
-    fn new(max: usize) -> Self {
-        Self { bytes: Vec::new(), max, over: false }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.over |= bytes.len() > self.max - self.bytes.len();
-        if self.over {
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish(self) -> Result<String, ReadError> {
-        if self.over {
-            return Err(ReadError::TooLong { max: self.max });
-        }
-        let text = String::from_utf8(self.bytes).map_err(|_| ReadError::NotUtf8)?;
-        let inner = text.trim_ascii();
-        Ok(if inner.len() == text.len() { text } else { inner.to_owned() })
-    }
-}
-
-/// Finds the end of one JSON value. Whether it is one is for a parser to say.
-#[derive(Default)]
-struct Scan {
-    /// The open brackets.
-    open: Vec<u8>,
-    string: bool,
-    escaped: bool,
-    /// Line ends so far.
-    lines: u64,
-}
-
-impl Scan {
-    /// How many of these bytes belong to the value, and whether it ends with them.
-    fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
-        for (at, &byte) in bytes.iter().enumerate() {
-            if self.string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' if self.open.is_empty() => return Ok((at + 1, true)),
-                    b'"' => self.string = false,
-                    b'\n' | b'\r' => return Err("a string in the array is not closed on its line"),
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'\n' => self.lines += 1,
-                b'"' => self.string = true,
-                b'{' | b'[' => self.open.push(byte),
-                b',' | b']' | b'}' if self.open.is_empty() => return Ok((at, true)),
-                b']' | b'}' => {
-                    if self.open.pop() != Some(if byte == b']' { b'[' } else { b'{' }) {
-                        return Err("brackets in the array do not match");
-                    }
-                    if self.open.is_empty() {
-                        return Ok((at + 1, true));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok((bytes.len(), false))
     }
 }

@@ -1,35 +1,33 @@
-//! Which numbers are times in Unix milliseconds.
+//! Checks that a number is a plausible time in Unix milliseconds.
 
 use std::fmt;
 
-/// The earliest time that an import takes: 3 March 1973, in Unix milliseconds. Read as seconds, the
-/// same number is a date after the year 5000, so no time in seconds is taken for one in
-/// milliseconds.
+/// The earliest time that an import accepts: 3 March 1973, in Unix milliseconds. As seconds, the
+/// same number is a date after the year 5000, so seconds are never taken for milliseconds.
 pub const EARLIEST_MS: u64 = 100_000_000_000;
 
-/// How far in the future a time may lie for an import: one day, in milliseconds. Clocks of two
-/// machines differ.
+/// How far in the future a time of an import may lie: one day, in milliseconds, because the clocks
+/// of two machines differ.
 pub const FUTURE_MS: u64 = 86_400_000;
 
-/// From here on a number counts microseconds; read as milliseconds it is a date after the year
-/// 5000.
+/// The least number that counts microseconds. As milliseconds it is a date after the year 5000.
 const MICROSECONDS_FROM: u64 = 100_000_000_000_000;
-/// From here on a number counts nanoseconds.
+/// The least number that counts nanoseconds.
 const NANOSECONDS_FROM: u64 = 100_000_000_000_000_000;
-/// 2^53. Above it a double may be a neighbour of the number in the text.
+/// 2^53. Above it, a double may differ from the number in the text.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A unit in which systems count the time since 1970.
+/// A unit of the time since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeUnit {
-    /// Ten digits today.
+    /// Seconds: 10 digits today.
     Seconds,
-    /// Thirteen digits today: the unit of this library.
+    /// Milliseconds: 13 digits today. This library's unit.
     Milliseconds,
-    /// Sixteen digits today.
+    /// Microseconds: 16 digits today.
     Microseconds,
-    /// Nineteen digits today.
+    /// Nanoseconds: 19 digits today.
     Nanoseconds,
 }
 
@@ -44,7 +42,7 @@ impl fmt::Display for TimeUnit {
     }
 }
 
-/// A field does not hold a plausible time in Unix milliseconds.
+/// A field is not a plausible time in Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeError {
     field: &'static str,
@@ -55,7 +53,7 @@ pub struct TimeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Problem {
     NotANumber,
-    /// The number as it was given, unless that is longer than any time.
+    /// The number as given, unless it is longer than any time.
     Number {
         text: Box<str>,
         why: Why,
@@ -71,16 +69,18 @@ enum Why {
 }
 
 impl TimeError {
-    /// The field: `createdAt` or `lastAccessedAt`.
+    /// The name of the field: `createdAt`, `lastAccessedAt` or `changedAt`.
     pub fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The unit that was meant, if the size of the number tells.
+    /// The likely unit of the number, by its size; `None` if the field is not a positive number.
     pub fn unit(&self) -> Option<TimeUnit> {
         match self.problem {
             Problem::Number { why: Why::Unit(unit), .. } => Some(unit),
-            Problem::Number { why: Why::Fraction | Why::Future, .. } => Some(TimeUnit::Milliseconds),
+            Problem::Number { why: Why::Fraction | Why::Future, .. } => {
+                Some(TimeUnit::Milliseconds)
+            }
             _ => None,
         }
     }
@@ -103,7 +103,8 @@ impl fmt::Display for TimeError {
         }
         write!(
             f,
-            "; it must be whole Unix milliseconds from {EARLIEST_MS} (3 March 1973) to {} (a day from now)",
+            "; it must be whole Unix milliseconds \
+             from {EARLIEST_MS} (3 March 1973) to {} (a day from now)",
             self.latest
         )
     }
@@ -111,7 +112,7 @@ impl fmt::Display for TimeError {
 
 impl std::error::Error for TimeError {}
 
-/// Reads the JSON text of a time; `now` in Unix milliseconds.
+/// Parses the JSON text of a time. `now` is in Unix milliseconds.
 pub(super) fn plausible(field: &'static str, json: &str, now: u64) -> Result<u64, TimeError> {
     let latest = now.saturating_add(FUTURE_MS).max(EARLIEST_MS);
     let error = |problem| TimeError { field, problem, latest };
@@ -147,24 +148,25 @@ fn unit(number: u64) -> TimeUnit {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, which is meant
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, as intended
 fn saturated(number: f64) -> u64 {
     number as u64
 }
 
-/// The whole number that the JSON text of a number denotes, also if it is written with a fraction
-/// of zeros or an exponent: `1763264606917.0` is `1763264606917`.
+/// Parses the JSON text of a whole number, also with a fraction of zeros or an exponent:
+/// `1763264606917.0` is `1763264606917`.
 pub(crate) fn whole_number(json: &str) -> Option<u64> {
     if let Ok(whole) = json.parse() {
         return Some(whole);
     }
-    let number = json.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..=EXACT).contains(n))?;
+    let number =
+        json.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..=EXACT).contains(n))?;
     crate::json::equal(json, &saturated(number).to_string()).then(|| saturated(number))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{EARLIEST_MS, FUTURE_MS, TimeUnit, plausible, whole_number};
 
     const NOW: u64 = 1_764_000_000_000;
 
@@ -173,9 +175,11 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_are_taken_up_to_both_bounds() {
+    fn milliseconds_within_both_bounds_are_accepted() {
         for good in [EARLIEST_MS, 1_763_264_606_917, NOW, NOW + FUTURE_MS] {
-            for text in [format!("{good}"), format!("{good}.0"), format!("{good}.000"), format!("{good}e0")] {
+            for text in
+                [format!("{good}"), format!("{good}.0"), format!("{good}.000"), format!("{good}e0")]
+            {
                 assert_eq!(plausible("createdAt", &text, NOW), Ok(good), "{text}");
             }
         }
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn other_units_are_named() {
-        use TimeUnit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
+        use super::TimeUnit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
         for (json, unit) in [
             ("0", Seconds),
             ("1763264606", Seconds),
@@ -216,7 +220,8 @@ mod tests {
         let error = |json: &str| plausible("lastAccessedAt", json, NOW).unwrap_err().to_string();
         assert_eq!(
             error("1763264606"),
-            "`lastAccessedAt` is 1763264606, which looks like seconds; it must be whole Unix milliseconds \
+            "`lastAccessedAt` is 1763264606, which looks like seconds; \
+             it must be whole Unix milliseconds \
              from 100000000000 (3 March 1973) to 1764086400000 (a day from now)"
         );
         assert!(error("\"secret\"").starts_with("`lastAccessedAt` is not a number; "));
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_of_the_number_is_not_the_number() {
+    fn a_number_that_a_double_cannot_hold_is_refused() {
         assert_eq!(whole_number("9007199254740993.0"), None);
         assert_eq!(whole_number("9007199254740991.0"), Some(9_007_199_254_740_991));
         assert_eq!(whole_number("0.0"), Some(0));
