@@ -5,7 +5,8 @@ use std::io;
 /// Which operation fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
-    /// The number of the operation, counting from 1 like [`Counts::operations`](crate::Counts::operations).
+    /// The number of the operation, counting from 1 like
+    /// [`Counts::operations`](crate::disk::Counts::operations) of the part that fails.
     pub at: u64,
     /// Every later one, too.
     pub forever: bool,
@@ -20,7 +21,7 @@ pub enum How {
     Error,
     /// `ENOSPC`, and nothing is done.
     NoSpace,
-    /// An error, after the first half of a write was done.
+    /// An error, after the first half of a write was done, or a segment was removed.
     ShortWrite,
 }
 
@@ -40,13 +41,13 @@ impl Failure {
         Self { how, ..self }
     }
 
-    pub(crate) fn hits(self, operation: u64) -> bool {
+    pub(super) fn hits(self, operation: u64) -> bool {
         operation == self.at || (self.forever && operation > self.at)
     }
 }
 
 impl How {
-    pub(crate) fn error(self) -> io::Error {
+    pub(super) fn error(self) -> io::Error {
         match self {
             Self::Error | Self::ShortWrite => io::Error::other("the disk failed"),
             Self::NoSpace => io::Error::new(io::ErrorKind::StorageFull, "the disk is full"),

@@ -1,0 +1,28 @@
+//! Stores, clocks and disks under the control of a test. Not published.
+//!
+//! - [`ManualClock`] stands still until a test moves it.
+//! - [`Through`] makes a store of a [`Wrapper`]: of a type that overrides some calls of a store and
+//!   passes on the others.
+//! - [`Faulty`] is a store whose calls fail when a test says so.
+//! - `Puppet` (feature `steered`) is a memory store that holds, fails and records its calls.
+//! - `ByHand` (feature `by-hand`) is a table of redb without a store, to measure against.
+//! - `disk` (feature `disk`) is a simulated disk under the redb store.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use this crate")]
+
+#[cfg(feature = "by-hand")]
+mod by_hand;
+mod clock;
+#[cfg(feature = "disk")]
+pub mod disk;
+mod faulty;
+#[cfg(feature = "steered")]
+mod puppet;
+mod through;
+
+#[cfg(feature = "by-hand")]
+pub use by_hand::ByHand;
+pub use clock::ManualClock;
+pub use faulty::{Faults, Faulty};
+#[cfg(feature = "steered")]
+pub use puppet::{Fault, Puppet, Script};
+pub use through::{Call, Through, Wrapper};
