@@ -1,10 +1,13 @@
 //! The in-memory reference store for [`durable_session`].
 //!
-//! [`MemoryStore`] keeps sessions for as long as the process lives: for tests, for demos, and as the model that other
-//! stores are compared with. It keeps every clause of the store contract that does not need a disk, in the plainest
-//! code that can keep it; its declared durability is [`Durability::Process`].
+//! [`MemoryStore`] keeps sessions as long as the process lives: for tests and demos, and as the
+//! model for other stores. It keeps every clause of the store contract that needs no disk, in
+//! plain code. Its declared durability is [`Durability::Process`].
 //!
-//! It builds for `wasm32-unknown-unknown` too, where randomness is injected with [`MemoryStore::with`].
+//! The crate also builds for `wasm32-unknown-unknown`. There, [`MemoryStore::with`] takes the
+//! host's randomness.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod session;
 
@@ -12,17 +15,19 @@ use async_trait::async_trait;
 use durable_session::SessionId;
 use durable_session::env::Random;
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, Expect, Incarnation, ListPage, ListQuery,
-    ListedSession, Loaded, Page, ReadQuery, Salvaged, SessionList, SessionStore, StoreError, StoreErrorKind,
-    StoreLimits, TailBounds, Version,
+    ChunkPage, ChunkQuery, Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, Expect,
+    ExtendOutcome, Extension, Head, Incarnation, ListOrder, ListPage, ListPlace, ListQuery,
+    ListScope, ListedSession, LoadOutcome, LoadQuery, Opening, Page, ReadQuery, Salvaged,
+    SessionList, SessionStore, Sharing, StoreError, StoreErrorKind, StoreLimits, Version,
 };
 use session::Session;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Keeps sessions in memory. A clone is the same store.
+/// A store that keeps sessions in memory. A clone is the same store.
 ///
 /// Every operation completes on its first poll.
 ///
@@ -41,41 +46,63 @@ struct Inner {
     sessions: Mutex<BTreeMap<SessionId, Session>>,
     random: Box<dyn Random>,
     limits: StoreLimits,
+    opening: OnceLock<Opening>,
 }
 
 impl MemoryStore {
-    /// 16 MiB for a message body and for the app state, 64 MiB and 65,536 operations for a commit.
-    pub const DEFAULT_LIMITS: StoreLimits = StoreLimits {
-        max_body_bytes: 16 << 20,
-        max_app_bytes: 16 << 20,
-        max_commit_bytes: 64 << 20,
-        max_commit_ops: 1 << 16,
-    };
+    /// 16 MiB for a message body and for the app state; 64 MiB and 65,536 operations for a commit.
+    pub const DEFAULT_LIMITS: StoreLimits = StoreLimits::new(16 << 20, 16 << 20, 64 << 20, 1 << 16);
 
-    /// An empty store with the default limits. Not there on `wasm32-unknown-unknown`: see [`with`](Self::with).
+    /// An empty store with the default limits. On `wasm32-unknown-unknown` use
+    /// [`with`](Self::with).
+    ///
+    /// ```
+    /// use durable_session::{ChatSessions, JsonObject};
+    /// use durable_session_memory::MemoryStore;
+    ///
+    /// let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new()).build();
+    /// # let _ = sessions;
+    /// ```
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     pub fn new() -> Self {
         Self::with(durable_session::env::SystemRandom, Self::DEFAULT_LIMITS)
     }
 
-    /// An empty store with the host's randomness, which makes versions unique (S3), and its own limits (S7).
+    /// An empty store with this randomness, which makes versions unique (S3), and these limits
+    /// (S7).
+    ///
+    /// ```
+    /// use durable_session::env::SystemRandom;
+    /// use durable_session::store::{SessionStore, StoreLimits};
+    /// use durable_session_memory::MemoryStore;
+    ///
+    /// let limits = StoreLimits::new(1 << 10, 1 << 10, 1 << 14, 16);
+    /// let store = MemoryStore::with(SystemRandom, limits);
+    /// assert_eq!(store.limits(), limits);
+    /// ```
     pub fn with(random: impl Random + 'static, limits: StoreLimits) -> Self {
-        Self(Arc::new(Inner { sessions: Mutex::default(), random: Box::new(random), limits }))
+        Self(Arc::new(Inner {
+            sessions: Mutex::default(),
+            random: Box::new(random),
+            limits,
+            opening: OnceLock::new(),
+        }))
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Session>> {
-        // Nothing below panics with the lock held, so what a poisoned lock guards is whole.
+        // No code panics while it holds the lock, so the sessions of a poisoned lock are whole.
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn new_incarnation(&self, id: &SessionId) -> Result<Incarnation, StoreError> {
-        let mut bytes = [0; 16];
-        self.0.random.fill(&mut bytes).map_err(|e| {
-            StoreError::new(StoreErrorKind::Unavailable, "could not draw the new session's incarnation")
-                .in_session(id)
-                .with_source(e)
-        })?;
-        Ok(Incarnation::from_bytes(bytes))
+        Incarnation::draw(&*self.0.random).map_err(|e| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                "could not draw the new session's incarnation",
+            )
+            .in_session(id)
+            .with_source(e)
+        })
     }
 }
 
@@ -97,25 +124,39 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl SessionStore for MemoryStore {
-    async fn load(&self, id: &SessionId, tail: TailBounds) -> Result<Option<Loaded>, StoreError> {
-        Ok(self.sessions().get(id).map(|session| Loaded {
-            head: session.head,
-            app: session.app.clone(),
-            tail: session.tail(tail),
-        }))
+    async fn load(&self, id: &SessionId, query: LoadQuery) -> Result<LoadOutcome, StoreError> {
+        Ok(match self.sessions().get(id) {
+            None => LoadOutcome::Absent,
+            Some(session) if query.known == Some(session.head.version) => LoadOutcome::Unchanged,
+            Some(session) => LoadOutcome::Loaded(session.load(query.tail)),
+        })
     }
 
     async fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, StoreError> {
         Ok(self.sessions().get(id).map(|session| session.page(&query)))
     }
 
-    async fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, StoreError> {
+    async fn read_chunks(
+        &self,
+        id: &SessionId,
+        query: ChunkQuery,
+    ) -> Result<Option<ChunkPage>, StoreError> {
+        Ok(self.sessions().get(id).and_then(|session| session.chunks(query)))
+    }
+
+    async fn salvage(
+        &self,
+        id: &SessionId,
+        query: ReadQuery,
+    ) -> Result<Option<Salvaged>, StoreError> {
         Ok(self.sessions().get(id).map(|session| {
             let page = session.page(&query);
             Salvaged {
                 head: Some(page.head),
+                labels: Some(session.labels.clone()),
                 app: Some(session.app.clone()),
                 rows: page.rows,
+                replies: page.replies,
                 damage: Vec::new(),
                 more: page.more,
             }
@@ -126,19 +167,40 @@ impl SessionStore for MemoryStore {
         self.0.limits.check(id, &commit)?;
         let mut sessions = self.sessions();
         match (commit.expect, sessions.get_mut(id)) {
-            (Expect::Version(expected), Some(session)) if session.head.version == expected => {
-                Ok(session.apply(commit, expected.next()))
+            (Expect::Version { .. }, Some(session)) if commit.expect == session.head.expect() => {
+                let head = session.head.advanced(&commit);
+                Ok(session.apply(commit, head))
             }
-            (Expect::Absent { created_at }, None) => {
-                let mut session = Session::new(created_at, Version::new(self.new_incarnation(id)?, 1));
-                let first = session.head.version;
-                let outcome = session.apply(commit, first);
+            (Expect::Absent { created_at, incarnation }, None) => {
+                let incarnation = match incarnation {
+                    Some(incarnation) => incarnation,
+                    None => self.new_incarnation(id)?,
+                };
+                let head = Head::created(&commit, Version::new(incarnation, 1), created_at);
+                let mut session = Session::new(head);
+                let outcome = session.apply(commit, head);
                 if matches!(outcome, CommitOutcome::Committed(_)) {
                     sessions.insert(id.clone(), session);
                 }
                 Ok(outcome)
             }
-            (_, session) => Ok(CommitOutcome::Conflict { current: session.map(|s| s.head.version) }),
+            (_, session) => {
+                Ok(CommitOutcome::Conflict { current: session.map(|s| s.head.version) })
+            }
+        }
+    }
+
+    async fn extend(
+        &self,
+        id: &SessionId,
+        extension: Extension,
+    ) -> Result<ExtendOutcome, StoreError> {
+        self.0.limits.check_extension(id, &extension)?;
+        match self.sessions().get_mut(id) {
+            Some(session) => {
+                session.extend(&extension, |bytes| self.0.limits.check_reply(id, bytes))
+            }
+            None => Ok(ExtendOutcome::Ended),
         }
     }
 
@@ -149,7 +211,11 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
+    async fn delete(
+        &self,
+        id: &SessionId,
+        condition: DeleteIf,
+    ) -> Result<DeleteOutcome, StoreError> {
         let mut sessions = self.sessions();
         let Some(head) = sessions.get(id).map(|session| session.head) else {
             return Ok(DeleteOutcome::Absent);
@@ -173,33 +239,98 @@ impl SessionStore for MemoryStore {
     fn durability(&self) -> Durability {
         Durability::Process
     }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::Exclusive
+    }
+
+    fn opening(&self) -> Result<Opening, StoreError> {
+        if let Some(opening) = self.0.opening.get() {
+            return Ok(opening.clone());
+        }
+        let drawn = Opening::draw(&*self.0.random).map_err(|e| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                "could not draw the id of the store's opening",
+            )
+            .with_source(e)
+        })?;
+        Ok(self.0.opening.get_or_init(|| drawn).clone())
+    }
 }
 
 #[async_trait]
 impl SessionList for MemoryStore {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
-        let start = match &query.after {
-            Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
-            _ => Bound::Included(query.prefix.as_str()),
-        };
         let sessions = self.sessions();
-        let mut found = sessions
+        let prefix = match &query.scope {
+            ListScope::Prefix(prefix) => &**prefix,
+            _ => "",
+        };
+        let start = match &query.after {
+            Some(place) if query.order == ListOrder::ById && place.id.as_str() >= prefix => {
+                Bound::Excluded(place.id.as_str())
+            }
+            _ => Bound::Included(prefix),
+        };
+        let by_id = sessions
             .range::<str, _>((start, Bound::Unbounded))
-            .take_while(|(id, _)| id.as_str().starts_with(&query.prefix))
-            .filter(|(_, session)| query.idle_since.is_none_or(|time| session.head.last_accessed_at <= time))
-            .map(|(id, session)| ListedSession { id: id.clone(), head: Ok(session.head) });
-        let listed: Vec<_> = found.by_ref().take(query.limit.max(1)).collect();
-        let next = found.next().and_then(|_| listed.last().map(|last| last.id.clone()));
-        Ok(ListPage { sessions: listed, next })
+            .take_while(|(id, _)| id.as_str().starts_with(prefix))
+            .filter(|(id, session)| {
+                belongs(&query.scope, session)
+                    && query.takes(&session.head)
+                    && query.is_after(id, session.head.changed_at)
+            });
+        Ok(match query.order {
+            ListOrder::ById => page(by_id, query.limit),
+            ListOrder::NewestFirst => {
+                let mut newest_first: Vec<_> = by_id.collect();
+                // The sort is stable, so sessions with equal times stay in the order of ids.
+                newest_first.sort_by_key(|(_, session)| Reverse(session.head.changed_at));
+                page(newest_first.into_iter(), query.limit)
+            }
+        })
     }
+}
+
+fn belongs(scope: &ListScope, session: &Session) -> bool {
+    match scope {
+        ListScope::Owner(owner) => session.labels.get_owner() == Some(&**owner),
+        ListScope::OpenReplies => session.has_open_replies(),
+        _ => true,
+    }
+}
+
+fn page<'a>(
+    mut found: impl Iterator<Item = (&'a SessionId, &'a Session)>,
+    limit: usize,
+) -> ListPage {
+    let listed: Vec<_> = found
+        .by_ref()
+        .take(limit.max(1))
+        .map(|(id, session)| ListedSession {
+            id: id.clone(),
+            head: Ok(session.head),
+            labels: session.labels.clone(),
+        })
+        .collect();
+    let place = |last: &ListedSession| {
+        let changed_at = last.head.as_ref().map_or(0, |head| head.changed_at);
+        ListPlace { changed_at, id: last.id.clone() }
+    };
+    let next = found.next().and_then(|_| listed.last().map(place));
+    ListPage { sessions: listed, next }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::MemoryStore;
     use bytes::Bytes;
-    use durable_session::env::RandomError;
-    use durable_session::store::Op;
+    use durable_session::SessionId;
+    use durable_session::env::{Random, RandomError};
+    use durable_session::store::{
+        Commit, CommitOutcome, Expect, LoadQuery, Op, SessionStore, StoreErrorKind, TailBounds,
+    };
     use futures_executor::block_on;
 
     fn id() -> SessionId {
@@ -207,16 +338,16 @@ mod tests {
     }
 
     fn create(ops: Vec<Op>) -> Commit {
-        Commit { expect: Expect::Absent { created_at: 10 }, ops, at: 10 }
+        Commit::new(Expect::absent(10), ops, 10)
     }
 
     #[test]
     fn a_clone_is_the_same_store() {
         let store = MemoryStore::new();
         let clone = store.clone();
-        block_on(store.commit(&id(), create(vec![Op::Append(Bytes::from("a"))]))).unwrap();
-        let tail = TailBounds { max_messages: 1, max_bytes: 1 };
-        let loaded = block_on(clone.load(&id(), tail)).unwrap().unwrap();
+        block_on(store.commit(&id(), create(vec![Op::append(Bytes::from("a"))]))).unwrap();
+        let query = LoadQuery::new(TailBounds::new(1, 1));
+        let loaded = block_on(clone.load(&id(), query)).unwrap().loaded().unwrap();
         assert_eq!(loaded.head.messages, 1);
     }
 
@@ -225,10 +356,10 @@ mod tests {
         let store = MemoryStore::new();
         let body = || Bytes::from("a");
         let ops = vec![
-            Op::Append(body()),
-            Op::Replace { seq: 1, body: body() },
+            Op::append(body()),
+            Op::replace(1, body()),
             Op::Remove { first: 1, last: 1 },
-            Op::Replace { seq: 1, body: body() },
+            Op::replace(1, body()),
         ];
         let outcome = block_on(store.commit(&id(), create(ops))).unwrap();
         assert_eq!(outcome, CommitOutcome::NoSuchSeq { seq: 1 });
@@ -247,6 +378,7 @@ mod tests {
         let error = block_on(store.commit(&id(), create(Vec::new()))).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
         assert!(store.sessions().is_empty());
+        assert_eq!(store.opening().unwrap_err().kind(), StoreErrorKind::Unavailable);
     }
 }
 
