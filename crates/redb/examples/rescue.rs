@@ -1,22 +1,26 @@
-//! Moves what can be read of a damaged file to a new store, session by session, and names what cannot.
+//! Moves the readable messages of a damaged file to a new store, session by session, and names the
+//! damage.
 //!
-//! `cargo run -p durable-session-redb --example rescue -- COPY-OF-THE-DAMAGED-FILE NEW-FILE`
+//! `cargo run -p durable-session-redb --example rescue -- DAMAGED-FILE NEW-FILE`
+//!
+//! The damaged file and its log are only read.
 
-use durable_session::SessionId;
 use durable_session::store::{
-    Commit, Expect, ListQuery, Op, Order, ReadQuery, SessionList, SessionStore, StoreError,
+    ChunkQuery, Commit, CommitOutcome, Expect, Extension, Head, IdTag, ListQuery, NewMessage, Op,
+    OpenReply, ReadQuery, ReplyOpening, SessionList, SessionStore, StoreError,
 };
+use durable_session::{Message, SessionId};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 
-/// What was moved, and what was not.
+/// The result of a rescue.
 #[derive(Debug, Default)]
 pub(crate) struct Rescued {
-    /// Sessions of which something was moved.
+    /// Sessions that were moved, whole or in part.
     pub(crate) sessions: usize,
     /// Messages that were moved.
     pub(crate) messages: usize,
-    /// What could not be read.
+    /// The rows that could not be read.
     pub(crate) damage: Vec<StoreError>,
 }
 
@@ -28,32 +32,44 @@ async fn session(
     rescued: &mut Rescued,
 ) -> Result<(), StoreError> {
     let mut first = 1;
-    let mut expect = Expect::Absent { created_at: 0 };
+    let mut head: Option<Head> = None;
     loop {
-        let query = ReadQuery {
-            first,
-            last: u64::MAX,
-            order: Order::Forward,
-            max_messages: 256,
-            max_bytes: 16 << 20,
-        };
+        let query = ReadQuery::forward(first, u64::MAX).max_messages(256).max_bytes(16 << 20);
         let Some(found) = from.salvage(id, query).await? else { return Ok(()) };
+        let created_at = found.head.map_or(0, |head| head.created_at);
         let mut ops = Vec::new();
-        let head = found.head;
-        if let Expect::Absent { created_at } = &mut expect {
-            *created_at = head.map_or(0, |head| head.created_at);
+        if head.is_none() {
             ops.extend(found.app.map(Op::SetApp));
+            ops.extend(found.labels.map(Op::SetLabels));
         }
         rescued.messages += found.rows.len();
-        let seen =
-            found.rows.iter().map(|row| row.seq).chain(found.damage.iter().filter_map(|d| d.seq)).max();
+        let seen = found
+            .rows
+            .iter()
+            .map(|row| row.seq)
+            .chain(found.damage.iter().filter_map(|d| d.seq))
+            .max();
         rescued.damage.extend(found.damage.into_iter().map(|damage| damage.error));
-        ops.extend(found.rows.into_iter().map(|row| Op::Append(row.body)));
-        let at = head.map_or(0, |head| head.last_accessed_at);
-        if let durable_session::store::CommitOutcome::Committed(head) =
-            to.commit(id, Commit { expect, ops, at }).await?
+        let mut replies = Vec::new();
+        for (seq, row) in (head.map_or(1, |head| head.next_seq)..).zip(found.rows) {
+            let tag = tag(&row.body);
+            let mut message = NewMessage::tagged(row.body, tag);
+            if let Some(reply) = found.replies.iter().find(|reply| reply.seq == row.seq) {
+                message = message.opening(ReplyOpening::new(reply.claim, reply.format.clone()));
+                replies.push((reply, seq));
+            }
+            ops.push(Op::Append(message));
+        }
+        let expect = head.map_or(Expect::absent(created_at), |head| head.expect());
+        let at = found.head.map_or(0, |head| head.changed_at);
+        if let CommitOutcome::Committed(moved) = to.commit(id, Commit::new(expect, ops, at)).await?
         {
-            expect = Expect::Version(head.version);
+            head = Some(moved);
+        }
+        for (reply, seq) in replies {
+            if let Err(error) = chunks(id, reply, from, to, seq).await {
+                rescued.damage.push(error);
+            }
         }
         match seen {
             Some(seen) if found.more => first = seen + 1,
@@ -62,7 +78,36 @@ async fn session(
     }
 }
 
-/// Moves every session that is listed.
+/// The id tag of a message, by which a message that is added again is found.
+fn tag(body: &[u8]) -> IdTag {
+    let message = std::str::from_utf8(body).ok().and_then(|text| Message::from_json(text).ok());
+    message.map_or(IdTag::NONE, |message| IdTag::of_message(&message))
+}
+
+/// Moves the readable chunks of an open reply, which stays open on the message at `seq`. The first
+/// load in the new store ends the reply as interrupted, with these chunks.
+async fn chunks(
+    id: &SessionId,
+    reply: &OpenReply,
+    from: &RedbStore,
+    to: &RedbStore,
+    seq: u64,
+) -> Result<(), StoreError> {
+    let mut offset = 0;
+    loop {
+        // One by one, so that the chunks before a damaged one are read.
+        let query = ChunkQuery::from(reply.seq, offset).max_chunks(1);
+        let Some(page) = from.read_chunks(id, query).await? else { return Ok(()) };
+        let (read, more) = (page.chunks.len() as u64, page.more);
+        to.extend(id, Extension::new(seq, reply.claim, offset, page.chunks)).await?;
+        offset += read;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Moves every listed session.
 pub(crate) async fn rescue(from: &RedbStore, to: &RedbStore) -> Rescued {
     let mut rescued = Rescued::default();
     let mut query = ListQuery::all(1);
@@ -81,7 +126,7 @@ pub(crate) async fn rescue(from: &RedbStore, to: &RedbStore) -> Rescued {
             }
         }
         match page.next {
-            Some(next) => query.after = Some(next),
+            Some(next) => query = query.after(next),
             None => return rescued,
         }
     }
@@ -90,21 +135,23 @@ pub(crate) async fn rescue(from: &RedbStore, to: &RedbStore) -> Rescued {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(from), Some(to)) = (arguments.next(), arguments.next()) else {
-        return Err("give two paths: a copy of the damaged file, and a new one".into());
+        return Err("give two paths: the damaged file, and a new file".into());
     };
-    if !std::path::Path::new(&from).exists() {
-        return Err("the first file does not exist; check the path".into());
-    }
     if std::path::Path::new(&to).exists() {
         return Err("the second file exists already; choose another name or remove it".into());
     }
-    let from = RedbStore::builder().verify_on_open(false).open(from)?;
+    let from = RedbStore::builder().open_read_only(from)?;
     let to = RedbStore::open(to)?;
     let rescued = block_on(rescue(&from, &to));
     block_on(to.close())?;
     for error in &rescued.damage {
         eprintln!("{error}");
     }
-    println!("sessions={} messages={} damaged={}", rescued.sessions, rescued.messages, rescued.damage.len());
+    println!(
+        "sessions={} messages={} damaged={}",
+        rescued.sessions,
+        rescued.messages,
+        rescued.damage.len()
+    );
     Ok(())
 }

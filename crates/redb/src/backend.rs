@@ -1,91 +1,138 @@
-//! The storage under redb, watched: how far a failed write got decides what its callers are told. And it can be taken
-//! away, so that redb does nothing more to a file that it cannot be trusted with.
+//! The storage under redb. Several handles of redb can read one locked storage, and it can be taken
+//! away, so that redb writes nothing more to a damaged file.
 
-use durable_session::planted::bug;
-use redb::{BackendError, StorageBackend};
+use crate::error::caught;
+use redb::{BackendError, Database, DatabaseError, StorageBackend, StorageError};
 use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// redb's header is within the first bytes of the file; a commit takes effect by writing it.
-const HEADER_BYTES: u64 = 4096;
-
-/// What the storage has seen since the last [`begin`](Self::begin).
+/// Storage, unless it was taken away.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
-    header_written: AtomicBool,
-    /// redb closes the storage that it fails to open; it is kept, with its lock, while this is set.
-    opening: AtomicBool,
-    /// The storage of the database that was opened last.
-    line: Mutex<Arc<Line>>,
-}
+pub(crate) struct Storage(RwLock<Option<Box<dyn StorageBackend>>>);
 
-type Line = RwLock<Option<Box<dyn StorageBackend>>>;
-
-impl Watch {
-    /// A new transaction begins.
-    pub(crate) fn begin(&self) {
-        self.header_written.store(false, Ordering::Release);
+impl Storage {
+    pub(crate) fn new(inner: Box<dyn StorageBackend>) -> Self {
+        Self(RwLock::new(Some(inner)))
     }
 
-    /// Whether the transaction came so far that it may have taken effect.
-    pub(crate) fn may_have_taken_effect(&self) -> bool {
-        self.header_written.load(Ordering::Acquire)
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        self.with(StorageBackend::len)
     }
 
-    /// For databases whose storage is out of sight.
-    pub(crate) fn assume_written(&self) {
-        self.header_written.store(true, Ordering::Release);
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.with(|inner| inner.read(offset, out))
     }
 
-    /// redb begins to open the storage, or has done so.
-    pub(crate) fn opening(&self, begins: bool) {
-        self.opening.store(begins, Ordering::Release);
-    }
-
-    /// Takes the storage from the database that was opened last, whose every further operation fails.
-    pub(crate) fn take(&self) -> Option<Box<dyn StorageBackend>> {
-        let line = Arc::clone(&self.line.lock().unwrap_or_else(PoisonError::into_inner));
-        line.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The same, and closes it.
-    pub(crate) fn cut(&self) {
-        if let Some(Err(error)) = self.take().map(|storage| storage.close()) {
-            tracing::warn!(%error, "the storage was not closed in order");
-        }
-    }
-}
-
-/// A backend that reports to a [`Watch`].
-#[derive(Debug)]
-pub(crate) struct Watched {
-    line: Arc<Line>,
-    watch: Arc<Watch>,
-}
-
-impl Watched {
-    pub(crate) fn new(inner: Box<dyn StorageBackend>, watch: Arc<Watch>) -> Self {
-        let line = Arc::new(RwLock::new(Some(inner)));
-        *watch.line.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&line);
-        Self { line, watch }
-    }
-
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&dyn StorageBackend) -> Result<T, io::Error>,
-    ) -> Result<T, io::Error> {
-        let line = self.line.read().unwrap_or_else(PoisonError::into_inner);
-        work(line.as_deref().ok_or_else(taken_away)?)
+    fn with<T>(&self, work: impl FnOnce(&dyn StorageBackend) -> io::Result<T>) -> io::Result<T> {
+        let storage = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        work(storage.as_deref().ok_or_else(taken_away)?)
     }
 
     fn locking<T>(
         &self,
         work: impl FnOnce(&dyn StorageBackend) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
-        let line = self.line.read().unwrap_or_else(PoisonError::into_inner);
-        work(line.as_deref().ok_or_else(|| BackendError::Io(taken_away()))?)
+        let storage = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        work(storage.as_deref().ok_or_else(|| BackendError::Io(taken_away()))?)
+    }
+
+    /// Takes a shared lock on the whole storage; `false` if another handle has it open. Storage
+    /// without locks counts as locked.
+    pub(crate) fn lock_shared(&self) -> io::Result<bool> {
+        let (start, end) = (Bound::Unbounded, Bound::Unbounded);
+        match self.locking(|inner| inner.try_lock_shared_range(start, end)) {
+            Ok(locked) => Ok(locked),
+            Err(BackendError::Unsupported) => Ok(true),
+            Err(BackendError::Io(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Takes it away. All further operations fail.
+    pub(crate) fn take(&self) -> Option<Box<dyn StorageBackend>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Drops a database without the writes that redb makes when it closes a file, and keeps the
+    /// storage open.
+    pub(crate) fn drop_unwritten(&self, db: Database) {
+        let inner = self.take();
+        drop_disconnected(db);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = inner;
+    }
+
+    /// Closes the storage. All its further operations fail.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.take().map_or(Ok(()), |inner| inner.close())
+    }
+}
+
+/// Knows the storage of the database that was opened last.
+#[derive(Debug, Default)]
+pub(crate) struct StorageMonitor {
+    /// redb closes storage that it fails to open. While this is set, it stays open and locked.
+    opening: AtomicBool,
+    storage: Mutex<Arc<Storage>>,
+}
+
+impl StorageMonitor {
+    /// redb begins to open the storage, or has done so.
+    pub(crate) fn opening(&self, begins: bool) {
+        self.opening.store(begins, Ordering::Release);
+    }
+
+    /// The storage of the database that was opened last.
+    pub(crate) fn storage(&self) -> Arc<Storage> {
+        Arc::clone(&self.storage.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on `storage` is the one.
+    pub(crate) fn watch(&self, storage: Arc<Storage>) {
+        *self.storage.lock().unwrap_or_else(PoisonError::into_inner) = storage;
+    }
+
+    /// Disconnects the database that was opened last from its storage, and drops it. With its
+    /// storage, redb would write to the file on a drop, and may panic if it is damaged.
+    pub(crate) fn drop_without_writes(&self, db: Database) {
+        self.cut();
+        drop_disconnected(db);
+    }
+
+    /// Takes the storage from the database that was opened last, and closes it.
+    pub(crate) fn cut(&self) {
+        if let Err(error) = self.storage().close() {
+            tracing::warn!(%error, "the storage was not closed in order");
+        }
+    }
+}
+
+/// The storage that a [`StorageMonitor`] knows, as redb sees it.
+#[derive(Debug)]
+pub(crate) struct MonitoredBackend {
+    storage: Arc<Storage>,
+    monitor: Arc<StorageMonitor>,
+}
+
+impl MonitoredBackend {
+    pub(crate) fn new(storage: Arc<Storage>, monitor: Arc<StorageMonitor>) -> Self {
+        monitor.watch(Arc::clone(&storage));
+        Self { storage, monitor }
+    }
+}
+
+/// Drops a database that is disconnected from its storage.
+fn drop_disconnected(mut db: Database) {
+    // redb writes nothing on drop once it has seen its storage fail. This makes it look.
+    match caught(|| db.check_integrity()) {
+        Ok(Err(DatabaseError::Storage(StorageError::Io(_) | StorageError::PreviousIo))) => {
+            if let Err(message) = caught(|| drop(db)) {
+                tracing::warn!(message, "redb panicked while the database was dropped");
+            }
+        }
+        // A read still uses it, or redb panicked: leak its memory rather than end the process.
+        _ => std::mem::forget(db),
     }
 }
 
@@ -93,65 +140,59 @@ fn taken_away() -> io::Error {
     io::Error::other("the storage was taken away")
 }
 
-impl StorageBackend for Watched {
+impl StorageBackend for MonitoredBackend {
     fn len(&self) -> Result<u64, io::Error> {
-        self.with(StorageBackend::len)
+        self.storage.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.with(|inner| inner.read(offset, out))
+        self.storage.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.with(|inner| inner.set_len(len))
+        self.storage.with(|inner| inner.set_len(len))
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        if bug("skip-the-sync") {
-            return Ok(());
-        }
-        self.with(StorageBackend::sync_data)
+        self.storage.with(StorageBackend::sync_data)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        if offset < HEADER_BYTES {
-            self.watch.assume_written();
-        }
-        self.with(|inner| inner.write(offset, data))
+        self.storage.with(|inner| inner.write(offset, data))
     }
 
     fn close(&self) -> Result<(), io::Error> {
-        if self.watch.opening.load(Ordering::Acquire) {
+        if self.monitor.opening.load(Ordering::Acquire) {
             return Ok(());
         }
-        match self.line.write().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(inner) => inner.close(),
-            // It was closed when it was taken away.
-            None => Ok(()),
-        }
+        self.storage.close()
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.locking(|inner| inner.try_lock_range(start, end))
+        self.storage.locking(|inner| inner.try_lock_range(start, end))
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.locking(|inner| inner.try_lock_shared_range(start, end))
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.storage.locking(|inner| inner.try_lock_shared_range(start, end))
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.locking(|inner| inner.lock_range(start, end))
+        self.storage.locking(|inner| inner.lock_range(start, end))
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.locking(|inner| inner.lock_shared_range(start, end))
+        self.storage.locking(|inner| inner.lock_shared_range(start, end))
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.locking(|inner| inner.unlock_range(start, end))
+        self.storage.locking(|inner| inner.unlock_range(start, end))
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.locking(|inner| inner.query_lock_range(start, end))
+        self.storage.locking(|inner| inner.query_lock_range(start, end))
     }
 }

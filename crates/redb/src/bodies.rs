@@ -1,9 +1,9 @@
-//! Message bodies copied out of the database's pages, many to an allocation.
+//! Copying message bodies out of the pages of the database, several to an allocation.
 
 use bytes::Bytes;
 use durable_session::store::Row;
 
-/// How many bytes share an allocation. Whoever keeps one small body keeps so much in memory at most.
+/// Bytes of bodies that share an allocation, and so the most memory that one small body keeps.
 const CHUNK: usize = 8 * 1024;
 
 /// Copies rows.
@@ -12,12 +12,12 @@ pub(crate) struct Bodies {
     /// Bodies that share the next allocation, and the seq and length of each.
     chunk: Vec<u8>,
     parts: Vec<(u64, usize)>,
-    /// How many bytes are still to come, about: no more room is made than that.
+    /// Bytes still to come, about: no more room is allocated than that.
     expected: usize,
 }
 
 impl Bodies {
-    /// For bodies of so many bytes together, as far as that is known.
+    /// `expected`: the bytes of all bodies together, as far as known.
     pub(crate) fn new(expected: u64) -> Self {
         let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         Self { rows: Vec::new(), chunk: Vec::new(), parts: Vec::new(), expected }
@@ -35,7 +35,7 @@ impl Bodies {
         self.parts.push((seq, body.len()));
     }
 
-    /// All rows, in the order in which they came.
+    /// Returns all rows in the order in which they were pushed.
     pub(crate) fn finish(mut self) -> Vec<Row> {
         self.share();
         self.rows
@@ -43,17 +43,18 @@ impl Bodies {
 
     fn share(&mut self) {
         let mut chunk = Bytes::from(std::mem::take(&mut self.chunk));
-        let rows = self.parts.drain(..).map(|(seq, bytes)| Row { seq, body: chunk.split_to(bytes) });
+        let rows =
+            self.parts.drain(..).map(|(seq, bytes)| Row { seq, body: chunk.split_to(bytes) });
         self.rows.extend(rows);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Bodies, Row};
 
     #[test]
-    fn bodies_come_out_as_they_went_in_whatever_was_expected() {
+    fn bodies_come_out_as_they_went_in_however_wrong_the_expected_bytes() {
         for expected in [0, 10, 100, 100_000, u64::MAX] {
             let mut bodies = Bodies::new(expected);
             let all: Vec<Vec<u8>> =
@@ -67,9 +68,9 @@ mod tests {
         }
     }
 
-    /// Whoever keeps a small body keeps the others of its allocation, too, which are few; a large one is alone.
+    /// A small body keeps few others in memory, and a large body none.
     #[test]
-    fn small_bodies_share_8_kib_and_large_ones_nothing() {
+    fn small_bodies_share_8_kib_and_large_ones_share_nothing() {
         let small = [0; 400];
         let mut bodies = Bodies::new(1 << 20);
         (1..=30).for_each(|seq| bodies.push(seq, &small));
@@ -78,9 +79,11 @@ mod tests {
         }
         let rows = bodies.finish();
         let next_to = |rows: &[Row]| rows[0].body.as_ptr_range().end == rows[1].body.as_ptr();
-        let ends: Vec<u64> = rows.windows(2).filter(|rows| !next_to(rows)).map(|rows| rows[0].seq).collect();
+        let ends: Vec<u64> =
+            rows.windows(2).filter(|rows| !next_to(rows)).map(|rows| rows[0].seq).collect();
         assert_eq!(ends, [20, 31, 32]);
-        let alone: Vec<u64> = rows.iter().filter(|row| row.body.is_unique()).map(|row| row.seq).collect();
+        let alone: Vec<u64> =
+            rows.iter().filter(|row| row.body.is_unique()).map(|row| row.seq).collect();
         assert_eq!(alone, [32, 33]);
     }
 }

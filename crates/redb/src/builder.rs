@@ -1,63 +1,44 @@
-//! How a store is opened.
+//! Options of a store.
 
-use crate::backend::Watch;
-use crate::engine::{Db, Engine};
-use crate::error::OpenError;
-use crate::layout::meta::Create;
-use crate::layout::{Known, Logged, Position};
-use crate::open::{self, Opened, Settings, Source, Storage};
-use crate::readers::Readers;
-use crate::store::{Handle, RedbStore};
-use crate::writer::{self, Bounds, Deadlines, Lookout, Queue, Writer};
+use crate::opened::{OpenCheck, Settings};
+use crate::writer::Bounds;
 use durable_session::env::{Random, SystemRandom};
-use redb::{Database, StorageBackend};
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
 
-/// How commits are made durable. Both survive crash and power loss; they differ in what opening costs afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum RedbDurability {
-    /// One sync per transaction. Opening reads the whole file and checks every page: some three seconds per gigabyte where
-    /// this was measured, with the file in memory. After a clean close
-    /// [`verify_on_open(false)`](RedbStoreBuilder::verify_on_open) saves that.
-    #[default]
-    Immediate,
-    /// redb's quick repair: two syncs per transaction and the list of free pages saved with each, so that opening takes
-    /// no time, after a crash as after a clean close. The file is therefore not checked when it is opened, unless
-    /// [`verify_on_open(true)`](RedbStoreBuilder::verify_on_open) asks for it.
-    QuickRecovery,
-}
-
-/// Options for a [`RedbStore`].
+/// Options of a [`RedbStore`](crate::RedbStore).
 ///
-/// ```no_run
-/// use durable_session_redb::{RedbDurability, RedbStore};
+/// ```
+/// use durable_session_redb::RedbStore;
 ///
-/// let store = RedbStore::builder().durability(RedbDurability::QuickRecovery).open("chat.redb")?;
-/// # Ok::<(), durable_session_redb::OpenError>(())
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("chat.redb");
+/// let store = RedbStore::builder().cache_bytes(64 << 20).reader_threads(2).open(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct RedbStoreBuilder {
-    durability: RedbDurability,
-    settings: Settings,
-    verify: Option<bool>,
-    patience: Duration,
-    bounds: Bounds,
-    readers: usize,
-    random: Arc<dyn Random>,
+    pub(crate) settings: Settings,
+    pub(crate) patience: Duration,
+    pub(crate) bounds: Bounds,
+    pub(crate) readers: usize,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 impl Default for RedbStoreBuilder {
     fn default() -> Self {
         Self {
-            durability: RedbDurability::default(),
-            settings: Settings { cache_bytes: 256 * 1024 * 1024, verify: true, log_bytes: 64 * MIB },
-            verify: None,
+            settings: Settings {
+                cache_bytes: 256 * 1024 * 1024,
+                check: OpenCheck::default(),
+                log_bytes: 256 * MIB,
+                memtable_bytes: 64 * 1024 * 1024,
+                restored: false,
+                accept_missing_log: false,
+            },
             patience: Duration::ZERO,
             bounds: Bounds {
                 queue_requests: 4096,
@@ -75,8 +56,7 @@ impl Default for RedbStoreBuilder {
 impl fmt::Debug for RedbStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStoreBuilder")
-            .field("durability", &self.durability)
-            .field("settings", &self.settings())
+            .field("settings", &self.settings)
             .field("patience", &self.patience)
             .field("bounds", &self.bounds)
             .field("readers", &self.readers)
@@ -85,91 +65,186 @@ impl fmt::Debug for RedbStoreBuilder {
 }
 
 impl RedbStoreBuilder {
-    /// How commits are made durable; [`RedbDurability::Immediate`] unless set.
-    pub fn durability(mut self, durability: RedbDurability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    /// How much memory redb may use to cache the file, in bytes; 256 MiB unless set. No effect over a host's database.
+    /// Sets how many bytes of the file redb may keep in memory. The default is 256 MiB.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().cache_bytes(1 << 30);
+    /// ```
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.settings.cache_bytes = bytes;
         self
     }
 
-    /// Reads the whole file and checks every page when opening. On unless set, but off with
-    /// [`RedbDurability::QuickRecovery`]; never done over a host's database.
+    /// Sets when the file is verified. The default is [`OpenCheck::Background`].
     ///
-    /// Off, opening takes no time, and reads answer what they can of a damaged file. Damage to a row is still an error that
-    /// names it, but damage to redb's own structures can hide sessions and messages without one, and a change can make
-    /// redb abort the process. Nothing more is written once any such damage was seen.
+    /// ```
+    /// use durable_session_redb::{OpenCheck, RedbStore};
     ///
-    /// Off, a file that redb refuses to open, as it does with a damaged one that was not closed in order, is read as
-    /// its last commit left it, or the one before that: nothing is written to it, and every change is refused as
-    /// [`Corrupt`](durable_session::store::StoreErrorKind::Corrupt). List, salvage and commit move what can be read to a
-    /// new store (`examples/rescue.rs`). If nothing can be read, [`OpenError::Damaged`] says so.
-    pub fn verify_on_open(mut self, verify: bool) -> Self {
-        self.verify = Some(verify);
+    /// let builder = RedbStore::builder().check(OpenCheck::First);
+    /// ```
+    pub fn check(mut self, check: OpenCheck) -> Self {
+        self.settings.check = check;
         self
     }
 
-    fn settings(&self) -> Settings {
-        let verify = self.verify.unwrap_or(self.durability != RedbDurability::QuickRecovery);
-        Settings { verify, ..self.settings }
-    }
-
-    /// How many bytes make one of the two logs full; 64 MiB unless set, 0 for no logs.
+    /// Sets how many bytes of the disk the log may take. The default is 256 MiB.
     ///
-    /// Messages and app states of many sessions are written to a log first and folded into the sessions' rows later, many
-    /// of one session at a time, which writes a fraction of the pages. What is in the logs is as durable as the rows, and is kept in
-    /// memory, too: up to about twice these bytes and some 100 bytes for each message. Opening the store reads the logs.
-    /// No effect over a host's database, which has none.
+    /// Every change is written to the log first, and a flush moves many of them to the tables
+    /// later, which writes a fraction of the pages. A flush begins when the log is half full. If
+    /// the log is full before the flush is done, writes wait for it. Opening the store after a
+    /// crash reads the log, about a second per gigabyte. A batch that is larger than all of the log
+    /// is written all the same.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().log_bytes(64 << 20);
+    /// ```
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.settings.log_bytes = bytes;
         self
     }
 
-    /// How much may wait to be written: requests (4096 unless set) and bytes of bodies and app states (256 MiB unless
-    /// set). When either is reached, callers wait; a single larger request waits until it can go alone.
+    /// Sets how many bytes of memory the memtables may take, about. The default is 64 MiB.
+    ///
+    /// A memtable holds the keys of the changes that are in the log and not in the tables yet;
+    /// their content stays in the log. A flush begins at half of this number.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().memtable_bytes(16 << 20);
+    /// ```
+    pub fn memtable_bytes(mut self, bytes: usize) -> Self {
+        self.settings.memtable_bytes = bytes;
+        self
+    }
+
+    /// Sets whether a file is opened although its log is missing. The default is `false`.
+    ///
+    /// With `true`, the changes that were only in the log are lost, although clients may have seen
+    /// them: the store is as of its last flush. A new log begins, and all sessions get new
+    /// versions, as with [`restored`](Self::restored). A log that is there is used as always.
+    ///
+    /// ```no_run
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let store = RedbStore::builder().accept_missing_log(true).open("chat.redb")?;
+    /// # Ok::<(), durable_session_redb::OpenError>(())
+    /// ```
+    pub fn accept_missing_log(mut self, accept: bool) -> Self {
+        self.settings.accept_missing_log = accept;
+        self
+    }
+
+    /// Bounds the queue of waiting writes: their number, and the bytes of their bodies and app
+    /// states. The defaults are 4,096 and 256 MiB.
+    ///
+    /// At either bound callers wait for room, see [`queue_deadline`](Self::queue_deadline). A
+    /// write with more bytes than the bound waits until the queue is empty.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().queue_bounds(1024, 64 << 20);
+    /// ```
     pub fn queue_bounds(mut self, requests: usize, bytes: u64) -> Self {
         self.bounds.queue_requests = requests;
         self.bounds.queue_bytes = bytes;
         self
     }
 
-    /// How much one transaction takes: requests (1024 unless set) and bytes (64 MiB unless set); at least one request.
+    /// Bounds the writes of one transaction: their number and their bytes. The defaults are 1,024
+    /// and 64 MiB. A transaction takes at least one write.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().batch_bounds(256, 16 << 20);
+    /// ```
     pub fn batch_bounds(mut self, requests: usize, bytes: u64) -> Self {
         self.bounds.batch_requests = requests;
         self.bounds.batch_bytes = bytes;
         self
     }
 
-    /// How long a caller waits for room in the queue before
-    /// [`Unavailable`](durable_session::store::StoreErrorKind::Unavailable); 10 seconds unless set.
+    /// Sets how long a caller waits for room in the queue. The default is 10 seconds. After that
+    /// the call fails as [`Unavailable`](durable_session::store::StoreErrorKind::Unavailable).
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    /// use std::time::Duration;
+    ///
+    /// let builder = RedbStore::builder().queue_deadline(Duration::from_secs(2));
+    /// ```
     pub fn queue_deadline(mut self, deadline: Duration) -> Self {
         self.bounds.deadline = deadline;
         self
     }
 
-    /// How many threads read; 2 to 4 by the machine unless set, at least one.
+    /// Sets the number of threads that read, at least 1. The default is the number of cores, but
+    /// at least 2 and at most 4.
+    ///
+    /// ```
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().reader_threads(8);
+    /// ```
     pub fn reader_threads(mut self, threads: usize) -> Self {
         self.readers = threads;
         self
     }
 
-    /// Where random bytes come from: the system unless set. Versions must never repeat, so only tests set this.
+    /// Sets the source of random bytes. The default is the system's. Only tests set this: versions
+    /// must never repeat.
+    ///
+    /// ```
+    /// use durable_session::env::SystemRandom;
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// let builder = RedbStore::builder().random(SystemRandom);
+    /// ```
     pub fn random(mut self, random: impl Random + 'static) -> Self {
         self.random = Arc::new(random);
         self
     }
 
-    /// How long opening waits for a file that this or another process has open; not at all unless set.
+    /// Declares that the file and its log are a copy (of the plain files, or a snapshot of the
+    /// disk) that takes the place of a store which wrote more after the copy was made. The default
+    /// is `false`.
     ///
-    /// For a rolling deploy, in which the new process starts before the old one has closed the store, and after
-    /// a drop, which closes the store in the background. When the time is over, opening fails with
-    /// [`OpenError::AlreadyOpen`]. Waiting blocks the thread, as opening does (in async
-    /// code: `tokio::task::spawn_blocking`). No effect with
-    /// [`open_backend`](Self::open_backend) and [`open_database`](Self::open_database).
+    /// Versions are counted in the file, so the copy would count the lost versions again, for other
+    /// content, and a client that knows one of them would take the new content for the lost one.
+    /// With `true`, opening draws a new salt, which is mixed into all versions from then on and
+    /// kept in the file. No lost version comes back, and a client that knows one loads the session
+    /// again. Set this the first time a restored copy is opened, and never after that.
+    ///
+    /// A copy made by [`RedbStore::backup`](crate::RedbStore::backup) needs no such call: its first
+    /// opening draws a salt.
+    ///
+    /// ```no_run
+    /// use durable_session_redb::RedbStore;
+    ///
+    /// std::fs::copy("/mnt/copies/chat.redb", "chat.redb")?;
+    /// std::fs::copy("/mnt/copies/chat.redb-wal.1", "chat.redb-wal.1")?;
+    /// let store = RedbStore::builder().restored(true).open("chat.redb")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restored(mut self, restored: bool) -> Self {
+        self.settings.restored = restored;
+        self
+    }
+
+    /// Sets how long opening waits for a file that this or another process has open. The default
+    /// is not to wait.
+    ///
+    /// Use it in a rolling deploy, in which the new process starts before the old one has closed
+    /// the store, and after a drop, which closes the store in the background. After that time,
+    /// opening fails with [`OpenError::AlreadyOpen`](crate::OpenError::AlreadyOpen). Waiting blocks
+    /// the thread; in async code, call `open` in `tokio::task::spawn_blocking`. It has no effect on
+    /// [`open_backend`](Self::open_backend).
     ///
     /// ```no_run
     /// use durable_session_redb::RedbStore;
@@ -181,102 +256,5 @@ impl RedbStoreBuilder {
     pub fn wait_for_lock(mut self, at_most: Duration) -> Self {
         self.patience = at_most;
         self
-    }
-
-    /// Opens the store in the file at `path`; creates it if there is no file.
-    ///
-    /// A new file appears under its name only when it is complete. An existing file is never taken for a new store, not
-    /// even when it is empty. This blocks on the disk for as long as reading the whole file takes, unless it is not to be
-    /// checked ([`verify_on_open`](Self::verify_on_open)) and, after a crash, was written with
-    /// [`RedbDurability::QuickRecovery`]: from async code, call it before serving, or on a thread for blocking work
-    /// (`tokio::task::spawn_blocking`).
-    ///
-    /// # Errors
-    /// [`OpenError`] says what is wrong with the file; nothing in it has been changed.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<RedbStore, OpenError> {
-        let path = path.as_ref();
-        let watch = Arc::default();
-        let opened = open::patiently(self.patience, || open::file(path, self.settings(), &watch))?;
-        self.start_own(opened, watch, Source::File(path.to_owned()))
-    }
-
-    /// Opens the store on storage that `storage` gives, creating it if that is empty. Blocks as the storage does.
-    ///
-    /// After an I/O error the backend is closed and `storage` is asked for a new one over the same bytes, so that the
-    /// store can be verified from there and go on, as it does with a file.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_storage<B: StorageBackend>(
-        &self,
-        mut storage: impl FnMut() -> std::io::Result<B> + Send + 'static,
-    ) -> Result<RedbStore, OpenError> {
-        let watch = Arc::default();
-        let mut storage: Storage = Box::new(move || Ok(Box::new(storage()?)));
-        let open = || open::storage(&mut storage, self.settings(), &watch, Create::IfEmpty);
-        let opened = open::patiently(self.patience, open)?;
-        self.start_own(opened, watch, Source::Storage(storage))
-    }
-
-    /// Opens the store on any storage, creating it if the storage is empty. Blocks as the storage does.
-    ///
-    /// After an I/O error the store stays closed: open a new one over the storage, or use
-    /// [`open_storage`](Self::open_storage).
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_backend(&self, backend: impl StorageBackend) -> Result<RedbStore, OpenError> {
-        let watch = Arc::default();
-        let opened = open::backend(Box::new(backend), self.settings(), &watch)?;
-        self.start_own(opened, watch, Source::Backend)
-    }
-
-    /// Opens the store inside a database that the host has open, beside the host's own tables; adds the store's tables
-    /// (named `durable-session.*`) if they are not there.
-    ///
-    /// The host's write transactions and this store's wait for each other. After an I/O error the store stays closed
-    /// until the host has opened its database again and built a new store over it. [`RedbStore::close`] leaves the
-    /// database open.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_database(&self, database: Arc<Database>) -> Result<RedbStore, OpenError> {
-        open::host(&database)?;
-        let (logged, position) = (Logged::default(), Position::none());
-        self.start(Db::Host(database), logged, position, Arc::default(), Source::Host)
-    }
-
-    fn start_own(&self, opened: Opened, watch: Arc<Watch>, source: Source) -> Result<RedbStore, OpenError> {
-        let Opened { db, logged, position } = opened;
-        self.start(db, logged, position, watch, source)
-    }
-
-    fn start(
-        &self,
-        db: Db,
-        logged: Logged,
-        position: Position,
-        watch: Arc<Watch>,
-        source: Source,
-    ) -> Result<RedbStore, OpenError> {
-        let threads = |e| OpenError::io("starting the store's threads", e);
-        let engine = Arc::new(Engine::new(db, logged, watch));
-        let queue = Arc::new(Queue::new(self.bounds));
-        let readers = Readers::start(self.readers, &engine, &queue).map_err(threads)?;
-        let deadlines = Deadlines::start().map_err(threads)?;
-        writer::start(Writer {
-            engine: Arc::clone(&engine),
-            queue: Arc::clone(&queue),
-            source,
-            settings: self.settings(),
-            random: Arc::clone(&self.random),
-            quick_repair: self.durability == RedbDurability::QuickRecovery,
-            last_attempt: None,
-            known: Known::default(),
-            lookout: Lookout::new(),
-            position,
-        })
-        .map_err(threads)?;
-        Ok(RedbStore::new(Handle { engine, queue, readers, deadlines }))
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in an open store, from redb's errors and panics to what callers see.
+//! Errors of an open store: from redb's errors and panics to the errors of callers.
 
 pub(crate) use crate::open_error::{BackupError, OpenError};
 use durable_session::store::{StoreError, StoreErrorKind};
@@ -7,23 +7,24 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Why work inside a transaction stopped.
+/// The reason why work inside a transaction stopped.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// One request is refused on its own grounds; the transaction is as it was before.
+    /// One request is refused; the transaction is as it was before.
     Refused(StoreError),
     /// redb failed.
     Redb(redb::Error),
-    /// redb panicked; this is what it said.
+    /// redb panicked, with this message.
     Panic(String),
 }
 
-/// What a fault means beyond the request that met it.
+/// The reach of a fault beyond the request that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// What this request reads is damaged; others may be well.
+    /// A row that this request reads is damaged; other requests may succeed.
     Request,
-    /// Not a row but the file is damaged: searching it may miss rows, and writing to it may destroy more.
+    /// The file is damaged beyond a row: searching it may miss rows, and writing to it may destroy
+    /// more.
     File,
     /// Reading or writing failed: redb refuses all further work until it is opened again.
     Store,
@@ -40,63 +41,83 @@ impl Fault {
                 | redb::Error::LockPoisoned(_)
                 | redb::Error::DatabaseClosed,
             ) => Scope::Store,
-            Self::Panic(_) | Self::Redb(redb::Error::Corrupted(_)) => Scope::File,
+            Self::Panic(_) => Scope::File,
+            Self::Redb(error) if is_damage(error) => Scope::File,
             Self::Refused(error) if is_contradiction(error) => Scope::File,
             Self::Refused(_) | Self::Redb(_) => Scope::Request,
         }
     }
 
-    /// What opening a store says of it.
+    /// The error of opening a store that met this fault.
     pub(crate) fn on_opening(self) -> OpenError {
         match self {
             Self::Redb(error) => OpenError::redb(error),
             Self::Refused(error) => OpenError::damaged(error.to_string()),
-            Self::Panic(message) => OpenError::damaged(format!("redb panicked on it ({message})")),
+            Self::Panic(message) => OpenError::damaged(format!("redb panicked ({message})")),
         }
     }
 
-    /// As an answer to a caller whose change, if it was one, certainly did not happen.
+    /// The error of a call that certainly changed nothing.
     pub(crate) fn unchanged(self, doing: &'static str) -> StoreError {
         match self {
             Self::Refused(error) => error,
             Self::Panic(message) => StoreError::new(
                 StoreErrorKind::Corrupt,
-                format!("{doing}: redb panicked, as it does on a damaged file ({message})"),
+                format!("{doing}: redb panicked ({message}); the file is damaged"),
             ),
             Self::Redb(error) => {
-                let (kind, what) = match &error {
-                    redb::Error::Corrupted(_) => (StoreErrorKind::Corrupt, "redb finds the file corrupted"),
-                    // Trying again would not help: a page refers to what is not there.
-                    redb::Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => {
-                        (StoreErrorKind::Corrupt, "the file is damaged: it ends before what it refers to")
+                let (kind, text) = match &error {
+                    error if is_damage(error) => (StoreErrorKind::Corrupt, "the file is damaged"),
+                    // Trying again would not help: a page refers to a place past the end.
+                    redb::Error::Io(e) if e.kind() == ErrorKind::UnexpectedEof => (
+                        StoreErrorKind::Corrupt,
+                        "the file is damaged: it is shorter than its pages say",
+                    ),
+                    redb::Error::DatabaseClosed => {
+                        (StoreErrorKind::Closed, "the database was closed")
                     }
-                    redb::Error::DatabaseClosed => (StoreErrorKind::Closed, "the database has been closed"),
                     redb::Error::ValueTooLarge(_) => {
-                        (StoreErrorKind::TooLarge, "redb takes no value this large")
+                        (StoreErrorKind::TooLarge, "a row is larger than redb allows")
                     }
-                    _ if self_is_store_wide(&error) => (StoreErrorKind::Unavailable, "the storage failed"),
+                    _ if is_store_wide(&error) => {
+                        (StoreErrorKind::Unavailable, "the storage failed")
+                    }
                     _ => (StoreErrorKind::Internal, "redb failed"),
                 };
-                StoreError::new(kind, format!("{doing}: {what}")).with_source(error)
+                StoreError::new(kind, format!("{doing}: {text}")).with_source(error)
             }
         }
     }
 }
 
-/// Rows that are whole in themselves do not fit together. Kept as the source of the error that tells so.
+/// Undamaged rows contradict each other. The source of the error that names the contradiction.
 #[derive(Debug, thiserror::Error)]
-#[error("the rows contradict each other: the file is damaged, and not only one row of it")]
+#[error("the rows contradict each other: the damage is not limited to one row")]
 struct Contradiction;
 
-pub(crate) fn contradiction(what: &'static str) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, what).with_source(Contradiction)
+pub(crate) fn contradiction(text: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, text).with_source(Contradiction)
 }
 
 pub(crate) fn is_contradiction(error: &StoreError) -> bool {
     error.source().is_some_and(<dyn Error>::is::<Contradiction>)
 }
 
-fn self_is_store_wide(error: &redb::Error) -> bool {
+/// Whether redb found damage. Every store has the same tables: a table that is missing or has
+/// another type is damage, too.
+fn is_damage(error: &redb::Error) -> bool {
+    matches!(
+        error,
+        redb::Error::Corrupted(_)
+            | redb::Error::TableDoesNotExist(_)
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TableIsNotMultimap(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+    )
+}
+
+fn is_store_wide(error: &redb::Error) -> bool {
     matches!(
         error,
         redb::Error::Io(_)
@@ -131,9 +152,15 @@ from_redb!(
     redb::CommitError
 );
 
-/// Runs work on redb so that no panic of it gets further: a damaged file can make redb panic.
+/// Runs work on redb and catches its panics: a damaged file can make redb panic.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic))
+}
+
+/// Runs a part of opening: a panic of redb is damage.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    caught(work)
+        .unwrap_or_else(|message| Err(OpenError::damaged(format!("redb panicked ({message})"))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -145,5 +172,5 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 pub(crate) fn closed() -> StoreError {
-    StoreError::new(StoreErrorKind::Closed, "the store was closed; nothing was changed")
+    StoreError::new(StoreErrorKind::Closed, "the store is closed; nothing was changed")
 }

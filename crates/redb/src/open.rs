@@ -1,70 +1,28 @@
-//! Opening, creating and reopening the database under a store.
+//! Opening, creating and reopening the two parts of a store: its database and its log.
 
-use crate::backend::{Watch, Watched};
-use crate::engine::Db;
-use crate::error::{OpenError, caught};
+use crate::backend::{MonitoredBackend, Storage, StorageMonitor};
+use crate::check;
+use crate::error::{OpenError, caught, guarded};
 use crate::layout::meta::{self, Create};
-use crate::layout::{self, Logged, Position};
-use crate::salvage;
-use durable_session::env::{Random, SystemRandom};
-use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, StorageBackend, StorageError};
-use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use crate::new_file::NewFile;
+use crate::open_read_only;
+use crate::opened::{Context, OpenCheck, Opened, Place, Settings, Source, StorageFactory};
+use crate::pair::{self, Paired};
+use crate::shared_store::Db;
+use crate::store_file::{file_backend, forget_cached_pages};
+use crate::wal::{LogId, Position};
+use durable_session::env::Random;
+use redb::{Database, StorageBackend};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Where the database comes from, and so whether it can be had again.
-pub(crate) enum Source {
-    /// A file of our own: reopened after a failure.
-    File(PathBuf),
-    /// Storage that can be had again.
-    Storage(Storage),
-    /// Storage that the host gave once.
-    Backend,
-    /// A database that the host shares.
-    Host,
-}
-
-/// Gives the same storage anew, each time it is asked.
-pub(crate) type Storage = Box<dyn FnMut() -> io::Result<Box<dyn StorageBackend>> + Send>;
-
-impl Source {
-    pub(crate) fn can_be_had_again(&self) -> bool {
-        matches!(self, Self::File(_) | Self::Storage(_))
-    }
-}
-
-/// How to open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) cache_bytes: usize,
-    /// Check every page's checksum before trusting the file.
-    pub(crate) verify: bool,
-    /// How many bytes make a log full; 0: nothing is logged.
-    pub(crate) log_bytes: u64,
-}
-
-/// A store that was just opened.
-pub(crate) struct Opened {
-    pub(crate) db: Db,
-    pub(crate) logged: Logged,
-    pub(crate) position: Position,
-}
-
-impl Opened {
-    /// One whose logs are not written.
-    pub(crate) fn to_read_only(db: Db, logged: Logged) -> Self {
-        Self { db, logged, position: Position::none() }
-    }
-}
-
-/// How often opening looks whether the file was let go.
+/// Time between two attempts to open a file that another store has open.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Opens with `open`, again and again for at most `patience` while another store has the file.
+/// Calls `open` until it succeeds, for up to `patience` while another store has the file open.
 pub(crate) fn patiently(
     patience: Duration,
     mut open: impl FnMut() -> Result<Opened, OpenError>,
@@ -85,246 +43,194 @@ pub(crate) fn patiently(
     }
 }
 
-/// Opens the store in the file at `path`, or creates it if nothing is there.
-pub(crate) fn file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Opened, OpenError> {
+/// Opens the store in the file at `path`; creates it if there is no file.
+pub(crate) fn file(path: &Path, context: Context<'_>) -> Result<Opened, OpenError> {
     match fs::metadata(path) {
-        Ok(_) => existing_file(path, settings, watch),
+        Ok(_) => existing_file(path, context),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let new = NewFile::create(path, settings, watch)?;
+            pair::refuse_a_log_without_a_file(path, &**context.log)?;
+            let new = NewFile::create(path, context.settings.cache_bytes, context.monitor)?;
             match new.publish() {
-                Err(OpenError::Exists { .. }) => existing_file(path, settings, watch),
-                created => created,
+                Err(OpenError::Exists { .. }) => existing_file(path, context),
+                Err(error) => Err(error),
+                Ok(db) => with_log(db, true, context),
             }
         }
         Err(e) => Err(OpenError::file("open", path, e)),
     }
 }
 
-fn existing_file(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Opened, OpenError> {
-    let failed = |e| OpenError::file("open", path, e);
-    let found = fs::metadata(path).map_err(failed)?;
-    if found.is_dir() {
-        return Err(OpenError::IsDirectory { path: path.to_owned() });
-    }
-    if !found.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
-    }
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.len() == 0 {
-        return Err(OpenError::EmptyFile { path: path.to_owned() });
-    }
-    let backend = FileBackend::new(file).map_err(OpenError::redb)?;
-    backend_with(Box::new(backend), settings, watch, Create::Never).map_err(|error| error.at(path))
+fn existing_file(path: &Path, context: Context<'_>) -> Result<Opened, OpenError> {
+    let backend = file_backend(path, true)?;
+    let storage = Arc::new(Storage::new(backend));
+    opened_with(&storage, Create::Never, context).map_err(|error| error.at(path))
 }
 
-/// Opens a store on storage that is given once; empty storage becomes a new store.
+/// Opens a store on storage that the host gave; empty storage becomes a new store.
 pub(crate) fn backend(
     backend: Box<dyn StorageBackend>,
-    settings: Settings,
-    watch: &Arc<Watch>,
+    context: Context<'_>,
 ) -> Result<Opened, OpenError> {
-    backend_with(backend, settings, watch, Create::IfEmpty)
+    opened_with(&Arc::new(Storage::new(backend)), Create::IfEmpty, context)
 }
 
-/// Makes a store of, or finds it in, a database of the host. Others may write to it, so nothing stays in its logs.
-pub(crate) fn host(db: &Database) -> Result<(), OpenError> {
-    guarded(|| {
-        meta::prepare(db, Create::Always)?;
-        layout::empty_logs(db)
-    })
-}
-
-/// Opens the storage that `storage` gives.
-pub(crate) fn storage(
-    storage: &mut Storage,
-    settings: Settings,
-    watch: &Arc<Watch>,
-    create: Create,
-) -> Result<Opened, OpenError> {
-    let given = caught(storage)
-        .unwrap_or_else(|message| Err(io::Error::other(message)))
-        .map_err(|e| OpenError::io("getting the storage from the host", e))?;
-    backend_with(given, settings, watch, create)
-}
-
-/// Opens the store again, from the disk and not from what memory makes of it, checking every page.
-pub(crate) fn again(
+/// Opens both parts again, as they are on the disk and not as they are in memory.
+pub(crate) fn reopen(
     source: &mut Source,
     settings: Settings,
-    watch: &Arc<Watch>,
+    monitor: &Arc<StorageMonitor>,
+    random: &Arc<dyn Random>,
 ) -> Result<Opened, OpenError> {
-    let settings = Settings { verify: true, ..settings };
-    match source {
-        Source::File(path) => {
+    let backend = match &mut source.place {
+        Place::File(path) => {
+            if !path.exists() {
+                return Err(OpenError::FileMissing { path: path.clone(), log: None });
+            }
             forget_cached_pages(path);
-            existing_file(path, settings, watch)
+            file_backend(path, true)?
         }
-        Source::Storage(given) => storage(given, settings, watch, Create::Never),
-        Source::Backend => Err(OpenError::HostMustReopen { what: "storage backend" }),
-        Source::Host => Err(OpenError::HostMustReopen { what: "database" }),
+        Place::Storage(given) => given_by_host(given)?,
+        Place::Backend => return Err(OpenError::HostMustReopen),
+    };
+    pair::forget_cached(&*source.log);
+    // Said of the first opening.
+    let settings = Settings { restored: false, accept_missing_log: false, ..settings };
+    let context = Context { log: &source.log, settings, monitor, random };
+    let opened = opened_with(&Arc::new(Storage::new(backend)), Create::Never, context);
+    opened.map_err(|error| source.place.named(error))
+}
+
+/// Opens the database again after its storage failed. It must be the one to which `log` belongs,
+/// and have no changes after position `last`. The lock of a file is kept. Storage of a host is
+/// closed and asked for again: the pages in its cache may never have reached the disk.
+pub(crate) fn database_again(
+    failed: Box<dyn StorageBackend>,
+    place: &mut Place,
+    context: Context<'_>,
+    log: Option<LogId>,
+    last: Position,
+) -> Result<Database, OpenError> {
+    let backend = match place {
+        Place::File(path) => {
+            forget_cached_pages(path);
+            failed
+        }
+        Place::Storage(given) => {
+            if let Err(error) = failed.close() {
+                tracing::warn!(%error, "the storage was not closed in order");
+            }
+            drop(failed);
+            given_by_host(given)?
+        }
+        Place::Backend => return Err(OpenError::HostMustReopen),
+    };
+    let storage = Arc::new(Storage::new(backend));
+    // It is verified later, while what is found is served.
+    let settings = Settings { check: OpenCheck::Background, ..context.settings };
+    let context = Context { settings, ..context };
+    let db = database(&storage, Create::Never, context).map_err(|error| place.named(error))?;
+    match meta::identity(&db) {
+        Ok(found) if found.log == log && found.flushed <= last => Ok(db),
+        found => {
+            context.monitor.drop_without_writes(db);
+            Err(found
+                .err()
+                .unwrap_or_else(|| OpenError::damaged("it is another store than before")))
+        }
     }
 }
 
-fn backend_with(
-    backend: Box<dyn StorageBackend>,
-    settings: Settings,
-    watch: &Arc<Watch>,
-    create: Create,
+/// Opens a store on the storage that the host gives; empty storage becomes a new store.
+pub(crate) fn storage(
+    factory: &mut StorageFactory,
+    context: Context<'_>,
 ) -> Result<Opened, OpenError> {
-    watch.opening(true);
-    let backend = Watched::new(backend, Arc::clone(watch));
-    let mut storage = None;
+    backend(given_by_host(factory)?, context)
+}
+
+/// Asks the host for its storage.
+fn given_by_host(factory: &mut StorageFactory) -> Result<Box<dyn StorageBackend>, OpenError> {
+    caught(factory)
+        .unwrap_or_else(|message| Err(io::Error::other(message)))
+        .map_err(|e| OpenError::io("the host did not give its storage", e))
+}
+
+fn opened_with(
+    storage: &Arc<Storage>,
+    create: Create,
+    context: Context<'_>,
+) -> Result<Opened, OpenError> {
+    let new = create == Create::IfEmpty && storage.len().is_ok_and(|len| len == 0);
+    with_log(database(storage, create, context)?, new, context)
+}
+
+/// Opens the database in `storage` and checks that it holds a store.
+fn database(
+    storage: &Arc<Storage>,
+    create: Create,
+    context: Context<'_>,
+) -> Result<Database, OpenError> {
+    let Context { settings, monitor, .. } = context;
+    monitor.opening(true);
+    let backend = MonitoredBackend::new(Arc::clone(storage), Arc::clone(monitor));
     let opened = guarded(|| {
         let db = Database::builder()
             .set_cache_size(settings.cache_bytes)
-            .set_check_integrity_on_open(settings.verify)
+            .set_check_integrity_on_open(settings.check == OpenCheck::First)
             .create_with_backend(backend)
             .map_err(OpenError::redb)?;
-        let prepared =
-            meta::prepare(&db, create).and_then(|()| layout::log::recover(&db, settings.log_bytes));
-        match prepared {
-            Ok((logged, position)) => Ok(Opened { db: Db::Own(db), logged, position }),
+        match meta::prepare(&db, create) {
+            Ok(()) => Ok(db),
             Err(error @ OpenError::Damaged { .. }) => {
-                storage = watch.take();
-                put_down(db);
+                // The storage stays for an attempt to read what is left.
+                storage.drop_unwritten(db);
                 Err(error)
             }
-            Err(error) => Err(error),
+            // A database of another application is closed in order.
+            Err(error) => db.close().map_err(OpenError::redb).and(Err(error)),
         }
     });
-    watch.opening(false);
-    match opened {
-        Err(OpenError::Damaged { what, source, .. }) => {
-            let storage = storage.or_else(|| watch.take());
-            let left = storage.and_then(|storage| salvage::open(storage, settings.cache_bytes, watch));
-            match left {
-                Some(left) if !settings.verify => Ok(left),
-                left => Err(OpenError::Damaged { what, readable: left.is_some(), source }),
-            }
+    monitor.opening(false);
+    opened.map_err(|error| with_advice(error, storage, settings))
+}
+
+/// Closes the storage of a database that cannot be opened; says in the error whether a damaged one
+/// can be read.
+fn with_advice(error: OpenError, storage: &Arc<Storage>, settings: Settings) -> OpenError {
+    let error = match error {
+        OpenError::Damaged { damage, source, .. } => {
+            let readable = open_read_only::is_readable(storage, settings.cache_bytes);
+            OpenError::Damaged { damage, readable, source }
         }
+        error => error,
+    };
+    if let Err(error) = storage.close() {
+        tracing::warn!(%error, "the storage was not closed in order");
+    }
+    error
+}
+
+/// Opens or begins the log that belongs to the database.
+fn with_log(db: Database, new: bool, context: Context<'_>) -> Result<Opened, OpenError> {
+    let Context { log, settings, monitor, random } = context;
+    let storage = monitor.storage();
+    let verified = new || settings.check != OpenCheck::Background;
+    let verify = || if verified { Ok(()) } else { check::verify_file(Arc::clone(&storage)) };
+    match guarded(|| pair::pair(&db, log, settings, random, verify)) {
+        Ok(Paired { log, memtable, salt, torn, verified: now_verified }) => Ok(Opened {
+            db: Db::Own(db),
+            memtable,
+            log: Some(log),
+            salt,
+            verified: verified || now_verified,
+            torn,
+            damage: None,
+        }),
         Err(error) => {
-            watch.cut();
-            Err(error)
+            monitor.opening(true);
+            storage.drop_unwritten(db);
+            monitor.opening(false);
+            Err(with_advice(error, &storage, settings))
         }
-        Ok(opened) => Ok(opened),
     }
 }
-
-/// Puts down a database whose file may be damaged: redb would write to it as it closes, and may panic.
-pub(crate) fn take_away(db: Database, watch: &Watch) {
-    watch.cut();
-    put_down(db);
-}
-
-/// Puts down a database whose storage was taken.
-fn put_down(mut db: Database) {
-    // Once redb has seen its storage fail it lets everything be, and this asks the storage for something.
-    match caught(|| db.check_integrity()) {
-        Ok(Err(DatabaseError::Storage(StorageError::Io(_) | StorageError::PreviousIo))) => {
-            if let Err(message) = caught(|| drop(db)) {
-                tracing::warn!(message, "redb panicked while the database was put down");
-            }
-        }
-        // It is still being read, or cannot even be asked: its memory is the price for the process.
-        _ => std::mem::forget(db),
-    }
-}
-
-fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    caught(work).unwrap_or_else(|message| Err(OpenError::damaged(format!("redb panicked on it ({message})"))))
-}
-
-/// A store that is being written under a temporary name: nobody ever finds a half-made file at `path`.
-pub(crate) struct NewFile {
-    opened: Option<Opened>,
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
-impl NewFile {
-    pub(crate) fn create(path: &Path, settings: Settings, watch: &Arc<Watch>) -> Result<Self, OpenError> {
-        let failed = |e| OpenError::file("create", path, e);
-        let name = path
-            .file_name()
-            .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidInput, "it names no file")))?;
-        let mut suffix = [0; 8];
-        SystemRandom.fill(&mut suffix).map_err(|e| failed(io::Error::other(e)))?;
-        let suffix = suffix.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        let temporary = path.with_file_name(format!(".{}.{suffix}.new", name.to_string_lossy()));
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(&temporary).map_err(failed)?;
-        let mut new = Self { opened: None, temporary, path: path.to_owned() };
-        let backend = FileBackend::new(file).map_err(OpenError::redb)?;
-        let opened = backend_with(Box::new(backend), settings, watch, Create::IfEmpty);
-        new.opened = Some(opened.map_err(|error| error.at(path))?);
-        Ok(new)
-    }
-
-    pub(crate) fn db(&self) -> Option<&Database> {
-        self.opened.as_ref().and_then(|opened| opened.db.writable().ok())
-    }
-
-    /// Gives the file its name, durably, and hands out the open database.
-    pub(crate) fn publish(mut self) -> Result<Opened, OpenError> {
-        self.name_it()?;
-        self.opened.take().ok_or_else(|| OpenError::damaged("the new store was closed before it was named"))
-    }
-
-    /// Closes the file, then gives it its name.
-    pub(crate) fn close_and_publish(mut self) -> Result<(), OpenError> {
-        if let Some(Opened { db: Db::Own(db), .. }) = self.opened.take() {
-            guarded(|| db.close().map_err(OpenError::redb)).map_err(|error| error.at(&self.path))?;
-        }
-        self.name_it()
-    }
-
-    /// A hard link fails where a rename would overwrite.
-    fn name_it(&self) -> Result<(), OpenError> {
-        let failed = |e| OpenError::file("create", &self.path, e);
-        match fs::hard_link(&self.temporary, &self.path) {
-            Ok(()) => fs::remove_file(&self.temporary).map_err(failed)?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(OpenError::Exists { path: self.path.clone() });
-            }
-            // Some file systems have no hard links.
-            Err(_) if !self.path.exists() => fs::rename(&self.temporary, &self.path).map_err(failed)?,
-            Err(_) => return Err(OpenError::Exists { path: self.path.clone() }),
-        }
-        sync_directory(&self.path).map_err(failed)
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        let db = self.opened.take();
-        // Once published, the temporary name is gone and this does nothing.
-        let _ = fs::remove_file(&self.temporary);
-        let _ = caught(|| drop(db));
-    }
-}
-
-/// Makes the new name itself survive power loss.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// After a failed sync the kernel may keep pages in memory, marked clean, that never reached the disk.
-#[cfg(target_os = "linux")]
-fn forget_cached_pages(path: &Path) {
-    use rustix::fs::{Advice, fadvise};
-    let advised = File::open(path).map(|file| fadvise(&file, 0, None, Advice::DontNeed));
-    if !matches!(advised, Ok(Ok(()))) {
-        tracing::warn!("the cached pages of the store's file could not be dropped before it is verified");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forget_cached_pages(_: &Path) {}

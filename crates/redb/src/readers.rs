@@ -1,8 +1,9 @@
-//! The threads that read, so that no executor ever waits for the disk.
+//! The threads that read, so that no executor waits for the disk.
 
-use crate::engine::Engine;
 use crate::error::closed;
-use crate::writer::{Lookout, Queue};
+use crate::shared_store::SharedStore;
+use crate::spin_wait::SpinWait;
+use crate::writer::Queue;
 use durable_session::store::StoreError;
 use std::collections::VecDeque;
 use std::io;
@@ -10,89 +11,93 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce(&Engine) + Send>;
+type Job = Box<dyn FnOnce(&SharedStore) + Send>;
 
 /// A small pool of reader threads.
 pub(crate) struct Readers {
-    shared: Arc<Shared>,
+    pool: Arc<Pool>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct Pool {
+    state: Mutex<PoolState>,
     filled: Condvar,
-    /// As many as `jobs`, to be watched without the lock.
+    /// The number of `jobs`, for polling without the lock.
     waiting: AtomicUsize,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     jobs: VecDeque<Job>,
     ended: bool,
-    /// How many threads sleep.
+    /// Threads that sleep.
     asleep: usize,
-    /// One thread watches for jobs before it sleeps; more would only keep others from their cores.
-    watching: bool,
+    /// A thread is in its spin-wait. One at a time: more would only take cores from other work.
+    spinning: bool,
 }
 
 impl Readers {
-    pub(crate) fn start(threads: usize, engine: &Arc<Engine>, queue: &Arc<Queue>) -> io::Result<Self> {
-        // Made first, so that a thread that cannot be started ends those before it.
-        let readers = Self { shared: Arc::default() };
+    pub(crate) fn start(
+        threads: usize,
+        shared: &Arc<SharedStore>,
+        queue: &Arc<Queue>,
+    ) -> io::Result<Self> {
+        // Dropped if a thread cannot be started, which ends the threads before it.
+        let readers = Self { pool: Arc::default() };
         for n in 0..threads.max(1) {
-            let (shared, engine, queue) =
-                (Arc::clone(&readers.shared), Arc::clone(engine), Arc::clone(queue));
+            let (pool, shared, queue) =
+                (Arc::clone(&readers.pool), Arc::clone(shared), Arc::clone(queue));
             std::thread::Builder::new()
                 .name(format!("durable-session-reader-{n}"))
-                .spawn(move || run(&shared, &engine, &queue))?;
+                .spawn(move || run(&pool, &shared, &queue))?;
         }
         Ok(readers)
     }
 
-    /// Runs `read` on a reader thread. A read whose future is dropped before its turn is not made.
+    /// Runs `read` on a reader thread, unless the future is dropped before its turn.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&SharedStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let job = Box::new(move |engine: &Engine| {
-            if !answer.is_closed() {
-                let _ = answer.send(read(engine));
+        let (sender, receiver) = oneshot::channel();
+        let job = Box::new(move |shared: &SharedStore| {
+            if !sender.is_closed() {
+                let _ = sender.send(read(shared));
             }
         });
-        self.shared.put(job);
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        self.pool.put(job);
+        receiver.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.filled.notify_all();
+        self.pool.lock().ended = true;
+        self.pool.filled.notify_all();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waking a thread costs a system call, and is not needed for what one that watches will take.
+    /// Adds a job. Waking a thread costs a system call and is skipped if a spinning one takes it.
     fn put(&self, job: Job) {
         let mut state = self.lock();
         state.jobs.push_back(job);
         self.waiting.store(state.jobs.len(), Ordering::Release);
-        let wake = state.asleep > 0 && state.jobs.len() > usize::from(state.watching);
+        let wake = state.asleep > 0 && state.jobs.len() > usize::from(state.spinning);
         drop(state);
         if wake {
             self.filled.notify_one();
         }
     }
 
-    /// The next job; `None` once there will be none.
-    fn next(&self, lookout: &mut Lookout) -> Option<Job> {
+    /// Waits for the next job; `None` once the pool has ended.
+    fn next(&self, spin_wait: &mut SpinWait) -> Option<Job> {
         let mut state = self.lock();
-        let mut watched = false;
+        let mut spun = false;
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 self.waiting.store(state.jobs.len(), Ordering::Release);
@@ -101,13 +106,13 @@ impl Shared {
             if state.ended {
                 return None;
             }
-            if !watched && !state.watching && lookout.is_due() {
-                watched = true;
-                state.watching = true;
+            if !spun && !state.spinning && spin_wait.is_due() {
+                spun = true;
+                state.spinning = true;
                 drop(state);
-                lookout.until(|| self.waiting.load(Ordering::Acquire) > 0);
+                spin_wait.until(|| self.waiting.load(Ordering::Acquire) > 0);
                 state = self.lock();
-                state.watching = false;
+                state.spinning = false;
             } else {
                 state.asleep += 1;
                 state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -117,12 +122,12 @@ impl Shared {
     }
 }
 
-fn run(shared: &Shared, engine: &Engine, queue: &Queue) {
-    let mut lookout = Lookout::new();
-    while let Some(job) = shared.next(&mut lookout) {
-        job(engine);
-        if engine.is_suspect() {
-            queue.recover();
+fn run(pool: &Pool, shared: &SharedStore, queue: &Queue) {
+    let mut spin_wait = SpinWait::new();
+    while let Some(job) = pool.next(&mut spin_wait) {
+        job(shared);
+        if shared.is_suspect() {
+            queue.attend();
         }
     }
 }

@@ -1,42 +1,55 @@
-//! What a store tells about itself.
+//! Counters of a store.
 
-use crate::engine::Counters;
+use crate::shared_store::Counters;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a store has done since it was opened, and how much waits.
+/// Counters since the store was opened, and the current sizes of its queue, log and memtable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Commits that changed a session.
     pub commits: u64,
-    /// Commits, touches and deletes taken from the queue, whatever became of them.
+    /// Commits, extensions, touches and deletes taken from the queue, failed ones included.
     pub changes: u64,
-    /// Transactions that were made durable, each for one or more changes.
-    pub transactions: u64,
-    /// The most changes in one transaction.
+    /// Batches written to the log: one write and one sync each.
+    pub batches: u64,
+    /// The most changes in one batch.
     pub largest_batch: u64,
-    /// Loads, reads, salvages and listings.
+    /// Loads, reads of messages and of chunks, salvages and listings.
     pub reads: u64,
-    /// How often the file was opened again, after an I/O error or on request.
+    /// Memtables that were moved to the tables.
+    pub flushes: u64,
+    /// Times that the store was opened again, after an I/O error or on request.
     pub reopened: u64,
-    /// Changes that wait for the writer now.
+    /// Batches at the end of the log that were dropped at opening because they were not written
+    /// whole: their changes were not acknowledged.
+    pub torn_batches: u64,
+    /// Changes that wait for the writer.
     pub queue_depth: usize,
-    /// Messages that are in a log and not yet among the rows.
-    pub logged: usize,
+    /// Bytes of the log on the disk that hold changes which are not in the tables yet.
+    pub log_bytes: u64,
+    /// Bytes of memory of the memtables, about.
+    pub memtable_bytes: usize,
+    /// Whether the file is being verified in the background.
+    pub verifying: bool,
 }
 
 impl Stats {
-    pub(crate) fn of(counters: &Counters, queue_depth: usize, logged: usize) -> Self {
+    pub(crate) fn of(counters: &Counters) -> Self {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Self {
             commits: get(&counters.commits),
             changes: get(&counters.changes),
-            transactions: get(&counters.transactions),
+            batches: get(&counters.batches),
             largest_batch: get(&counters.largest_batch),
             reads: get(&counters.reads),
+            flushes: get(&counters.flushes),
             reopened: get(&counters.reopened),
-            queue_depth,
-            logged,
+            torn_batches: get(&counters.torn_batches),
+            log_bytes: get(&counters.log_bytes),
+            queue_depth: 0,
+            memtable_bytes: 0,
+            verifying: false,
         }
     }
 }

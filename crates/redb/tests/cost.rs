@@ -1,4 +1,4 @@
-//! S8: appending to a long session costs what appending to a short one does, in one database file.
+//! S8: a call on a long session costs as much as on a short one, in the same database file.
 #![allow(clippy::unwrap_used, clippy::panic)] // Clippy knows tests, but not their helpers.
 
 #[allow(dead_code)]
@@ -6,36 +6,33 @@
 mod support;
 
 use durable_session::SessionId;
-use durable_session::store::{Expect, Order, ReadQuery, SessionStore, TailBounds, Version};
-use durable_session_redb::RedbStore;
+use durable_session::store::{Head, LoadQuery, ReadQuery, SessionStore, TailBounds};
+use durable_session_redb::{OpenCheck, RedbStore};
 use futures_executor::block_on;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
-use support::{append, appends, commit, committed, create, id};
-use torture_disk::Disk;
+use support::{Disks, append, appends, commit, committed, create, id, small};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const LONG: usize = 100_000;
 const SHORT: usize = 10;
-/// How much more than the short session's cost is taken for the same.
+/// Up to this percentage of the short session's cost counts as the same cost.
 const PERCENT: u64 = 110;
 
 fn text(n: usize) -> String {
     format!("{n:06} {}", "x".repeat(200))
 }
 
-fn fill(store: &RedbStore, session: &SessionId, messages: usize) -> Version {
-    let mut version = block_on(create(store, session, &[])).version;
+fn fill(store: &RedbStore, session: &SessionId, messages: usize) -> Head {
+    let mut head = block_on(create(store, session, &[]));
     for chunk in (0..messages).collect::<Vec<_>>().chunks(1000) {
         let texts: Vec<String> = chunk.iter().map(|&n| text(n)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        version =
-            committed(block_on(store.commit(session, commit(Expect::Version(version), appends(&texts)))))
-                .version;
+        head = committed(block_on(store.commit(session, commit(head.expect(), appends(&texts)))));
     }
-    version
+    head
 }
 
 #[derive(Debug, Default)]
@@ -49,15 +46,18 @@ struct Cost {
 }
 
 impl Cost {
-    /// What `work` costs.
-    fn add(&mut self, disk: &Disk, work: impl FnOnce()) {
-        let (before, region) = (disk.counts(), Region::new(ALLOCATOR));
+    /// Adds the cost of `work`.
+    fn add(&mut self, disks: &Disks, work: impl FnOnce()) {
+        let counts = || [disks.file.counts(), disks.log.disk().counts()];
+        let (before, region) = (counts(), Region::new(ALLOCATOR));
         work();
-        let (after, allocated) = (disk.counts(), region.change());
-        self.bytes_written += after.bytes_written - before.bytes_written;
-        self.writes += after.writes - before.writes;
-        self.reads += after.reads - before.reads;
-        self.bytes_read += after.bytes_read - before.bytes_read;
+        let (after, allocated) = (counts(), region.change());
+        for (after, before) in after.iter().zip(before) {
+            self.bytes_written += after.bytes_written - before.bytes_written;
+            self.writes += after.writes - before.writes;
+            self.reads += after.reads - before.reads;
+            self.bytes_read += after.bytes_read - before.bytes_read;
+        }
         self.allocations += allocated.allocations;
         self.bytes_allocated += allocated.bytes_allocated;
     }
@@ -71,13 +71,13 @@ impl Cost {
             ("allocations", self.allocations as u64, other.allocations as u64),
             ("bytes allocated", self.bytes_allocated as u64, other.bytes_allocated as u64),
         ];
-        for (what, long, short) in pairs {
-            println!("{what}: {long} for {LONG} messages, {short} for {SHORT}");
-            // Without a cache a page more or less is chance, over many calls.
-            let chance = if what.starts_with("bytes") { 8192 } else { 2 };
+        for (quantity, long, short) in pairs {
+            println!("{quantity}: {long} for {LONG} messages, {short} for {SHORT}");
+            // Without a cache, a page more or less over many calls is chance.
+            let chance = if quantity.starts_with("bytes") { 8192 } else { 2 };
             assert!(
                 long <= short * percent / 100 + chance,
-                "{what}: {long} for {LONG} messages, {short} for {SHORT}"
+                "{quantity}: {long} for {LONG} messages, {short} for {SHORT}"
             );
         }
     }
@@ -85,28 +85,27 @@ impl Cost {
 
 /// One test, so that nothing else allocates meanwhile.
 #[test]
-fn the_length_of_a_session_does_not_show_in_the_cost_of_appends_loads_and_reads() {
-    let disk = Disk::default();
-    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
-    // On both sides of the long session, so that no place in the table is favoured.
+fn appends_loads_and_reads_cost_the_same_in_a_long_session() {
+    let disks = Disks::default();
+    let store = disks.open();
+    // Short sessions before and after the long one, so that no place in the table is favoured.
     let (short_before, long, short_after) = (id("short-1"), id("long"), id("short-2"));
     let sessions = [(&short_before, SHORT), (&long, LONG), (&short_after, SHORT)];
-    let versions = sessions.map(|(session, messages)| fill(&store, session, messages));
+    let heads = sessions.map(|(session, messages)| fill(&store, session, messages));
     block_on(store.close()).unwrap();
 
     for cache_bytes in [256 << 20, 0] {
         println!("with a cache of {cache_bytes} bytes");
-        let backend = disk.after_power_loss();
-        // Opening is not what is measured, and what it reads must not be.
-        let builder = RedbStore::builder().cache_bytes(cache_bytes).verify_on_open(false);
-        let store = builder.open_backend(backend.backend()).unwrap();
-        let mut versions = versions;
+        let disks = disks.after_power_loss();
+        // The measurement leaves out opening and verifying.
+        let store = disks.open_with(&small().cache_bytes(cache_bytes).check(OpenCheck::Skip));
+        let mut heads = heads;
         let mut appending = [(); 3].map(|()| Cost::default());
         for round in 0..60 {
             for (n, (session, _)) in sessions.iter().enumerate() {
                 let body = text(round);
-                appending[n].add(&backend, || {
-                    versions[n] = block_on(append(&store, session, versions[n], &[&body])).version;
+                appending[n].add(&disks, || {
+                    heads[n] = block_on(append(&store, session, heads[n], &[&body]));
                 });
             }
         }
@@ -125,18 +124,16 @@ fn the_length_of_a_session_does_not_show_in_the_cost_of_appends_loads_and_reads(
         let mut looking = [(); 3].map(|()| Cost::default());
         for _ in 0..20 {
             for (n, (session, _)) in sessions.iter().enumerate() {
-                looking[n].add(&backend, || {
-                    let tail = TailBounds { max_messages: SHORT, max_bytes: u64::MAX };
-                    let loaded = block_on(store.load(session, tail)).unwrap().unwrap();
-                    let page = ReadQuery {
-                        first: loaded.head.next_seq / 2,
-                        last: loaded.head.next_seq,
-                        order: Order::Forward,
-                        max_messages: SHORT,
-                        max_bytes: u64::MAX,
-                    };
+                looking[n].add(&disks, || {
+                    let tail = LoadQuery::new(TailBounds::new(SHORT, u64::MAX));
+                    let loaded = block_on(store.load(session, tail)).unwrap().loaded().unwrap();
+                    let middle = loaded.head.next_seq / 2;
+                    let page = ReadQuery::forward(middle, loaded.head.next_seq).max_messages(SHORT);
                     assert_eq!(loaded.tail.len(), SHORT);
-                    assert_eq!(block_on(store.read(session, page)).unwrap().unwrap().rows.len(), SHORT);
+                    assert_eq!(
+                        block_on(store.read(session, page)).unwrap().unwrap().rows.len(),
+                        SHORT
+                    );
                 });
             }
         }

@@ -1,76 +1,94 @@
 //! Deletes and touches.
 
-use super::Draft;
+use super::draft::Draft;
+use super::find::{self, Found, labels_of};
+use super::lists::{key_of_open_replies, keys_by_scan, list_open_replies, list_owner};
+use super::replies::Beside;
 use crate::error::Fault;
+use crate::tables::{Heads, Ids, Lists, Rows};
 use durable_session::SessionId;
-use durable_session::planted::bug;
 use durable_session::rows;
-use durable_session::store::{DeleteIf, DeleteOutcome};
+use durable_session::store::{DeleteIf, DeleteOutcome, Head};
 
 impl Draft<'_> {
     /// Raises `last_accessed_at`; says whether it wrote anything.
     pub(crate) fn touch(&mut self, id: &SessionId, at: u64) -> Result<bool, Fault> {
-        self.known.forget(id);
-        let Some(number) = self.index.open(self.txn)?.number(id)? else { return Ok(false) };
-        if self.log.newest(id, number).head.is_some() {
-            // It would outdate the one that is written here.
-            self.settle(id, number)?;
-        }
-        let index = self.index.open(self.txn)?;
-        let rows = self.rows.open(self.txn)?;
-        let newest = |number| self.log.newest(id, number);
-        let Some((found, app)) = index.find(rows, newest, id, |row| row.app.to_vec())? else {
+        let take = |row: &rows::HeadRow<'_>| (row.app.to_vec(), row.labels());
+        let Some((found, (app, labels))) = find::find(&self.view, id, take)? else {
             return Ok(false);
         };
-        if at <= found.current.last_accessed_at {
+        let Found { number, stored, current } = found;
+        if at <= current.last_accessed_at {
             return Ok(false);
         }
-        // The head as stored: with a newer counter it would become the base, and appends since would look rewritten.
-        let mut head = found.stored;
-        head.last_accessed_at = at;
-        let row = rows::encode_head(found.number, id, &head, &app);
-        index.heads.insert(found.number, &row[..])?;
+        self.known.forget(id);
+        // The head as stored: the newest message row goes on carrying what was appended since.
+        let head = Head { last_accessed_at: at, ..stored };
+        let row = |out: &mut Vec<u8>| rows::write_head(out, number, id, &head, &labels, &app);
+        self.stage.put::<Heads>(number, row);
         Ok(true)
     }
 
-    pub(crate) fn delete(&mut self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, Fault> {
-        self.known.forget(id);
-        let index = self.index.open(self.txn)?;
-        let number = match condition {
-            DeleteIf::Any => match index.number(id) {
-                Ok(None) => return Ok(DeleteOutcome::Absent),
-                Ok(number) => number,
-                Err(Fault::Refused(_)) => index.number_by_scan(id)?,
-                Err(fault) => return Err(fault),
-            },
-            DeleteIf::Version(_) | DeleteIf::IdleSince(_) => {
-                let (rows, newest) = (self.rows.open(self.txn)?, |number| self.log.newest(id, number));
-                let Some((found, ())) = index.find(rows, newest, id, |_| ())? else {
-                    return Ok(DeleteOutcome::Absent);
-                };
+    pub(crate) fn delete(
+        &mut self,
+        id: &SessionId,
+        condition: DeleteIf,
+    ) -> Result<DeleteOutcome, Fault> {
+        let view = &self.view;
+        let (number, known) = match (condition, find::find(view, id, labels_of)) {
+            (_, Ok(None)) => return Ok(DeleteOutcome::Absent),
+            (_, Ok(Some((found, labels)))) => {
                 let current = found.current;
                 let holds = match condition {
-                    DeleteIf::Version(version) => version == current.version,
-                    DeleteIf::IdleSince(since) => current.last_accessed_at <= since && !bug("expire-nothing"),
+                    DeleteIf::Version(version) => version.salted(self.salt) == current.version,
+                    DeleteIf::IdleSince(since) => current.last_accessed_at <= since,
                     DeleteIf::Any => true,
                 };
                 if !holds {
-                    return Ok(DeleteOutcome::Conflict { current: current.version });
+                    return Ok(DeleteOutcome::Conflict {
+                        current: current.version.salted(self.salt),
+                    });
                 }
-                Some(found.number)
+                (Some(found.number), Some((labels, current)))
             }
+            // What cannot be read need not be known.
+            (DeleteIf::Any, Err(Fault::Refused(_))) => {
+                let number = match find::number(view, id) {
+                    Err(Fault::Refused(_)) => find::number_by_scan(view, id)?,
+                    number => number?,
+                };
+                (number, None)
+            }
+            (_, Err(fault)) => return Err(fault),
         };
-        index.ids.remove(id.as_str().as_bytes())?;
-        if let Some(number) = number {
-            index.heads.remove(number)?;
-            self.remove_rows(number, 0, u64::MAX)?;
-        }
-        self.log.settle(id, number.unwrap_or_default());
-        Ok(DeleteOutcome::Deleted)
-    }
+        let beside = match number {
+            Some(number) => Beside::of(view, number, 0, u64::MAX)?,
+            None => Beside::default(),
+        };
+        let listed = match known {
+            Some(_) => view.has::<Lists>(&key_of_open_replies(id))?,
+            None => false,
+        };
+        let scanned = if known.is_none() { keys_by_scan(view, id)? } else { Vec::new() };
 
-    /// Removes a range of rows without decoding them.
-    pub(super) fn remove_rows(&mut self, number: u64, first: u64, last: u64) -> Result<(), Fault> {
-        Ok(self.rows.open(self.txn)?.retain_in((number, first)..=(number, last), |_, _| false)?)
+        self.known.forget(id);
+        let stage = &mut self.stage;
+        let key = find::key(id);
+        stage.remove::<Ids>(key.clone(), &key);
+        if let Some(number) = number {
+            stage.remove::<Heads>(number, &number);
+            stage.remove::<Rows>((number, 0), &(number, u64::MAX));
+            beside.remove(stage, number, 0, u64::MAX);
+        }
+        if let Some((labels, head)) = &known {
+            list_owner(stage, id, Some((labels, head)), None);
+        }
+        if listed {
+            list_open_replies(stage, id, false);
+        }
+        for key in scanned {
+            stage.remove::<Lists>(key.clone(), &key);
+        }
+        Ok(DeleteOutcome::Deleted)
     }
 }

@@ -1,16 +1,17 @@
 //! What the writer remembers of the sessions that it wrote last.
 
 use durable_session::SessionId;
-use durable_session::store::Head;
+use durable_session::store::{Head, Labels};
 use std::collections::HashMap;
 
-/// How many sessions a generation holds, about 200 bytes each; there are two.
+/// How many sessions a generation holds, about 300 bytes each; there are two.
 const GENERATION: usize = 16 * 1024;
 
-/// Numbers and current heads of sessions, so that an append needs no lookup in three tables.
+/// Numbers, current heads and labels of sessions, so that an append needs no lookup in three
+/// tables.
 ///
-/// True only while nobody else writes to the tables and every transaction that changed it has been committed: whoever
-/// owns it throws it away otherwise.
+/// True only while nobody else writes to the tables and every transaction that changed it has been
+/// committed: whoever owns it throws it away otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     young: HashMap<SessionId, Entry>,
@@ -18,15 +19,17 @@ pub(crate) struct Known {
     old: HashMap<SessionId, Entry>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) number: u64,
+    /// With its versions as they are stored.
     pub(super) head: Head,
+    pub(super) labels: Labels,
 }
 
 impl Known {
     pub(super) fn get(&self, id: &SessionId) -> Option<Entry> {
-        self.young.get(id).or_else(|| self.old.get(id)).copied()
+        self.young.get(id).or_else(|| self.old.get(id)).cloned()
     }
 
     pub(super) fn put(&mut self, id: &SessionId, entry: Entry) {
@@ -49,7 +52,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Entry, GENERATION, Head, Known, Labels, SessionId};
     use durable_session::store::{Incarnation, Version};
 
     fn id(n: usize) -> SessionId {
@@ -58,7 +61,7 @@ mod tests {
 
     fn entry(number: u64) -> Entry {
         let version = Version::new(Incarnation::from_bytes([7; 16]), number);
-        Entry { number, head: Head::new(version, 0) }
+        Entry { number, head: Head::new(version, 0), labels: Labels::NONE }
     }
 
     #[test]

@@ -1,71 +1,17 @@
 //! Loads and reads: rows in order, within bounds.
 
+use super::find::{self, Found};
 use super::seqs::Seqs;
-use super::{Blob, Counting, Found, Place, Tables, Tail};
+use super::snapshot::Snapshot;
 use crate::bodies::Bodies;
 use crate::error::Fault;
+use crate::tables::Rows;
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows::{self, HeadRow};
-use durable_session::store::{Loaded, Order, Page, ReadQuery, Row, TailBounds};
-use redb::ReadableTable;
-use std::ops::{Bound, RangeInclusive};
-
-/// Shows `visit` each message of a session, its seq and its row, until it wants no more: those among the rows and those in
-/// a log. Says whether that was all of them.
-///
-/// It is no iterator: to hand each row out takes longer than to look at it where it is.
-pub(crate) fn walk(
-    rows: &impl ReadableTable<Place, Blob>,
-    tail: Option<Counting<'_>>,
-    number: u64,
-    seqs: RangeInclusive<u64>,
-    order: Order,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Fault>,
-) -> Result<bool, Fault> {
-    let logged = tail.map_or(&[][..], |tail| tail.rows).iter();
-    let logged = logged.filter(|row| seqs.contains(&row.seq));
-    let first = (number, *seqs.start());
-    // What was folded a moment ago may still be there, too.
-    let last = (number, tail.map_or(u64::MAX, |tail| tail.first.saturating_sub(1)).min(*seqs.end()));
-    match order {
-        Order::Forward => {
-            let mut stored = rows.lower_bound(Bound::Included(first))?;
-            while let Some((place, row)) = stored.next()? {
-                let place = place.value();
-                if place > last {
-                    break;
-                }
-                if !visit(place.1, row.value())? {
-                    return Ok(false);
-                }
-            }
-            for row in logged {
-                if !visit(row.seq, &row.row)? {
-                    return Ok(false);
-                }
-            }
-        }
-        Order::Backward => {
-            for row in logged.rev() {
-                if !visit(row.seq, &row.row)? {
-                    return Ok(false);
-                }
-            }
-            let mut stored = rows.upper_bound(Bound::Included(last))?;
-            while let Some((place, row)) = stored.prev()? {
-                let place = place.value();
-                if place < first {
-                    break;
-                }
-                if !visit(place.1, row.value())? {
-                    return Ok(false);
-                }
-            }
-        }
-    }
-    Ok(true)
-}
+use durable_session::store::{
+    LoadOutcome, LoadQuery, Loaded, Page, ReadQuery, Row, TAGGED_MESSAGES, Tagged,
+};
 
 /// What still fits into an answer. At least one message always does.
 pub(super) struct Room {
@@ -84,122 +30,88 @@ impl Room {
         let fits = self.messages > 0 && (self.empty || body_bytes <= self.bytes);
         if fits {
             self.messages -= 1;
-            self.bytes = self.bytes.saturating_sub(body_bytes);
+            match self.bytes.checked_sub(body_bytes) {
+                Some(left) => self.bytes = left,
+                // Not even an empty one fits beside a first that is too large.
+                None => self.messages = 0,
+            }
             self.empty = false;
         }
         fits
     }
 }
 
-impl<I, H, R> Tables<I, H, R>
-where
-    I: ReadableTable<Blob, Blob>,
-    H: ReadableTable<u64, Blob>,
-    R: ReadableTable<Place, Blob>,
-{
-    pub(crate) fn load(
-        &self,
-        id: &SessionId,
-        bounds: TailBounds,
-        tail: &Tail,
-    ) -> Result<Option<Loaded>, Fault> {
-        let take = |row: &HeadRow<'_>| Bytes::copy_from_slice(row.app);
-        let Some((found, app)) = self.index.find(&self.rows, |n| tail.newest(n), id, take)? else {
-            return Ok(None);
+impl Snapshot<'_> {
+    pub(crate) fn load(&self, id: &SessionId, query: LoadQuery) -> Result<LoadOutcome, Fault> {
+        let take = |row: &HeadRow<'_>| (Bytes::copy_from_slice(row.app), row.labels());
+        let Some((found, (app, labels))) = find::find(&self.view, id, take)? else {
+            return Ok(LoadOutcome::Absent);
         };
-        let query = ReadQuery {
-            first: 0,
-            last: u64::MAX,
-            order: Order::Backward,
-            max_messages: bounds.max_messages,
-            max_bytes: bounds.max_bytes,
-        };
-        let (mut tail, _) = self.collect(id, &found, query, tail)?;
-        tail.reverse();
-        Ok(Some(Loaded { head: found.current, app, tail }))
+        let head = found.current.salted(self.salt);
+        if query.known == Some(head.version) {
+            return Ok(LoadOutcome::Unchanged);
+        }
+        let rows = ReadQuery::backward(0, u64::MAX)
+            .max_messages(query.tail.max_messages)
+            .max_bytes(query.tail.max_bytes);
+        let mut tags = Vec::with_capacity(TAGGED_MESSAGES);
+        let (mut rows, more) = self.collect(id, &found, rows, |tagged| {
+            if tags.len() < TAGGED_MESSAGES {
+                tags.push(tagged);
+            }
+        })?;
+        if let Some(oldest) = rows.last().filter(|_| more) {
+            self.tags_before(id, &found, oldest.seq, &mut tags)?;
+        }
+        rows.reverse();
+        tags.reverse();
+        let replies = self.replies_on(id, found.number, 0..=u64::MAX)?;
+        Ok(LoadOutcome::Loaded(Loaded { head, labels, app, tail: rows, tags, replies }))
     }
 
-    pub(crate) fn read(&self, id: &SessionId, query: ReadQuery, tail: &Tail) -> Result<Option<Page>, Fault> {
-        let Some((found, ())) = self.index.find(&self.rows, |n| tail.newest(n), id, |_| ())? else {
-            return Ok(None);
-        };
+    pub(crate) fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, Fault> {
+        let Some((found, ())) = find::find(&self.view, id, |_| ())? else { return Ok(None) };
         let (rows, more) = if query.first > query.last {
             (Vec::new(), false)
         } else {
-            self.collect(id, &found, query, tail)?
+            self.collect(id, &found, query, |_| {})?
         };
-        Ok(Some(Page { head: found.current, rows, more }))
+        let replies = match (rows.first(), rows.last()) {
+            (Some(a), Some(b)) => {
+                self.replies_on(id, found.number, a.seq.min(b.seq)..=a.seq.max(b.seq))?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Some(Page { head: found.current.salted(self.salt), rows, replies, more }))
     }
 
-    /// Reads rows until there is no more room; says whether some are left.
+    /// Reads rows until there is no more room, showing the tag of each to `tagged`; says whether
+    /// some are left.
     fn collect(
         &self,
         id: &SessionId,
         found: &Found,
         query: ReadQuery,
-        tail: &Tail,
+        mut tagged: impl FnMut(Tagged),
     ) -> Result<(Vec<Row>, bool), Fault> {
         let ReadQuery { first, last, order, .. } = query;
+        let number = found.number;
         let mut room = Room::new(query.max_messages, query.max_bytes);
-        let mut seqs = Seqs::new(id, found, order, first, last)?;
+        let mut seqs = Seqs::new(id, &found.stored, &found.current, order, (first, last))?;
         let mut bodies = Bodies::new(found.current.bytes.min(query.max_bytes));
-        let tail = tail.since(found.number, found.stored.next_seq);
-        let all = walk(&self.rows, tail, found.number, first..=last, order, |seq, row| {
+        let mut walk = self.view.walk::<Rows>((number, first)..=(number, last), order);
+        while let Some(entry) = walk.next()? {
             // By its length first: a row that the page would not hold is not decoded.
-            if !room.take(rows::body_bytes(row.len())) {
-                return Ok(false);
+            if !room.take(rows::body_bytes(entry.len())) {
+                return Ok((bodies.finish(), true));
             }
-            let message = rows::decode_message(id, found.number, seq, row)?;
+            let ((_, seq), row) = entry.read()?;
+            let message = rows::decode_message(id, number, seq, &row)?;
             seqs.pass(id, seq, message.body.len() as u64)?;
             bodies.push(seq, message.body);
-            Ok(true)
-        })?;
-        if all {
-            seqs.end(id)?;
+            tagged(Tagged { seq, tag: message.tag });
         }
-        Ok((bodies.finish(), !all))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Logged, ROWS, log::Part};
-    use super::*;
-    use redb::{Database, ReadableDatabase};
-
-    /// Between a transaction that folds and the moment at which its effects are shown.
-    #[test]
-    fn what_was_folded_a_moment_ago_is_read_once() {
-        let db = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
-        let txn = db.begin_write().unwrap();
-        for seq in 1..=4 {
-            txn.open_table(ROWS).unwrap().insert((1, seq), &b"stored"[..]).unwrap();
-        }
-        txn.commit().unwrap();
-        let rows = db.begin_read().unwrap().open_table(ROWS).unwrap();
-        let mut logged = Logged::default();
-        let id = SessionId::new("s").unwrap();
-        for seq in 3..=5 {
-            logged.recovered(&Part { id: id.clone(), number: 1, seq, row: b"logged".as_slice().into() });
-        }
-        let tail = logged.tail(&id, 0..=u64::MAX, 9, true);
-        let seqs = |first, last| {
-            let [forward, mut backward] = [Order::Forward, Order::Backward].map(|order| {
-                let mut seqs = Vec::new();
-                let visit = |seq, _: &[u8]| {
-                    seqs.push(seq);
-                    Ok(true)
-                };
-                assert!(walk(&rows, tail.since(1, 1), 1, first..=last, order, visit).unwrap());
-                seqs
-            });
-            backward.reverse();
-            assert_eq!(forward, backward);
-            forward
-        };
-        assert_eq!(seqs(0, u64::MAX), [1, 2, 3, 4, 5]);
-        assert_eq!(seqs(2, 3), [2, 3]);
-        assert_eq!(seqs(4, 9), [4, 5]);
-        assert_eq!(seqs(1, 2), [1, 2]);
+        seqs.end(id)?;
+        Ok((bodies.finish(), false))
     }
 }

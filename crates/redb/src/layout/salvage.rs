@@ -1,71 +1,62 @@
 //! Reading past damage.
 
-use super::read::{Room, walk};
+use super::find::{self, missing_head};
+use super::read::Room;
 use super::seqs::{Seqs, follows, out_of_order};
-use super::{Blob, Counting, Found, Index, Place, Tables, Tail, derive, missing_head, newer};
-use crate::error::Fault;
+use super::snapshot::Snapshot;
+use crate::error::{Fault, caught, contradiction};
+use crate::tables::{Heads, Rows};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows;
 use durable_session::store::{Damage, Order, ReadQuery, Row, Salvaged};
-use redb::ReadableTable;
+use std::ops::RangeInclusive;
 
-impl<I, H, R> Tables<I, H, R>
-where
-    I: ReadableTable<Blob, Blob>,
-    H: ReadableTable<u64, Blob>,
-    R: ReadableTable<Place, Blob>,
-{
+impl Snapshot<'_> {
     pub(crate) fn salvage(
         &self,
         id: &SessionId,
         query: ReadQuery,
-        tail: &Tail,
     ) -> Result<Option<Salvaged>, Fault> {
-        let mut salvaged =
-            Salvaged { head: None, app: None, rows: Vec::new(), damage: Vec::new(), more: false };
-        let number = match self.index.number(id) {
+        let mut salvaged = Salvaged::default();
+        let number = match find::number(&self.view, id) {
             Ok(None) => return Ok(None),
             Ok(Some(number)) => Some(number),
             Err(Fault::Refused(error)) => {
                 salvaged.damage.push(Damage { seq: None, error });
-                self.index.number_by_scan(id)?
+                find::number_by_scan(&self.view, id)?
             }
             Err(fault) => return Err(fault),
         };
         let Some(number) = number else { return Ok(Some(salvaged)) };
-        // With a head row that cannot be read, all that is logged counts.
-        let (mut next_seq, mut seqs) = (0, None);
-        match self.index.heads.get(number)? {
+        let mut seqs = None;
+        match self.view.get::<Heads>(&number)? {
             None => salvaged.damage.push(Damage { seq: None, error: missing_head(id) }),
-            Some(row) => match rows::decode_head(number, id, row.value()) {
+            Some(row) => match rows::decode_head(number, id, &row) {
                 Err(error) => salvaged.damage.push(Damage { seq: None, error }),
-                Ok(stored) => {
-                    next_seq = stored.head.next_seq;
-                    let newest = tail.newest(number);
-                    // An older app state is better than none.
-                    let head_row = newer(id, number, stored, newest.head);
-                    salvaged.app = Some(Bytes::copy_from_slice(head_row.as_ref().unwrap_or(&stored).app));
-                    let current = head_row
-                        .map_err(Fault::from)
-                        .and_then(|head_row| derive(&self.rows, newest.message, id, number, &head_row));
-                    match current {
+                Ok(head_row) => {
+                    salvaged.app = Some(Bytes::copy_from_slice(head_row.app));
+                    salvaged.labels = Some(head_row.labels());
+                    match find::current(&self.view, id, number, &head_row) {
                         Ok(current) => {
-                            salvaged.head = Some(current);
-                            let found = Found { number, stored: stored.head, current };
-                            match Seqs::new(id, &found, query.order, query.first, query.last) {
+                            salvaged.head = Some(current.salted(self.salt));
+                            let range = (query.first, query.last);
+                            match Seqs::new(id, &head_row.head, &current, query.order, range) {
                                 Ok(expected) => seqs = Some(expected),
                                 Err(error) => salvaged.damage.push(Damage { seq: None, error }),
                             }
                         }
-                        // The last message row carries the running head: without it the head is not known.
-                        Err(Fault::Refused(error)) => salvaged.damage.push(Damage { seq: None, error }),
+                        // The last message row carries the running head: without it the head is not
+                        // known.
+                        Err(Fault::Refused(error)) => {
+                            salvaged.damage.push(Damage { seq: None, error });
+                        }
                         Err(fault) => return Err(fault),
                     }
                 }
             },
         }
-        self.salvage_rows(id, number, query, tail.since(number, next_seq), seqs, &mut salvaged)?;
+        self.salvage_rows(id, number, query, seqs, &mut salvaged)?;
         Ok(Some(salvaged))
     }
 
@@ -74,7 +65,6 @@ where
         id: &SessionId,
         number: u64,
         query: ReadQuery,
-        tail: Option<Counting<'_>>,
         mut seqs: Option<Seqs>,
         salvaged: &mut Salvaged,
     ) -> Result<(), Fault> {
@@ -82,17 +72,22 @@ where
             return Ok(());
         }
         let mut room = Room::new(query.max_messages, query.max_bytes);
-        let all = walk(&self.rows, tail, number, query.first..=query.last, query.order, |seq, row| {
-            if !room.take(rows::body_bytes(row.len())) {
-                return Ok(false);
+        let mut page: Option<(u64, u64)> = None;
+        let range = (number, query.first)..=(number, query.last);
+        let mut walk = self.view.walk::<Rows>(range, query.order);
+        let all = loop {
+            let Some(entry) = walk.next()? else { break true };
+            let body_bytes = rows::body_bytes(entry.len());
+            if !room.take(body_bytes) {
+                break false;
             }
-            if let Some(Err(error)) =
-                seqs.as_mut().map(|seqs| seqs.pass(id, seq, rows::body_bytes(row.len())))
-            {
+            let ((_, seq), row) = entry.read()?;
+            page = Some(page.map_or((seq, seq), |(low, high)| (low.min(seq), high.max(seq))));
+            if let Some(Err(error)) = seqs.as_mut().map(|seqs| seqs.pass(id, seq, body_bytes)) {
                 salvaged.damage.push(Damage { seq: None, error });
                 seqs = None;
             }
-            match rows::decode_message(id, number, seq, row) {
+            match rows::decode_message(id, number, seq, &row) {
                 Ok(message) => {
                     let last = salvaged.rows.last().map(|row| row.seq);
                     salvaged.rows.push(Row { seq, body: Bytes::copy_from_slice(message.body) });
@@ -107,29 +102,42 @@ where
                 }
                 Err(error) => salvaged.damage.push(Damage { seq: Some(seq), error }),
             }
-            Ok(true)
-        })?;
+        };
         salvaged.more = !all;
         if all && let Some(Err(error)) = seqs.map(|seqs| seqs.end(id)) {
             salvaged.damage.push(Damage { seq: None, error });
         }
-        Ok(())
-    }
-}
-
-impl<I, H> Index<I, H>
-where
-    I: ReadableTable<Blob, Blob>,
-    H: ReadableTable<u64, Blob>,
-{
-    /// Finds a session whose number row is damaged by its head row. Walks all heads: only for repair.
-    pub(super) fn number_by_scan(&self, id: &SessionId) -> Result<Option<u64>, Fault> {
-        for entry in self.heads.iter()? {
-            let (number, row) = entry?;
-            if rows::decode_head(number.value(), id, row.value()).is_ok() {
-                return Ok(Some(number.value()));
-            }
+        match page {
+            Some((first, last)) => self.salvage_replies(id, number, first..=last, salvaged),
+            None => Ok(()),
         }
-        Ok(None)
+    }
+
+    fn salvage_replies(
+        &self,
+        id: &SessionId,
+        number: u64,
+        seqs: RangeInclusive<u64>,
+        salvaged: &mut Salvaged,
+    ) -> Result<(), Fault> {
+        match caught(|| self.each_reply(id, number, seqs)) {
+            Ok(Ok(replies)) => {
+                for reply in replies {
+                    match reply {
+                        Ok(reply) => salvaged.replies.push(reply),
+                        Err(error) => salvaged.damage.push(Damage { seq: error.seq(), error }),
+                    }
+                }
+            }
+            // The messages can be read all the same.
+            Ok(Err(Fault::Redb(redb::Error::Corrupted(_)))) | Err(_) => {
+                let what = "redb cannot read the pages of the session's open replies";
+                salvaged
+                    .damage
+                    .push(Damage { seq: None, error: contradiction(what).in_session(id) });
+            }
+            Ok(Err(fault)) => return Err(fault),
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! Which seqs of a session may be missing: redb searches without checking its pages, and damage can hide rows from it.
+//! Which seqs of a session may be missing: redb searches without checking its pages, and damage can
+//! hide rows from it.
 
-use super::Found;
 use crate::error::contradiction;
 use durable_session::SessionId;
 use durable_session::rows;
@@ -21,15 +21,15 @@ pub(super) struct Seqs {
 }
 
 impl Seqs {
-    /// A walk over the seqs `first` to `last`.
+    /// A walk over the seqs `first` to `last`. `stored`: the head row's head.
     pub(super) fn new(
         id: &SessionId,
-        found: &Found,
+        stored: &Head,
+        current: &Head,
         order: Order,
-        first: u64,
-        last: u64,
+        (first, last): (u64, u64),
     ) -> Result<Self, StoreError> {
-        let Head { next_seq, messages, bytes, .. } = found.current;
+        let &Head { next_seq, messages, bytes, .. } = current;
         let newest = next_seq.saturating_sub(1);
         let removed = newest.checked_sub(messages).ok_or_else(|| {
             contradiction("the head counts more messages than there ever were").in_session(id)
@@ -39,14 +39,19 @@ impl Seqs {
             order,
             first: first.max(1),
             last: last.min(newest),
-            appended: found.stored.next_seq,
+            appended: stored.next_seq,
             removed,
             bytes: all.then_some(bytes),
         })
     }
 
     /// The next row of the walk.
-    pub(super) fn pass(&mut self, id: &SessionId, seq: u64, body_bytes: u64) -> Result<(), StoreError> {
+    pub(super) fn pass(
+        &mut self,
+        id: &SessionId,
+        seq: u64,
+        body_bytes: u64,
+    ) -> Result<(), StoreError> {
         if seq < self.first || seq > self.last {
             return Err(out_of_order(id, seq));
         }
@@ -68,7 +73,9 @@ impl Seqs {
     pub(super) fn end(mut self, id: &SessionId) -> Result<(), StoreError> {
         self.missing(id, self.first, self.last + 1)?;
         if self.bytes.is_some_and(|bytes| bytes != 0 || self.removed != 0) {
-            return Err(contradiction("there are not the messages that the head counts").in_session(id));
+            return Err(
+                contradiction("there are not the messages that the head counts").in_session(id)
+            );
         }
         Ok(())
     }
@@ -76,8 +83,11 @@ impl Seqs {
     /// There is no row from `from` to before `until`.
     fn missing(&mut self, id: &SessionId, from: u64, until: u64) -> Result<(), StoreError> {
         let count = until.saturating_sub(from);
-        let hidden =
-            || contradiction("messages are missing that were never removed").in_session(id).at_seq(from);
+        let hidden = || {
+            contradiction("messages are missing that were never removed")
+                .in_session(id)
+                .at_seq(from)
+        };
         if count > 0 && until > self.appended {
             return Err(hidden());
         }
@@ -104,20 +114,8 @@ pub(super) fn continues(
         .at_seq(last.seq))
 }
 
-/// Checks a head row against the earlier one: only appends and writes of the app state came between them.
-pub(super) fn continues_head(id: &SessionId, stored: &Head, logged: &Head) -> Result<(), StoreError> {
-    let appended = logged.next_seq.wrapping_sub(stored.next_seq);
-    if logged.next_seq >= stored.next_seq
-        && logged.messages == stored.messages.wrapping_add(appended)
-        && logged.bytes >= stored.bytes
-    {
-        return Ok(());
-    }
-    Err(contradiction("the newest head row does not continue the one before it").in_session(id))
-}
-
-/// Whether a row is where it should be. Each row's checksum knows its place, but where damage has swapped pages, whole rows
-/// come at the wrong time.
+/// Whether a row is where it should be. Each row's checksum knows its place, but where damage has
+/// swapped pages, whole rows come at the wrong time.
 pub(crate) fn follows(order: Order, last: u64, seq: u64) -> bool {
     match order {
         Order::Forward => last < seq,
@@ -131,20 +129,19 @@ pub(crate) fn out_of_order(id: &SessionId, seq: u64) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use durable_session::store::{Incarnation, Version};
+    use super::{Head, Order, Seqs, SessionId, StoreError, continues, follows, rows};
+    use durable_session::store::{IdTag, Incarnation, Version};
 
     fn head(next_seq: u64, messages: u64, bytes: u64) -> Head {
         let version = Version::new(Incarnation::from_bytes([7; 16]), 9);
-        Head { version, base: version, next_seq, messages, bytes, created_at: 0, last_accessed_at: 0 }
+        Head { next_seq, messages, bytes, ..Head::new(version, 0) }
     }
 
     /// Walks over the rows at `seqs`, ten bytes each, both ways.
     fn walk(stored: Head, current: Head, range: (u64, u64), seqs: &[u64]) -> bool {
         let id = SessionId::new("s").unwrap();
-        let found = Found { number: 1, stored, current };
         let [forward, backward] = [Order::Forward, Order::Backward].map(|order| {
-            let mut walk = Seqs::new(&id, &found, order, range.0, range.1)?;
+            let mut walk = Seqs::new(&id, &stored, &current, order, range)?;
             let mut seqs = seqs.to_vec();
             if order == Order::Backward {
                 seqs.reverse();
@@ -164,9 +161,14 @@ mod tests {
         let whole = head(6, 5, 50);
         assert!(walk(whole, whole, ALL, &[1, 2, 3, 4, 5]));
         assert!(walk(whole, whole, (2, 4), &[2, 3, 4]));
-        for seqs in
-            [&[1, 2, 3, 4][..], &[2, 3, 4, 5], &[1, 2, 4, 5], &[], &[1, 2, 3, 4, 5, 6], &[1, 3, 2, 4, 5]]
-        {
+        for seqs in [
+            &[1, 2, 3, 4][..],
+            &[2, 3, 4, 5],
+            &[1, 2, 4, 5],
+            &[],
+            &[1, 2, 3, 4, 5, 6],
+            &[1, 3, 2, 4, 5],
+        ] {
             assert!(!walk(whole, whole, ALL, seqs), "{seqs:?}");
         }
         for seqs in [&[2, 3][..], &[3, 4], &[2, 4], &[], &[1, 2, 3, 4], &[2, 3, 4, 5]] {
@@ -209,11 +211,14 @@ mod tests {
             messages,
             bytes,
             last_accessed_at: 0,
+            changed_at: 0,
+            tag: IdTag::NONE,
             body: b"",
         };
         assert!(continues(&id, &stored, &last(6, 10, 4, 30)).is_ok());
         assert!(continues(&id, &stored, &last(8, 12, 6, 60)).is_ok());
-        for last in [last(6, 9, 4, 40), last(6, 10, 3, 40), last(6, 10, 5, 40), last(6, 10, 4, 29)] {
+        for last in [last(6, 9, 4, 40), last(6, 10, 3, 40), last(6, 10, 5, 40), last(6, 10, 4, 29)]
+        {
             assert!(is_told(&continues(&id, &stored, &last)), "{last:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! Deadlines without a runtime's timer: one thread that sleeps until the next one.
+//! Deadlines without a runtime's timer: one thread sleeps until the earliest of them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,39 +8,41 @@ use tokio::sync::oneshot;
 
 /// Hands out alarms.
 pub(crate) struct Deadlines {
-    shared: Arc<Shared>,
+    alarms: Arc<Alarms>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct Alarms {
+    state: Mutex<AlarmState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct AlarmState {
     alarms: BTreeMap<(Instant, u64), oneshot::Sender<()>>,
     count: u64,
-    /// Alarms that nobody waits for any more are dropped when there are so many.
+    /// The number of alarms at which abandoned ones are dropped.
     prune_at: usize,
     ended: bool,
 }
 
 impl Deadlines {
     pub(crate) fn start() -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let thread = Arc::clone(&shared);
-        std::thread::Builder::new().name("durable-session-deadlines".into()).spawn(move || run(&thread))?;
-        Ok(Self { shared })
+        let alarms = Arc::new(Alarms::default());
+        let thread = Arc::clone(&alarms);
+        std::thread::Builder::new()
+            .name("durable-session-deadlines".into())
+            .spawn(move || run(&thread))?;
+        Ok(Self { alarms })
     }
 
-    /// Resolves (with an error or not) once `delay` is over.
+    /// Resolves, to `Ok` or an error, once `delay` is over.
     pub(crate) fn after(&self, delay: Duration) -> oneshot::Receiver<()> {
         let (alarm, rings) = oneshot::channel();
         let now = Instant::now();
-        // Too far off to be reckoned with: as good as never, but still bounded.
+        // A delay that overflows the clock: as good as never, but bounded.
         let at = now.checked_add(delay).unwrap_or_else(|| now + Duration::from_hours(24));
-        let mut state = self.shared.lock();
+        let mut state = self.alarms.lock();
         if state.alarms.len() >= state.prune_at {
             state.alarms.retain(|_, alarm| !alarm.is_closed());
             state.prune_at = 2 * state.alarms.len() + 64;
@@ -49,39 +51,40 @@ impl Deadlines {
         let key = (at, state.count);
         state.alarms.insert(key, alarm);
         drop(state);
-        self.shared.changed.notify_one();
+        self.alarms.changed.notify_one();
         rings
     }
 }
 
 impl Drop for Deadlines {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.changed.notify_one();
+        self.alarms.lock().ended = true;
+        self.alarms.changed.notify_one();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl Alarms {
+    fn lock(&self) -> MutexGuard<'_, AlarmState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn run(shared: &Shared) {
-    let mut state = shared.lock();
+fn run(alarms: &Alarms) {
+    let mut state = alarms.lock();
     while !state.ended {
         let now = Instant::now();
         while let Some(entry) = state.alarms.first_entry()
             && entry.key().0 <= now
         {
-            // Nobody may be waiting any more.
+            // The waiting call may be gone.
             let _ = entry.remove().send(());
         }
-        let next = state.alarms.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
+        let next =
+            state.alarms.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
         state = match next {
-            None => shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            None => alarms.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(delay) => {
-                shared.changed.wait_timeout(state, delay).unwrap_or_else(PoisonError::into_inner).0
+                alarms.changed.wait_timeout(state, delay).unwrap_or_else(PoisonError::into_inner).0
             }
         };
     }

@@ -1,10 +1,10 @@
 //! The queue between callers and the writer thread.
 
-use super::answer::Due;
-use super::lookout::Lookout;
-use super::{Deadlines, Request};
-use crate::OpenError;
-use crate::error::closed;
+use super::deadline::Deadlines;
+use super::request::Request;
+use super::response::Wakeups;
+use crate::error::{OpenError, closed};
+use crate::spin_wait::SpinWait;
 use durable_session::store::{StoreError, StoreErrorKind};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// How much may wait, and how much one transaction takes.
+/// Bounds of the queue and of one transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) queue_requests: usize,
@@ -25,22 +25,23 @@ pub(crate) struct Bounds {
     pub(crate) deadline: Duration,
 }
 
-/// Work on the store as a whole.
+/// A request on the whole store.
 pub(crate) enum Control {
     Compact(oneshot::Sender<Result<bool, StoreError>>),
     Reopen(oneshot::Sender<Result<(), OpenError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// What the writer does next.
-pub(crate) enum Work {
+/// The next step of the writer.
+pub(crate) enum WriterStep {
     Batch(Vec<Request>),
     Control(Control),
-    /// A reader met failed storage.
-    Recover,
-    /// Nothing waits, and has not for a while.
+    /// Another thread asked for attention: a reader that met failed storage, a flush or a
+    /// verification that ended.
+    Attend,
+    /// The queue was empty for as long as the caller of `next` asked.
     Idle,
-    /// No handle is left and nothing waits.
+    /// The last handle was dropped and the queue is empty.
     End,
 }
 
@@ -50,25 +51,26 @@ enum Item {
 }
 
 pub(crate) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     filled: Condvar,
-    /// Room in units of bytes. A request takes its bytes, but at least its share of the room by number.
+    /// Room in units of bytes. A request takes as many as it has bytes, and at least `smallest`,
+    /// so that the number of requests is bounded, too.
     room: Arc<Semaphore>,
     capacity: u32,
     smallest: u32,
     bounds: Bounds,
-    /// As many as `items`, to be watched without the lock.
-    watched: AtomicUsize,
-    /// Callers to be woken.
-    pub(crate) due: Due,
+    /// The number of `items`, for polling without the lock.
+    waiting: AtomicUsize,
+    /// Callers whose responses are set.
+    pub(crate) wakeups: Wakeups,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     items: VecDeque<Item>,
-    recover: bool,
+    attend: bool,
     closing: bool,
-    /// The writer sleeps, and nobody has woken it yet.
+    /// The writer sleeps and was not woken yet.
     asleep: bool,
 }
 
@@ -83,16 +85,16 @@ impl Queue {
             capacity,
             smallest: capacity.div_ceil(requests).clamp(1, capacity),
             bounds,
-            watched: AtomicUsize::new(0),
-            due: Due::default(),
+            waiting: AtomicUsize::new(0),
+            wakeups: Wakeups::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room, in turn, until the deadline.
+    /// Waits for room, first come first served, until the deadline.
     pub(crate) async fn room(
         &self,
         bytes: u64,
@@ -111,14 +113,21 @@ impl Queue {
             pin!(&mut late).poll(cx).map(|_| {
                 Err(StoreError::new(
                     StoreErrorKind::Unavailable,
-                    format!("the write queue stayed full for {} ms", self.bounds.deadline.as_millis()),
+                    format!(
+                        "the write queue stayed full for {} ms",
+                        self.bounds.deadline.as_millis()
+                    ),
                 ))
             })
         })
         .await
     }
 
-    pub(crate) fn push(&self, request: Request, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    pub(crate) fn push(
+        &self,
+        request: Request,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), StoreError> {
         self.put(Item::Request(request, permit))
     }
 
@@ -135,91 +144,92 @@ impl Queue {
             self.accept_no_more(&mut state);
         }
         state.items.push_back(item);
-        self.watched.store(state.items.len(), Ordering::Release);
+        self.waiting.store(state.items.len(), Ordering::Release);
         self.wake(state);
         Ok(())
     }
 
-    fn accept_no_more(&self, state: &mut State) {
+    fn accept_no_more(&self, state: &mut QueueState) {
         state.closing = true;
         self.room.close();
     }
 
-    /// Waking a thread costs a system call, and there is no need to while it is awake.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    /// Wakes the writer if it sleeps: waking a thread costs a system call.
+    fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
         if std::mem::take(&mut state.asleep) {
             drop(state);
             self.filled.notify_one();
         }
     }
 
-    /// Asks the writer to open the database again.
-    pub(crate) fn recover(&self) {
+    /// Asks the writer to look at what other threads found.
+    pub(crate) fn attend(&self) {
         let mut state = self.state();
-        state.recover = true;
+        state.attend = true;
         self.wake(state);
     }
 
-    /// No handle is left: the writer ends once it has done what is here.
+    /// The last handle was dropped: the writer finishes the queue and ends.
     pub(crate) fn end(&self) {
         let mut state = self.state();
         self.accept_no_more(&mut state);
         self.wake(state);
     }
 
-    /// How many requests wait.
+    /// The number of requests that wait.
     pub(crate) fn depth(&self) -> usize {
         self.state().items.len()
     }
 
-    /// There is no writer any more: nothing is accepted, and whoever still waits learns that no answer will come.
+    /// The writer is gone: refuses new requests and drops the waiting ones, which tells their
+    /// callers that no response will come.
     pub(crate) fn abandon(&self) {
         let mut state = self.state();
         self.accept_no_more(&mut state);
         let unanswered = std::mem::take(&mut state.items);
-        self.watched.store(0, Ordering::Release);
-        // This wakes callers, who may come right back.
+        self.waiting.store(0, Ordering::Release);
+        // Dropping wakes callers, which may come right back.
         drop(state);
         drop(unanswered);
     }
 
-    /// Blocks until there is something to do, then takes all that one transaction may hold; or until nothing was there to
-    /// do for as long as `idle`.
-    pub(crate) fn next(&self, lookout: &mut Lookout, idle: Option<Duration>) -> Work {
+    /// Blocks until there is work and takes as many requests as one transaction may hold. Returns
+    /// [`WriterStep::Idle`] if there was no work for `idle`.
+    pub(crate) fn next(&self, spin_wait: &mut SpinWait, idle: Option<Duration>) -> WriterStep {
         let until = idle.map(|idle| Instant::now() + idle);
         let mut state = self.state();
         loop {
-            if std::mem::take(&mut state.recover) {
-                return Work::Recover;
+            if std::mem::take(&mut state.attend) {
+                return WriterStep::Attend;
             }
             match state.items.pop_front() {
                 Some(Item::Control(control)) => {
-                    self.watched.store(state.items.len(), Ordering::Release);
-                    return Work::Control(control);
+                    self.waiting.store(state.items.len(), Ordering::Release);
+                    return WriterStep::Control(control);
                 }
                 Some(Item::Request(request, permit)) => return self.batch(state, request, permit),
-                None if state.closing => return Work::End,
-                None => match self.sleep(state, lookout, until) {
+                None if state.closing => return WriterStep::End,
+                None => match self.sleep(state, spin_wait, until) {
                     Some(woken) => state = woken,
-                    None => return Work::Idle,
+                    None => return WriterStep::Idle,
                 },
             }
         }
     }
 
-    /// All that fits into a transaction with `first`.
+    /// Takes the requests that fit into a transaction with `first`.
     fn batch(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, QueueState>,
         first: Request,
         mut permits: OwnedSemaphorePermit,
-    ) -> Work {
-        let mut bytes = first.change.bytes();
+    ) -> WriterStep {
+        let mut bytes = first.write.bytes();
         let mut batch = Vec::with_capacity((state.items.len() + 1).min(self.bounds.batch_requests));
         batch.push(first);
         while batch.len() < self.bounds.batch_requests {
             let Some(Item::Request(next, _)) = state.items.front() else { break };
-            bytes = bytes.saturating_add(next.change.bytes());
+            bytes = bytes.saturating_add(next.write.bytes());
             if bytes > self.bounds.batch_bytes {
                 break;
             }
@@ -228,23 +238,23 @@ impl Queue {
                 permits.merge(permit);
             }
         }
-        self.watched.store(state.items.len(), Ordering::Release);
+        self.waiting.store(state.items.len(), Ordering::Release);
         drop(state);
-        Work::Batch(batch)
+        WriterStep::Batch(batch)
     }
 
-    /// Waits until something is there, or was asked for; `None` if nothing was by then.
+    /// Waits until there is work; `None` if there was none until `until`.
     fn sleep<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
-        lookout: &mut Lookout,
+        mut state: MutexGuard<'a, QueueState>,
+        spin_wait: &mut SpinWait,
         until: Option<Instant>,
-    ) -> Option<MutexGuard<'a, State>> {
-        if lookout.is_due() {
+    ) -> Option<MutexGuard<'a, QueueState>> {
+        if spin_wait.is_due() {
             drop(state);
-            lookout.until(|| self.watched.load(Ordering::Acquire) > 0);
+            spin_wait.until(|| self.waiting.load(Ordering::Acquire) > 0);
             state = self.state();
-            if !state.items.is_empty() || state.recover || state.closing {
+            if !state.items.is_empty() || state.attend || state.closing {
                 return Some(state);
             }
         }

@@ -1,14 +1,16 @@
-//! What stands at the path, and who else has it.
+//! Opening a path: files that are no store, other layouts, other owners, a full disk.
 
-use crate::support::{ALL, append, appends, bodies, commit, create, id, in_child};
-use durable_session::store::{Expect, SessionStore, StoreErrorKind};
-use durable_session_redb::{OpenError, RedbStore};
+use crate::support::{
+    ALL, Disks, append, appends, bodies, commit, create, id, in_child, run_in_child, small, until,
+};
+use durable_session::store::{SessionStore, StoreErrorKind};
+use durable_session_redb::{OpenCheck, OpenError, RedbStore};
 use futures_executor::block_on;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use torture_disk::Disk;
+use testkit::disk::Disk;
 
 fn refused(path: &Path) -> OpenError {
     let before = fs::read(path).ok();
@@ -18,7 +20,7 @@ fn refused(path: &Path) -> OpenError {
 }
 
 #[test]
-fn what_is_no_store_is_refused_by_name_and_left_alone() {
+fn files_that_are_no_store_are_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
 
@@ -34,7 +36,7 @@ fn what_is_no_store_is_refused_by_name_and_left_alone() {
 }
 
 #[test]
-fn where_no_file_can_be_made_the_error_says_why_and_its_advice_works() {
+fn an_error_of_creating_a_file_names_the_reason_and_a_remedy_that_works() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let refusal = |path: &Path| {
@@ -53,14 +55,17 @@ fn where_no_file_can_be_made_the_error_says_why_and_its_advice_works() {
 
     fs::write(path("file"), "x").unwrap();
     let text = refusal(&path("file/chat.redb"));
-    assert!(text.ends_with(&format!("{} is not a folder; check the path", path("file").display())), "{text}");
+    assert!(
+        text.ends_with(&format!("{} is not a folder; check the path", path("file").display())),
+        "{text}"
+    );
 
-    // The kernel's own files, to which no process can add any.
+    // No process can create files here.
     #[cfg(target_os = "linux")]
     {
         let text = refusal(Path::new("/sys/chat.redb"));
-        let told =
-            text.contains("give this process the right to") || text.contains("its file system is read-only");
+        let told = text.contains("give this process the right to")
+            || text.contains("its file system is read-only");
         assert!(told, "{text}");
     }
 }
@@ -71,14 +76,14 @@ fn a_refused_empty_file_can_be_removed_and_is_then_created() {
     let path = folder.path().join("chat.redb");
     fs::write(&path, "").unwrap();
     let error = refused(&path);
-    assert!(error.to_string().contains("remove it and it will be created anew"), "{error}");
+    assert!(error.to_string().contains("remove it to create a store"), "{error}");
     fs::remove_file(&path).unwrap();
     block_on(RedbStore::open(&path).unwrap().close()).unwrap();
     block_on(RedbStore::open(&path).unwrap().close()).unwrap();
 }
 
 #[test]
-fn a_database_of_something_else_is_refused_and_keeps_its_tables() {
+fn a_redb_database_of_another_application_is_refused_and_keeps_its_tables() {
     const THEIRS: TableDefinition<'_, u64, u64> = TableDefinition::new("theirs");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.redb");
@@ -93,48 +98,60 @@ fn a_database_of_something_else_is_refused_and_keeps_its_tables() {
     let txn = db.begin_read().unwrap();
     assert_eq!(txn.list_tables().unwrap().count(), 1);
 
-    // Also over storage in which a store would be made if there were nothing.
-    let disk = Disk::with(fs::read(&path).unwrap());
-    let refused = RedbStore::builder().open_backend(disk.backend()).unwrap_err();
+    // Also on a backend, where an empty one becomes a store.
+    let file = Disk::with(fs::read(&path).unwrap());
+    let refused = Disks { file, ..Disks::default() }.try_open(&small()).unwrap_err();
     assert!(matches!(refused, OpenError::ForeignDatabase), "{refused}");
 }
 
-/// Makes a closed store, changes the file below it, and says what opening it comes to.
-fn opened_after(change: impl FnOnce(&redb::WriteTransaction)) -> OpenError {
-    let disk = Disk::default();
-    block_on(RedbStore::builder().open_backend(disk.backend()).unwrap().close()).unwrap();
-    let db = Database::builder().create_with_backend(disk.backend()).unwrap();
-    let txn = db.begin_write().unwrap();
-    change(&txn);
-    txn.commit().unwrap();
-    db.close().unwrap();
-    RedbStore::builder().open_backend(disk.backend()).unwrap_err()
+/// Creates and closes a store, changes its file, and returns the error of opening it.
+fn opened_after(check: OpenCheck, change: impl FnOnce(&redb::WriteTransaction)) -> OpenError {
+    let disks = Disks::default();
+    block_on(disks.open().close()).unwrap();
+    disks.change(change);
+    disks.try_open(&small().check(check)).unwrap_err()
 }
 
 #[test]
-fn a_store_of_an_unknown_layout_is_refused_with_both_versions() {
+fn a_store_of_another_layout_is_refused_with_both_numbers_and_a_remedy() {
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("durable-session.meta");
-    for layout in [0_u64, 4, 7] {
-        let error = opened_after(|txn| {
-            let mut row = layout.to_le_bytes().to_vec();
-            let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
-            row.extend_from_slice(&checksum.to_le_bytes());
-            txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
-        });
-        assert!(
-            matches!(error, OpenError::NewerFormat { found, supported: 3 } if found == layout),
-            "{error}"
-        );
+    for check in [OpenCheck::First, OpenCheck::Background] {
+        for layout in [1_u64, 2, 3, 4, 6, 7] {
+            let error = opened_after(check, |txn| {
+                let mut row = layout.to_le_bytes().to_vec();
+                let checksum = xxhash_rust::xxh3::xxh3_64(&[&row[..], b"layout"].concat());
+                row.extend_from_slice(&checksum.to_le_bytes());
+                txn.open_table(META).unwrap().insert("layout", &row[..]).unwrap();
+            });
+            let text = error.to_string();
+            let remedy = match error {
+                OpenError::EarlierLayout { found, supported: 5 }
+                    if found == layout && found < 5 =>
+                {
+                    "export the sessions with the build that wrote it"
+                }
+                OpenError::NewerFormat { found, supported: 5 } if found == layout && found > 5 => {
+                    "use a newer release"
+                }
+                other => panic!("{other}"),
+            };
+            assert!(text.contains(&format!("layout {layout}")) && text.contains(remedy), "{text}");
+        }
     }
 }
 
 #[test]
 fn a_store_that_lost_a_table_is_refused_and_gets_no_empty_one() {
-    for name in ["durable-session.ids", "durable-session.heads", "durable-session.rows"] {
-        let error = opened_after(|txn| match name {
-            "durable-session.ids" => drop(txn.delete_table(TableDefinition::<&[u8], &[u8]>::new(name))),
-            "durable-session.heads" => drop(txn.delete_table(TableDefinition::<u64, &[u8]>::new(name))),
-            _ => drop(txn.delete_table(TableDefinition::<(u64, u64), &[u8]>::new(name))),
+    for table in ["ids", "heads", "rows", "tags", "replies", "chunks", "lists"] {
+        let name = &format!("durable-session.{table}")[..];
+        let error = opened_after(OpenCheck::Background, |txn| {
+            let deleted = match table {
+                "ids" | "lists" => txn.delete_table(TableDefinition::<&[u8], &[u8]>::new(name)),
+                "heads" => txn.delete_table(TableDefinition::<u64, &[u8]>::new(name)),
+                "chunks" => txn.delete_table(TableDefinition::<(u64, u64, u64), &[u8]>::new(name)),
+                _ => txn.delete_table(TableDefinition::<(u64, u64), &[u8]>::new(name)),
+            };
+            assert!(deleted.unwrap());
         });
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains(name), "{error}");
@@ -142,7 +159,7 @@ fn a_store_that_lost_a_table_is_refused_and_gets_no_empty_one() {
 }
 
 #[test]
-fn a_file_of_a_newer_redb_is_refused_as_such() {
+fn a_file_of_a_newer_redb_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("newer.redb");
     block_on(RedbStore::open(&path).unwrap().close()).unwrap();
@@ -162,14 +179,23 @@ fn a_new_store_appears_whole_and_leaves_nothing_else_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let store = RedbStore::open(&path).unwrap();
-    let names: Vec<_> =
-        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["chat.redb"]);
-    drop(store);
+    let names = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["chat.redb", "chat.redb-wal.1"]);
+    // The file and an empty log are the store, also when it is closed.
+    block_on(create(&store, &id("s"), &["a"]));
+    block_on(store.close()).unwrap();
+    let closed = names();
+    assert_eq!((closed.len(), &closed[0]), (2, &"chat.redb".into()));
+    assert!(closed[1].to_string_lossy().starts_with("chat.redb-wal."), "{closed:?}");
 }
 
 #[test]
-fn of_many_who_create_the_same_file_one_gets_it() {
+fn one_of_many_threads_that_create_the_same_file_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let opened: Vec<_> = std::thread::scope(|scope| {
@@ -180,28 +206,7 @@ fn of_many_who_create_the_same_file_one_gets_it() {
     for refused in opened.iter().filter_map(|opened| opened.as_ref().err()) {
         assert!(matches!(refused, OpenError::AlreadyOpen { .. }), "{refused}");
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn a_second_process_is_told_that_the_store_is_open() {
-    if let Some(path) = in_child("PATH_OF_OPEN_STORE") {
-        let error = RedbStore::open(path).unwrap_err();
-        assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{error}");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("chat.redb");
-    let store = RedbStore::open(&path).unwrap();
-    block_on(create(&store, &id("s"), &["a"]));
-    crate::support::run_in_child(
-        "files::a_second_process_is_told_that_the_store_is_open",
-        "PATH_OF_OPEN_STORE",
-        path.to_str().unwrap(),
-        None,
-    );
-    // And this one goes on.
-    block_on(create(&store, &id("t"), &["b"]));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]
@@ -212,9 +217,11 @@ fn after_close_and_after_the_last_drop_the_file_can_be_opened() {
     let clone = store.clone();
     let head = block_on(create(&store, &id("s"), &["a"]));
     block_on(store.close()).unwrap();
+    block_on(store.close()).unwrap();
     let store = RedbStore::open(&path).unwrap();
     assert_eq!(block_on(clone.load(&id("s"), ALL)).unwrap_err().kind(), StoreErrorKind::Closed);
-    block_on(append(&store, &id("s"), head.version, &["b"]));
+    assert_eq!(block_on(clone.touch(&id("s"), 9)).unwrap_err().kind(), StoreErrorKind::Closed);
+    block_on(append(&store, &id("s"), head, &["b"]));
 
     drop((store, clone));
     let began = Instant::now();
@@ -228,7 +235,10 @@ fn after_close_and_after_the_last_drop_the_file_can_be_opened() {
         }
         std::thread::yield_now();
     };
-    assert_eq!(bodies(&block_on(store.load(&id("s"), ALL)).unwrap().unwrap().tail), ["a", "b"]);
+    assert_eq!(
+        bodies(&block_on(store.load(&id("s"), ALL)).unwrap().loaded().unwrap().tail),
+        ["a", "b"]
+    );
 }
 
 /// The limit on the size of files stands in for a full disk: writes and growth fail beyond it.
@@ -240,7 +250,7 @@ fn on_a_full_disk_commits_fail_truthfully_and_everything_stored_stays_readable()
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
-    crate::support::run_in_child(
+    run_in_child(
         "files::on_a_full_disk_commits_fail_truthfully_and_everything_stored_stays_readable",
         "FULL_DISK",
         path.to_str().unwrap(),
@@ -250,24 +260,24 @@ fn on_a_full_disk_commits_fail_truthfully_and_everything_stored_stays_readable()
 }
 
 fn until_the_disk_is_full(path: &Path) {
-    let store = RedbStore::open(path).unwrap();
+    // The file can grow to 4 MiB, and the log to 1 MiB.
+    let builder = small();
+    let store = builder.open(path).unwrap();
     let s = id("s");
     let body = "y".repeat(50_000);
     let mut head = block_on(create(&store, &s, &[&body]));
     let mut refused = 0;
-    for _ in 0..200 {
-        let more = commit(Expect::Version(head.version), appends(&[&body]));
+    for _ in 0..400 {
+        let more = commit(head.expect(), appends(&[&body]));
         let outcome = block_on(store.commit(&s, more));
-        let loaded = block_on(store.load(&s, ALL)).unwrap().unwrap();
+        let loaded = block_on(store.load(&s, ALL)).unwrap().loaded().unwrap();
         match outcome {
             Ok(_) => assert_eq!(loaded.tail.len() as u64, head.messages + 1),
             Err(error) => {
                 refused += 1;
-                match error.kind() {
-                    StoreErrorKind::Unavailable => assert_eq!(loaded.head, head),
-                    StoreErrorKind::OutcomeUnknown => assert!(loaded.head.messages - head.messages <= 1),
-                    other => panic!("{other:?}: {error}"),
-                }
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+                assert!(error.to_string().contains("the log is full"), "{error}");
+                assert_eq!(loaded.head, head);
             }
         }
         head = loaded.head;
@@ -276,8 +286,13 @@ fn until_the_disk_is_full(path: &Path) {
         }
     }
     assert_eq!(refused, 3, "the disk was never full");
-    assert!(store.stats().reopened >= 3);
+    assert!(store.stats().reopened >= 1 && head.messages > 20, "{:?}", store.stats());
+    // Once there is room, the next flush succeeds.
+    block_on(store.delete(&s, durable_session::store::DeleteIf::Any)).ok();
     block_on(store.close()).ok();
-    let store = RedbStore::open(path).unwrap();
-    assert_eq!(block_on(store.load(&s, ALL)).unwrap().unwrap().head, head);
+    let store = builder.open(path).unwrap();
+    let loaded = block_on(store.load(&s, ALL)).unwrap().loaded();
+    assert!(loaded.is_none_or(|loaded| loaded.head == head));
+    drop(store);
+    until("closing", || builder.open(path).is_ok());
 }

@@ -1,13 +1,12 @@
-//! A file that another store has open, in this process or another: the error, and waiting for it.
+//! Opening a file that is open already, in this process or another: the error, and waiting.
 
-use crate::support::{append, create, id, in_child};
-use durable_session_redb::{OpenError, RedbStore};
+use crate::support::{Disks, append, create, id, in_child};
+use durable_session_redb::{InMemoryLog, OpenError, RedbStore};
 use futures_executor::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use torture_disk::Disk;
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -23,11 +22,11 @@ fn a_dropped_store_can_be_opened_at_once_by_one_that_waits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let store = RedbStore::open(&path).unwrap();
-    let mut version = block_on(create(&store, &id("s"), &["0"])).version;
+    let mut head = block_on(create(&store, &id("s"), &["0"]));
     drop(store);
     for n in 1..50 {
         let store = RedbStore::builder().wait_for_lock(LONG).open(&path).unwrap();
-        version = block_on(append(&store, &id("s"), version, &[&n.to_string()])).version;
+        head = block_on(append(&store, &id("s"), head, &[&n.to_string()]));
         drop(store);
     }
 }
@@ -52,7 +51,7 @@ fn the_error_names_the_file_and_its_advice_works() {
 }
 
 #[test]
-fn waiting_ends_when_its_time_is_over_and_says_how_long_it_was() {
+fn waiting_ends_after_the_given_time_and_the_error_says_how_long() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let _store = RedbStore::open(&path).unwrap();
@@ -66,7 +65,7 @@ fn waiting_ends_when_its_time_is_over_and_says_how_long_it_was() {
 }
 
 #[test]
-fn opening_waits_for_the_store_that_is_closed_meanwhile() {
+fn opening_waits_until_the_other_store_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let store = RedbStore::open(&path).unwrap();
@@ -95,17 +94,18 @@ fn storage_of_the_host_is_waited_for_too() {
             redb::backends::FileBackend::new(file).map_err(std::io::Error::other)
         }
     };
-    let store = RedbStore::builder().open_storage(storage.clone()).unwrap();
-    let error = RedbStore::builder().open_storage(storage.clone()).unwrap_err();
+    let log = InMemoryLog::default();
+    let store = RedbStore::builder().open_storage(storage.clone(), log.clone()).unwrap();
+    let error = RedbStore::builder().open_storage(storage.clone(), log.clone()).unwrap_err();
     assert!(matches!(error, OpenError::AlreadyOpen { path: None, .. }), "{error}");
     assert!(error.to_string().starts_with("the storage is already open"), "{error}");
     drop(store);
-    RedbStore::builder().wait_for_lock(LONG).open_storage(storage).unwrap();
-    // Storage without locks is nobody's.
-    RedbStore::builder().wait_for_lock(LONG).open_backend(Disk::default().backend()).unwrap();
+    RedbStore::builder().wait_for_lock(LONG).open_storage(storage, log).unwrap();
+    // A backend without locks is always free.
+    Disks::default().open_with(&RedbStore::builder().wait_for_lock(LONG));
 }
 
-/// A process that has the store open until its input ends.
+/// A process that keeps the store open until its input ends.
 struct Holder(Child);
 
 impl Holder {
@@ -160,7 +160,7 @@ fn another_process_is_waited_for() {
         block_on(waiting.join().unwrap().close()).unwrap();
     });
 
-    // A killed process lets go of the file, too.
+    // A kill frees the file, too.
     let holder = Holder::start(&path, &ready);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| open(LONG).unwrap());
@@ -171,23 +171,23 @@ fn another_process_is_waited_for() {
     });
 }
 
+/// A new file beside the log of an open store: neither is used with the other.
 #[test]
-fn a_file_that_was_replaced_meanwhile_is_the_one_that_is_opened() {
+fn a_file_put_in_the_place_of_an_open_one_is_not_opened_beside_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chat.redb");
     let store = RedbStore::open(&path).unwrap();
     let backup = folder.path().join("backup.redb");
     block_on(create(&store, &id("s"), &["a"]));
     block_on(store.backup(&backup, |_| {})).unwrap();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| RedbStore::builder().wait_for_lock(LONG).open(&path).unwrap());
-        std::thread::sleep(Duration::from_millis(50));
-        // In one step: opening never finds the path empty, where it would make a new file.
-        std::fs::rename(&backup, &path).unwrap();
-        let opened = waiting.join().unwrap();
-        block_on(create(&opened, &id("t"), &["b"]));
-        block_on(opened.close()).unwrap();
-    });
+    std::fs::rename(&backup, &path).unwrap();
+    let error = RedbStore::builder().wait_for_lock(LONG).open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::ForeignLog { .. }), "{error}");
+    // Closed, the other store leaves an empty log.
+    block_on(store.close()).unwrap();
+    let opened = RedbStore::open(&path).unwrap();
+    block_on(create(&opened, &id("t"), &["b"]));
+    block_on(opened.close()).unwrap();
     let found = RedbStore::open(&path).unwrap();
     assert_eq!(block_on(found.verify(|_| {})).unwrap().sessions, 2);
 }

@@ -1,16 +1,15 @@
-//! Accepting, waiting, giving up.
+//! The queue: accepting writes, waiting for room, and the deadline.
 
-use crate::support::{ALL, appends, bodies, commit, create, id};
+use crate::support::{ALL, Disks, appends, commit, create, id, small};
 use durable_session::store::{Expect, SessionStore, StoreErrorKind};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use futures_util::FutureExt;
 use std::time::Duration;
-use torture_disk::Disk;
 
-const ABSENT: Expect = Expect::Absent { created_at: 1 };
+const ABSENT: Expect = Expect::absent(1);
 
-/// Waits until the writer thread has taken what was in the queue and hangs in its sync.
+/// Waits until the writer has taken all requests, to hang in its sync.
 fn until_the_queue_is_empty(store: &RedbStore) {
     while store.stats().queue_depth > 0 {
         std::thread::yield_now();
@@ -18,48 +17,23 @@ fn until_the_queue_is_empty(store: &RedbStore) {
 }
 
 #[test]
-fn a_commit_that_was_never_polled_changes_nothing() {
-    let store = RedbStore::builder().open_backend(Disk::default().backend()).unwrap();
-    let s = id("s");
-    drop(store.commit(&s, commit(ABSENT, appends(&["a"]))));
-    block_on(create(&store, &id("t"), &["b"]));
-    assert!(block_on(store.load(&s, ALL)).unwrap().is_none());
-    assert_eq!(store.stats().changes, 1);
-}
-
-#[test]
-fn an_accepted_commit_finishes_though_its_caller_is_gone() {
-    let disk = Disk::default();
-    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
-    let s = id("s");
-    disk.close_gate();
-    let mut pending = Box::pin(store.commit(&s, commit(ABSENT, appends(&["a"]))));
-    assert!((&mut pending).now_or_never().is_none());
-    drop(pending);
-    disk.open_gate();
-    // The next commit is behind it.
-    block_on(create(&store, &id("t"), &["b"]));
-    assert_eq!(bodies(&block_on(store.load(&s, ALL)).unwrap().unwrap().tail), ["a"]);
-}
-
-#[test]
 fn dropping_the_last_handle_finishes_what_was_accepted() {
-    let disk = Disk::default();
-    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
-    disk.close_gate();
+    let disks = Disks::default();
+    let store = disks.open();
+    disks.log.disk().close_gate();
     let s = id("s");
     for n in 0..3 {
         let session = id(&format!("s-{n}"));
         assert!(store.commit(&session, commit(ABSENT, appends(&["a"]))).now_or_never().is_none());
     }
     drop(store);
-    disk.open_gate();
+    disks.log.disk().open_gate();
     let (done, end) = (id("s-2"), Duration::from_mins(1));
     let began = std::time::Instant::now();
     loop {
-        let after = RedbStore::builder().open_backend(disk.after_power_loss().backend()).unwrap();
-        if block_on(after.load(&done, ALL)).unwrap().is_some() {
-            assert!(block_on(after.load(&s, ALL)).unwrap().is_none());
+        let after = disks.after_power_loss().open();
+        if block_on(after.load(&done, ALL)).unwrap().loaded().is_some() {
+            assert!(block_on(after.load(&s, ALL)).unwrap().loaded().is_none());
             return;
         }
         assert!(began.elapsed() < end, "the accepted commits were never made");
@@ -68,14 +42,11 @@ fn dropping_the_last_handle_finishes_what_was_accepted() {
 }
 
 #[test]
-fn a_full_queue_makes_callers_wait_until_the_deadline_and_then_nothing_has_changed() {
-    let disk = Disk::default();
-    let store = RedbStore::builder()
-        .queue_bounds(2, 1 << 20)
-        .queue_deadline(Duration::from_millis(30))
-        .open_backend(disk.backend())
-        .unwrap();
-    disk.close_gate();
+fn a_caller_of_a_full_queue_fails_at_the_deadline_and_changes_nothing() {
+    let disks = Disks::default();
+    let builder = small().queue_bounds(2, 1 << 20).queue_deadline(Duration::from_millis(30));
+    let store = disks.open_with(&builder);
+    disks.log.disk().close_gate();
     let new = |name: &str| {
         let (store, session) = (store.clone(), id(name));
         async move { store.commit(&session, commit(ABSENT, appends(&["a"]))).await }.boxed()
@@ -96,14 +67,14 @@ fn a_full_queue_makes_callers_wait_until_the_deadline_and_then_nothing_has_chang
     assert!((&mut dropped).now_or_never().is_none());
     drop(dropped);
 
-    disk.open_gate();
+    disks.log.disk().open_gate();
     block_on(async {
         writing.await.unwrap();
         for queued in queued {
             queued.await.unwrap();
         }
         for absent in ["late", "dropped"] {
-            assert!(store.load(&id(absent), ALL).await.unwrap().is_none(), "{absent}");
+            assert!(store.load(&id(absent), ALL).await.unwrap().loaded().is_none(), "{absent}");
         }
         // There is room again.
         new("after").await.unwrap();
@@ -112,15 +83,12 @@ fn a_full_queue_makes_callers_wait_until_the_deadline_and_then_nothing_has_chang
 
 #[test]
 fn the_queue_is_bounded_in_bytes_too_and_takes_one_larger_request_alone() {
-    let disk = Disk::default();
-    let store = RedbStore::builder()
-        .queue_bounds(100, 1000)
-        .queue_deadline(Duration::from_millis(30))
-        .open_backend(disk.backend())
-        .unwrap();
+    let disks = Disks::default();
+    let builder = small().queue_bounds(100, 1000).queue_deadline(Duration::from_millis(30));
+    let store = disks.open_with(&builder);
     let big = "x".repeat(5000);
     block_on(create(&store, &id("large"), &[&big]));
-    disk.close_gate();
+    disks.log.disk().close_gate();
     let new = |name: &str, bytes: usize| {
         let (store, session, body) = (store.clone(), id(name), "x".repeat(bytes));
         async move { store.commit(&session, commit(ABSENT, appends(&[&body]))).await }.boxed()
@@ -132,20 +100,20 @@ fn the_queue_is_bounded_in_bytes_too_and_takes_one_larger_request_alone() {
     assert!((&mut fits).now_or_never().is_none());
     let error = block_on(new("too-much", 600)).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    disk.open_gate();
+    disks.log.disk().open_gate();
     block_on(fits).unwrap();
 }
 
 #[test]
-fn one_transaction_takes_no_more_than_its_bounds() {
-    // By number, then by bytes: to the byte, and one that is larger alone.
+fn one_batch_takes_no_more_than_its_bounds() {
+    // Bounds by number, then by bytes: an exact fit, one byte less, and a larger request alone.
     for (bounds, bytes, largest) in
         [((4, 1 << 20), 50, 4), ((100, 150), 50, 3), ((100, 149), 50, 2), ((100, 9), 50, 1)]
     {
-        let disk = Disk::default();
-        let store =
-            RedbStore::builder().batch_bounds(bounds.0, bounds.1).open_backend(disk.backend()).unwrap();
-        disk.close_gate();
+        let disks = Disks::default();
+        let builder = small().batch_bounds(bounds.0, bounds.1);
+        let store = disks.open_with(&builder);
+        disks.log.disk().close_gate();
         let new = |n: usize| {
             let (store, session, body) = (store.clone(), id(&format!("s-{n}")), "x".repeat(bytes));
             async move { store.commit(&session, commit(ABSENT, appends(&[&body]))).await }.boxed()
@@ -158,21 +126,21 @@ fn one_transaction_takes_no_more_than_its_bounds() {
             assert!((&mut queued).now_or_never().is_none());
             calls.push(queued);
         }
-        disk.open_gate();
+        disks.log.disk().open_gate();
         for call in calls {
             block_on(call).unwrap();
         }
         let stats = store.stats();
-        let transactions = 1 + 10_u64.div_ceil(largest);
-        assert_eq!((stats.changes, stats.transactions, stats.largest_batch), (11, transactions, largest));
+        let batches = 1 + 10_u64.div_ceil(largest);
+        assert_eq!((stats.changes, stats.batches, stats.largest_batch), (11, batches, largest));
     }
 }
 
 #[test]
-fn closing_ends_the_wait_of_those_who_were_not_accepted() {
-    let disk = Disk::default();
-    let store = RedbStore::builder().queue_bounds(1, 1 << 20).open_backend(disk.backend()).unwrap();
-    disk.close_gate();
+fn closing_ends_the_wait_of_callers_outside_the_queue() {
+    let disks = Disks::default();
+    let store = disks.open_with(&small().queue_bounds(1, 1 << 20));
+    disks.log.disk().close_gate();
     let new = |name: &str| {
         let (store, session) = (store.clone(), id(name));
         async move { store.commit(&session, commit(ABSENT, appends(&["a"]))).await }.boxed()
@@ -186,31 +154,31 @@ fn closing_ends_the_wait_of_those_who_were_not_accepted() {
     assert!((&mut outside).now_or_never().is_none());
     let mut closing = Box::pin(store.close());
     assert!((&mut closing).now_or_never().is_none());
-    disk.open_gate();
+    disks.log.disk().open_gate();
     block_on(async {
         assert_eq!(outside.await.unwrap_err().kind(), StoreErrorKind::Closed);
         accepted.await.unwrap();
         closing.await.unwrap();
     });
-    let after = RedbStore::builder().open_backend(disk.after_power_loss().backend()).unwrap();
-    assert!(block_on(after.load(&id("accepted"), ALL)).unwrap().is_some());
-    assert!(block_on(after.load(&id("outside"), ALL)).unwrap().is_none());
+    let after = disks.after_power_loss().open();
+    assert!(block_on(after.load(&id("accepted"), ALL)).unwrap().loaded().is_some());
+    assert!(block_on(after.load(&id("outside"), ALL)).unwrap().loaded().is_none());
 }
 
 #[test]
 fn reads_do_not_wait_for_a_commit_that_is_being_synced() {
-    let disk = Disk::default();
-    let store = RedbStore::builder().open_backend(disk.backend()).unwrap();
+    let disks = Disks::default();
+    let store = disks.open();
     let head = block_on(create(&store, &id("s"), &["a"]));
-    disk.close_gate();
-    let more = commit(Expect::Version(head.version), appends(&["b"]));
+    disks.log.disk().close_gate();
+    let more = commit(head.expect(), appends(&["b"]));
     let s = id("s");
     let mut writing = Box::pin(store.commit(&s, more));
     assert!((&mut writing).now_or_never().is_none());
-    disk.wait_for_unsynced(usize::MAX);
-    let loaded = block_on(store.load(&id("s"), ALL)).unwrap().unwrap();
+    disks.log.disk().wait_for_unsynced(usize::MAX);
+    let loaded = block_on(store.load(&id("s"), ALL)).unwrap().loaded().unwrap();
     assert_eq!(loaded.head, head, "what is not durable yet is not shown");
-    disk.open_gate();
+    disks.log.disk().open_gate();
     block_on(writing).unwrap();
-    assert_eq!(block_on(store.load(&id("s"), ALL)).unwrap().unwrap().tail.len(), 2);
+    assert_eq!(block_on(store.load(&id("s"), ALL)).unwrap().loaded().unwrap().tail.len(), 2);
 }

@@ -3,21 +3,100 @@
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
-    Commit, CommitOutcome, Expect, Head, Op, Row, SessionStore, StoreError, TailBounds, Version,
+    Commit, CommitOutcome, Expect, Head, LoadQuery, Op, Row, Salt, SessionStore, StoreError,
+    TailBounds,
 };
+use durable_session_redb::{OpenError, RedbStore, RedbStoreBuilder};
+use std::time::{Duration, Instant};
+use testkit::disk::{Disk, DiskLog};
 
-pub(crate) const ALL: TailBounds = TailBounds { max_messages: usize::MAX, max_bytes: u64::MAX };
+pub(crate) const ALL: LoadQuery = LoadQuery::new(TailBounds::new(usize::MAX, u64::MAX));
+
+/// The two simulated disks of a store: that of its file, and that of its log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disks {
+    pub(crate) file: Disk,
+    pub(crate) log: DiskLog,
+}
+
+/// Options with small segments, which are quick to copy.
+pub(crate) fn small() -> RedbStoreBuilder {
+    RedbStore::builder().log_bytes(1 << 20)
+}
+
+/// Options with which nearly every change begins a flush.
+pub(crate) fn tiny() -> RedbStoreBuilder {
+    RedbStore::builder().log_bytes(24 << 10).memtable_bytes(1 << 10)
+}
+
+impl Disks {
+    pub(crate) fn try_open(&self, builder: &RedbStoreBuilder) -> Result<RedbStore, OpenError> {
+        builder.open_backend(self.file.backend(), self.log.clone())
+    }
+
+    pub(crate) fn open_with(&self, builder: &RedbStoreBuilder) -> RedbStore {
+        self.try_open(builder).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> RedbStore {
+        self.open_with(&small())
+    }
+
+    pub(crate) fn read_only(&self) -> Result<RedbStore, OpenError> {
+        small().open_backend_read_only(self.file.backend(), self.log.clone())
+    }
+
+    /// A store that can open its storage again.
+    pub(crate) fn reopenable(&self, builder: &RedbStoreBuilder) -> RedbStore {
+        let file = self.file.clone();
+        builder.open_storage(move || Ok(file.backend()), self.log.clone()).unwrap()
+    }
+
+    /// Both disks after a power loss now.
+    pub(crate) fn after_power_loss(&self) -> Self {
+        Self { file: self.file.after_power_loss(), log: self.log.after_power_loss() }
+    }
+
+    /// Both disks after the process was killed now.
+    pub(crate) fn after_kill(&self) -> Self {
+        Self { file: Disk::with(self.file.bytes()), log: self.log.after_kill() }
+    }
+
+    /// The same log beside another file.
+    pub(crate) fn with_file(&self, bytes: Vec<u8>) -> Self {
+        Self { file: Disk::with(bytes), log: self.log.after_kill() }
+    }
+
+    /// Changes the tables of a closed store.
+    pub(crate) fn change(&self, change: impl FnOnce(&redb::WriteTransaction)) {
+        let db = redb::Database::builder().create_with_backend(self.file.backend()).unwrap();
+        let mut txn = db.begin_write().unwrap();
+        txn.set_quick_repair(true);
+        change(&txn);
+        txn.commit().unwrap();
+        db.close().unwrap();
+    }
+}
+
+/// Repeats `ask` until it says yes.
+pub(crate) fn until(text: &str, mut ask: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !ask() {
+        assert!(began.elapsed() < Duration::from_mins(1), "{text}: it never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
 
 pub(crate) fn id(name: &str) -> SessionId {
     SessionId::new(name).unwrap()
 }
 
 pub(crate) fn commit(expect: Expect, ops: Vec<Op>) -> Commit {
-    Commit { expect, ops, at: 2_000 }
+    Commit::new(expect, ops, 2_000)
 }
 
 pub(crate) fn appends(bodies: &[&str]) -> Vec<Op> {
-    bodies.iter().map(|body| Op::Append(Bytes::copy_from_slice(body.as_bytes()))).collect()
+    bodies.iter().map(|body| Op::append(Bytes::copy_from_slice(body.as_bytes()))).collect()
 }
 
 pub(crate) fn committed(outcome: Result<CommitOutcome, StoreError>) -> Head {
@@ -28,29 +107,36 @@ pub(crate) fn committed(outcome: Result<CommitOutcome, StoreError>) -> Head {
 }
 
 pub(crate) async fn create(store: &dyn SessionStore, id: &SessionId, bodies: &[&str]) -> Head {
-    let commit = commit(Expect::Absent { created_at: 1_000 }, appends(bodies));
+    let commit = commit(Expect::absent(1_000), appends(bodies));
     committed(store.commit(id, commit).await)
 }
 
 pub(crate) async fn append(
     store: &dyn SessionStore,
     id: &SessionId,
-    version: Version,
+    head: Head,
     bodies: &[&str],
 ) -> Head {
-    committed(store.commit(id, commit(Expect::Version(version), appends(bodies))).await)
+    committed(store.commit(id, commit(head.expect(), appends(bodies))).await)
+}
+
+/// The salt between two stores of the same content, from the heads of one session in both.
+pub(crate) fn salt_between(one: Head, other: Head) -> Salt {
+    let first = |head: Head| u64::from_le_bytes(head.version.to_bytes()[..8].try_into().unwrap());
+    Salt::new(first(one) ^ first(other))
 }
 
 pub(crate) fn bodies(rows: &[Row]) -> Vec<String> {
     rows.iter().map(|row| String::from_utf8(row.body.to_vec()).unwrap()).collect()
 }
 
-/// In a child process that [`run_in_child`] started: what it was given.
+/// The value that [`run_in_child`] gave to this process; `None` in the parent.
 pub(crate) fn in_child(variable: &str) -> Option<String> {
     std::env::var(format!("DURABLE_SESSION_TEST_{variable}")).ok()
 }
 
-/// Runs one test of this binary in a process of its own, with `value` for [`in_child`], after `setup` in a shell.
+/// Runs one test of this binary in a child process, with `value` for [`in_child`], after `setup` in
+/// a shell.
 pub(crate) fn run_in_child(test: &str, variable: &str, value: &str, setup: Option<&str>) {
     let binary = std::env::current_exe().unwrap();
     let mut command = match setup {
@@ -66,8 +152,11 @@ pub(crate) fn run_in_child(test: &str, variable: &str, value: &str, setup: Optio
         .env(format!("DURABLE_SESSION_TEST_{variable}"), value)
         .output()
         .unwrap();
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{told}");
     assert!(told.contains("1 passed"), "the child ran no test: {told}");
 }

@@ -1,0 +1,87 @@
+//! Verification of the file that is open: redb's own check, over an overlay, so that the file is
+//! only read.
+
+use crate::backend::Storage;
+use crate::error::{OpenError, guarded};
+use crate::gate::Verdict;
+use crate::overlay::Overlay;
+use crate::shared_store::SharedStore;
+use crate::writer::Queue;
+use durable_session::store::{StoreError, StoreErrorKind};
+use redb::Database;
+use std::sync::Arc;
+
+/// Every page is read once or twice, so that a large cache would hold pages in vain.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// redb reports this progress of a repair if the last commit is damaged and it goes back to the one
+/// before.
+const GOES_BACK: std::ops::Range<f64> = 0.2..0.5;
+
+/// Reads the whole file and compares every page with its checksum.
+pub(crate) fn verify_file(storage: Arc<Storage>) -> Result<(), OpenError> {
+    let verify = || {
+        let overlay = Overlay::over(storage)
+            .map_err(|e| OpenError::io("the file cannot be read for its verification", e))?;
+        let db = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .set_repair_callback(|repair| {
+                if GOES_BACK.contains(&repair.progress()) {
+                    repair.abort();
+                }
+            })
+            .create_with_backend(overlay)
+            .map_err(|error| match error {
+                redb::DatabaseError::RepairAborted => {
+                    OpenError::damaged("a page of the last commit does not fit its checksum")
+                }
+                error => OpenError::redb(error),
+            })?;
+        db.close().map_err(OpenError::redb)
+    };
+    guarded(verify)
+}
+
+/// Verifies the file that is open, on a thread of its own.
+pub(crate) fn start(shared: &Arc<SharedStore>, queue: &Arc<Queue>) {
+    let round = shared.gate.begin(Verdict::Pending);
+    let storage = shared.monitor.storage();
+    let (verifying, waiting) = (Arc::clone(shared), Arc::clone(queue));
+    let started =
+        std::thread::Builder::new().name("durable-session-check".into()).spawn(move || {
+            end(&verifying, round, verify_file(storage));
+            waiting.attend();
+        });
+    if let Err(error) = started {
+        let error = OpenError::io("the thread that verifies the file cannot be started", error);
+        end(shared, round, Err(error));
+        queue.attend();
+    }
+}
+
+fn end(shared: &SharedStore, round: u64, verified: Result<(), OpenError>) {
+    let verdict = match &verified {
+        Ok(()) => Verdict::Sound,
+        Err(OpenError::Damaged { damage, .. }) => Verdict::Refused(StoreError::new(
+            StoreErrorKind::Corrupt,
+            format!(
+                "the file is damaged ({damage}), so more may be stored than is found; \
+                 restore a backup, or read the rest: RedbStoreBuilder::open_read_only"
+            ),
+        )),
+        Err(_) => Verdict::Refused(StoreError::new(
+            StoreErrorKind::Unavailable,
+            "the file could not be read for its verification, so more may be stored than is found",
+        )),
+    };
+    let refusal = if let Verdict::Refused(error) = &verdict { Some(error.clone()) } else { None };
+    if !shared.gate.end(round, verdict) {
+        return;
+    }
+    match (verified, refusal) {
+        (Err(OpenError::Damaged { .. }), Some(refusal)) => shared.poison(&refusal),
+        (Err(error), _) => tracing::warn!(%error, "the file could not be verified"),
+        (Ok(()), _) => tracing::debug!("the file was verified"),
+    }
+}

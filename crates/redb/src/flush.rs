@@ -1,0 +1,160 @@
+//! The thread that moves frozen memtables to the tables.
+
+use crate::error::{Fault, caught};
+use crate::layout;
+use crate::memtable::Layer;
+use crate::shared_store::{Counters, SharedStore};
+use crate::wal::Position;
+use crate::writer::Queue;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of one transaction of a flush. The sync of a larger one would make the syncs of the log
+/// wait, which go to the same disk.
+const SLICE_BYTES: usize = 2 * 1024 * 1024;
+
+/// A frozen layer, and what the tables have once it is flushed.
+pub(crate) struct FlushJob {
+    pub(crate) layer: Arc<Layer>,
+    /// The last position in the layer.
+    pub(crate) flushed: Position,
+    /// The next session number as of that position.
+    pub(crate) next_number: u64,
+}
+
+/// How a flush ended.
+pub(crate) enum Flushed {
+    /// The tables have everything up to here, durably.
+    Done(Position),
+    /// It was told to stop. The tables may have a part of it.
+    Stopped,
+    Failed(Fault),
+}
+
+/// The writer's end of the flush thread.
+pub(crate) struct Flusher {
+    desk: Arc<Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<DeskState>,
+    changed: Condvar,
+    /// The flush that runs should stop.
+    stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct DeskState {
+    job: Option<FlushJob>,
+    running: bool,
+    result: Option<Flushed>,
+    ended: bool,
+}
+
+impl Flusher {
+    pub(crate) fn start(shared: &Arc<SharedStore>, queue: &Arc<Queue>) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let (thread, shared, queue) = (Arc::clone(&desk), Arc::clone(shared), Arc::clone(queue));
+        std::thread::Builder::new()
+            .name("durable-session-flush".into())
+            .spawn(move || run(&thread, &shared, &queue))?;
+        Ok(Self { desk })
+    }
+
+    /// Hands a job to the thread, which has none.
+    pub(crate) fn begin(&self, job: FlushJob) {
+        self.desk.stop.store(false, Ordering::Release);
+        let mut state = self.desk.lock();
+        state.running = true;
+        state.job = Some(job);
+        drop(state);
+        self.desk.changed.notify_all();
+    }
+
+    /// Whether a flush runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.desk.lock().running
+    }
+
+    /// The end of the last flush, if it was not taken yet.
+    pub(crate) fn take(&self) -> Option<Flushed> {
+        self.desk.lock().result.take()
+    }
+
+    /// Waits until no flush runs, and takes its end.
+    pub(crate) fn wait(&self) -> Option<Flushed> {
+        let mut state = self.desk.lock();
+        while state.running {
+            state = self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.result.take()
+    }
+
+    /// Stops the flush after its present slice, and waits for that.
+    pub(crate) fn stop(&self) -> Option<Flushed> {
+        self.desk.stop.store(true, Ordering::Release);
+        self.wait()
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.desk.stop.store(true, Ordering::Release);
+        self.desk.lock().ended = true;
+        self.desk.changed.notify_all();
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, DeskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a job; `None` once the writer is gone.
+    fn next(&self) -> Option<FlushJob> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            if let Some(job) = state.job.take() {
+                return Some(job);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn run(desk: &Desk, shared: &SharedStore, queue: &Queue) {
+    while let Some(job) = desk.next() {
+        let flushed = flush(desk, shared, &job);
+        let mut state = desk.lock();
+        state.running = false;
+        state.result = Some(flushed);
+        drop(state);
+        desk.changed.notify_all();
+        queue.attend();
+    }
+}
+
+fn flush(desk: &Desk, shared: &SharedStore, job: &FlushJob) -> Flushed {
+    let connection = shared.connection();
+    let goes_on = || !desk.stop.load(Ordering::Acquire);
+    let flushed = caught(|| {
+        let FlushJob { layer, flushed, next_number } = job;
+        let db = connection.writable()?;
+        layout::flush(layer, db, *flushed, *next_number, SLICE_BYTES, goes_on)
+    });
+    match flushed.unwrap_or_else(|message| Err(Fault::Panic(message))) {
+        Ok(true) => {
+            // `job` still has the layer: its memory is given back after this lock is.
+            shared.memtable_mut().drop_frozen();
+            Counters::add(&shared.counters.flushes, 1);
+            Flushed::Done(job.flushed)
+        }
+        Ok(false) => Flushed::Stopped,
+        Err(fault) => Flushed::Failed(fault),
+    }
+}

@@ -1,0 +1,201 @@
+//! A flush: from a frozen layer into the tables of redb.
+
+use super::meta;
+use crate::error::Fault;
+use crate::memtable::{Layer, LogRef, RowReader, SeenLayer};
+use crate::tables::{Blob, Table, TableKey, Visit, visit_all};
+use crate::wal::Position;
+use durable_session::store::Order;
+use redb::{Database, WriteTransaction};
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How many keys are fetched from the layer at once.
+const FETCH: usize = 256;
+
+/// Puts all edits of a frozen layer into the tables, in durable transactions of about `slice_bytes`
+/// each. The last one stores that the tables have everything up to `flushed`.
+///
+/// Edits say what is there after them. So the tables may already have a part of them, from a flush
+/// that did not end. Until `flushed` is stored, opening reads all of them from the log again.
+///
+/// `before_each` is asked before each slice whether to go on; returns whether all was flushed.
+pub(crate) fn flush(
+    layer: &Arc<Layer>,
+    db: &Database,
+    flushed: Position,
+    next_number: u64,
+    slice_bytes: usize,
+    before_each: impl FnMut() -> bool,
+) -> Result<bool, Fault> {
+    let layer = SeenLayer::whole(layer);
+    let mut slices =
+        Slices { db, layer, next_number, slice_bytes, before_each, txn: None, written: 0 };
+    match visit_all(&mut slices).and_then(|()| slices.finish(flushed)) {
+        Ok(()) => Ok(true),
+        Err(Stop::Asked) => Ok(false),
+        Err(Stop::Fault(fault)) => Err(fault),
+    }
+}
+
+/// Why a flush ends early.
+enum Stop {
+    Asked,
+    Fault(Fault),
+}
+
+impl<E: Into<Fault>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+struct Slices<'a, F> {
+    db: &'a Database,
+    layer: SeenLayer,
+    next_number: u64,
+    slice_bytes: usize,
+    before_each: F,
+    /// The slice that is being written, and about the bytes in it.
+    txn: Option<WriteTransaction>,
+    written: usize,
+}
+
+type StoredKey<T> = <<T as Table>::Key as TableKey>::Stored;
+
+impl<F: FnMut() -> bool> Slices<'_, F> {
+    /// Calls `write` with the table until it has no more to write; it returns early when a slice is
+    /// full.
+    fn fill<T: Table>(
+        &mut self,
+        mut write: impl FnMut(
+            &mut redb::Table<'_, StoredKey<T>, Blob>,
+            &mut Budget,
+        ) -> Result<bool, Fault>,
+    ) -> Result<(), Stop> {
+        loop {
+            if self.txn.is_none() {
+                self.txn = Some(self.begin()?);
+            }
+            let Some(txn) = &self.txn else { continue };
+            let mut budget = Budget { left: self.slice_bytes.saturating_sub(self.written) };
+            let more = write(&mut txn.open_table(T::DEFINITION)?, &mut budget)?;
+            self.written = self.slice_bytes - budget.left;
+            if self.written >= self.slice_bytes
+                && let Some(txn) = self.txn.take()
+            {
+                txn.commit()?;
+                self.written = 0;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(mut self, flushed: Position) -> Result<(), Stop> {
+        let txn = match self.txn.take() {
+            Some(txn) => txn,
+            None => self.begin()?,
+        };
+        meta::store_flushed(&txn, flushed)?;
+        Ok(txn.commit()?)
+    }
+
+    fn begin(&mut self) -> Result<WriteTransaction, Stop> {
+        if !(self.before_each)() {
+            return Err(Stop::Asked);
+        }
+        let mut txn = self.db.begin_write()?;
+        txn.set_quick_repair(true);
+        // With the first rows of a session, its number counts as taken.
+        meta::store_next_number(&txn, self.next_number)?;
+        Ok(txn)
+    }
+}
+
+/// The bytes that a slice still takes.
+struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) {
+        // A key and the entries of a page's index take some bytes, too.
+        self.left = self.left.saturating_sub(bytes + 32);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl<F: FnMut() -> bool> Visit for Slices<'_, F> {
+    type Error = Stop;
+
+    fn table<T: Table>(&mut self) -> Result<(), Stop> {
+        let mut hidden = VecDeque::from(self.layer.hidden::<T>());
+        if !hidden.is_empty() {
+            self.fill::<T>(|table, budget| {
+                while let Some((first, end)) = hidden.front() {
+                    let range = first.stored()..end.stored();
+                    for removed in table.extract_from_if(range, |_, _| true)? {
+                        budget.spend(removed?.1.value().len());
+                        if budget.is_spent() {
+                            return Ok(true);
+                        }
+                    }
+                    hidden.pop_front();
+                }
+                Ok(false)
+            })?;
+        }
+        let mut rows = LayerRows::<T> {
+            layer: self.layer.clone(),
+            from: Bound::Unbounded,
+            ahead: VecDeque::new(),
+            reader: RowReader::default(),
+        };
+        if !rows.fetch() {
+            return Ok(());
+        }
+        self.fill::<T>(|table, budget| {
+            while rows.fetch() {
+                while let Some((key, row)) = rows.ahead.pop_front() {
+                    let following = rows.ahead.iter().map(|(_, row)| *row);
+                    let row = rows.reader.read(&rows.layer, row, following);
+                    let row = row.map_err(redb::Error::Io)?;
+                    table.insert(key.stored(), &row[..])?;
+                    budget.spend(row.len());
+                    if budget.is_spent() {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+/// The rows of a table in the layer.
+struct LayerRows<T: Table> {
+    layer: SeenLayer,
+    from: Bound<T::Key>,
+    ahead: VecDeque<(T::Key, LogRef)>,
+    reader: RowReader,
+}
+
+impl<T: Table> LayerRows<T> {
+    /// Whether there are more.
+    fn fetch(&mut self) -> bool {
+        if self.ahead.is_empty() {
+            let range = (self.from.as_ref(), Bound::Unbounded);
+            self.layer.rows::<T>(range, Order::Forward, FETCH, &mut self.ahead);
+            if let Some((key, _)) = self.ahead.back() {
+                self.from = Bound::Excluded(key.clone());
+            }
+        }
+        !self.ahead.is_empty()
+    }
+}
