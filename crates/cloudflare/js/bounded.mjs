@@ -1,19 +1,19 @@
-// Every request gets an answer in bounded time, whatever happens in WebAssembly.
+// Every request gets an answer in bounded time, even when WebAssembly fails.
 //
-// A panic of a Rust Worker built with the stable toolchain aborts the WebAssembly instance: promises that it had made are
-// never settled, neither that of the request that panicked nor those of the others in flight, and the platform waits
-// for minutes. These wrappers live outside of WebAssembly, so they can answer instead. The next request is served
-// by a new instance, from what is stored.
+// A Rust Worker built with the stable toolchain aborts its WebAssembly instance on a panic. No
+// promise of that instance is settled then, neither that of the request that panicked nor those of
+// the others in flight, and the platform waits for minutes. These wrappers live outside of
+// WebAssembly, so they can answer instead. A new instance serves the next request from the storage.
 //
 //   import Inner, { ChatSession as InnerObject } from './build/index.js';
 //   import { bounded, boundedObject } from './bounded.mjs';
 //   export const ChatSession = boundedObject(InnerObject);
 //   export default bounded(Inner);
 
-// A slow upload is no failure; what takes longer than this is.
+// A slow upload takes less. A request that takes longer has failed.
 const LIMIT_MS = 30_000;
 
-/** Calls of the requests in flight that give up on them. */
+/** One function per request in flight; calling it rejects the request. */
 const pending = new Set();
 
 addEventListener('error', (event) => {
@@ -59,7 +59,7 @@ export const boundedObject = (Inner) =>
       return within(() => this.inner.fetch(request)).catch(failed);
     }
 
-    // The platform runs an alarm again that failed.
+    // The platform repeats an alarm that failed.
     alarm() {
       return within(() => this.inner.alarm());
     }

@@ -6,29 +6,31 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use worker::Headers;
 
-/// The most bytes of a body, whatever the sessions' limits allow: an object has 128 MB for everything.
-const MOST: usize = 32 << 20;
-/// How much of a body that is too large is read and thrown away, so that the client gets to read why: an answer given in the
-/// middle of its sending would be lost with the connection.
-const DRAINED: usize = 16 << 20;
+/// The upper limit of a body in bytes, even if the sessions' limits are higher: an object has 128
+/// MB of memory in all.
+const MAX_BODY: usize = 32 << 20;
+/// Up to so many bytes of a body that is too large are read and thrown away. A client that is still
+/// sending would not read the refusal.
+const MAX_DRAINED: usize = 16 << 20;
 
-/// The request with its whole body, of at most as many bytes as `limit` says for its method and
-/// path; or what to answer if it cannot be had.
+/// The request with its whole body, which has at most `limit(method, path)` bytes; otherwise the
+/// refusal to answer.
 pub(crate) async fn request(
     mut from: worker::Request,
     limit: impl Fn(&Method, &str) -> usize,
 ) -> Result<Request<Bytes>, Refusal> {
-    let mut request = Request::builder().method(method(&from)?).uri(path_and_query(&from.inner().url()));
+    let mut request =
+        Request::builder().method(method(&from)?).uri(path_and_query(&from.inner().url()));
     if let Some(headers) = request.headers_mut() {
         *headers = header_map(from.headers()).map_err(malformed)?;
     }
     let mut request = request.body(Bytes::new()).map_err(malformed)?;
-    let limit = limit(request.method(), request.uri().path()).min(MOST);
+    let limit = limit(request.method(), request.uri().path()).min(MAX_BODY);
     *request.body_mut() = body(&mut from, limit).await?;
     Ok(request)
 }
 
-/// Not the worker crate's method: it takes every one that it does not know for a GET.
+/// `worker::Request::method` turns every method that it does not know into GET; this does not.
 pub(crate) fn method(from: &worker::Request) -> Result<Method, Refusal> {
     Method::from_bytes(from.inner().method().as_bytes()).map_err(malformed)
 }
@@ -47,7 +49,10 @@ fn path_and_query(url: &str) -> &str {
 fn header_map(from: &Headers) -> Result<HeaderMap, http::Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in from.entries() {
-        headers.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes())?,
+            HeaderValue::from_bytes(value.as_bytes())?,
+        );
     }
     Ok(headers)
 }
@@ -60,10 +65,10 @@ async fn body(from: &mut worker::Request, limit: usize) -> Result<Bytes, Refusal
     let announced = from.headers().get("content-length").ok().flatten();
     let announced = announced.and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length <= limit) {
-        // The platform lets no more through than was announced.
+        // The platform passes on no more bytes than were announced.
         return Ok(from.bytes().await.map_err(broken)?.into());
     }
-    let (drained, mut seen) = (DRAINED.max(limit), 0_usize);
+    let (drained, mut seen) = (MAX_DRAINED.max(limit), 0_usize);
     let mut fits = announced.is_none();
     let mut whole = BytesMut::new();
     if announced.is_some_and(|length| length > drained) {
@@ -85,7 +90,7 @@ async fn body(from: &mut worker::Request, limit: usize) -> Result<Bytes, Refusal
     if fits { Ok(whole.freeze()) } else { Err(Refusal::body_too_large(limit)) }
 }
 
-/// The platform's response; `events` makes the stream that goes out of the one that a body is.
+/// The platform's response. `events` makes the bytes of an event stream.
 pub(crate) fn response<S>(
     from: Response<Body>,
     events: impl FnOnce(durable_session_http::EventStream) -> S,
@@ -94,8 +99,9 @@ where
     S: futures_util::Stream<Item = worker::Result<Vec<u8>>> + 'static,
 {
     let (parts, body) = from.into_parts();
-    let to =
-        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(headers(&parts.headers)?);
+    let to = worker::Response::builder()
+        .with_status(parts.status.as_u16())
+        .with_headers(headers(&parts.headers)?);
     match body {
         Body::Full(bytes) if bytes.is_empty() => Ok(to.empty()),
         Body::Full(bytes) => Ok(to.fixed(bytes.into())),
@@ -122,10 +128,10 @@ fn headers(from: &HeaderMap) -> worker::Result<Headers> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::path_and_query;
 
     #[test]
-    fn path_and_query_are_what_follows_the_host() {
+    fn path_and_query_follow_the_host() {
         for (url, expected) in [
             ("https://h/a/b?c=/d", "/a/b?c=/d"),
             ("http://h:8080/", "/"),

@@ -1,7 +1,9 @@
 //! The Workers runtime's clock and randomness.
 
 use durable_session::env::{Clock, Random, RandomError};
-use wasm_bindgen::prelude::*;
+use std::cell::Cell;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
 extern "C" {
@@ -18,6 +20,18 @@ impl Clock for WorkerClock {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn now_ms(&self) -> u64 {
         js_sys::Date::now() as u64
+    }
+
+    /// The greatest `Date.now()` so far in this isolate.
+    fn monotonic_ms(&self) -> u64 {
+        thread_local! {
+            static LATEST: Cell<u64> = const { Cell::new(0) };
+        }
+        let now = self.now_ms();
+        LATEST.with(|latest| {
+            latest.set(latest.get().max(now));
+            latest.get()
+        })
     }
 }
 

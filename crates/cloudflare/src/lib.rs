@@ -1,13 +1,16 @@
-//! Durable chat sessions inside [Cloudflare Durable Objects](https://developers.cloudflare.com/durable-objects/).
+//! Durable chat sessions inside [Cloudflare Durable
+//! Objects](https://developers.cloudflare.com/durable-objects/).
 //!
-//! [`DurableObjectStore`] keeps sessions in the SQLite storage of one Durable Object: one row per message, one billed
-//! row per append, every commit one transaction. The platform runs one instance per object and holds replies back until
-//! the write is confirmed, which is the store's declared durability.
+//! [`DurableObjectStore`] keeps sessions in the SQLite storage of one Durable Object: one row per
+//! message, one billed row per append, every commit one transaction. The platform runs one instance
+//! per object and holds replies back until the write is confirmed, which is the store's declared
+//! durability.
 //!
-//! [`ChatObject`] is a whole object around it, which serves the HTTP protocol, and [`ChatWorker`] the Worker in front of the
-//! objects: an app's Worker is some thirty lines.
+//! [`ChatObject`] is a whole object around the store and serves the HTTP protocol. [`ChatWorker`]
+//! is the Worker in front of the objects. An app's Worker has some thirty lines.
 //!
-//! The crate also compiles natively, so that a workspace is checked as a whole; calling JavaScript there panics.
+//! The crate also compiles natively, so that `cargo check --workspace` works. A native call of a
+//! JavaScript function panics.
 
 mod convert;
 mod env;
@@ -18,7 +21,6 @@ mod object;
 mod schema;
 mod sql;
 mod store;
-mod takeover;
 
 pub use env::{WorkerClock, WorkerRandom};
 pub use front::ChatWorker;

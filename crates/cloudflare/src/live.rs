@@ -1,6 +1,6 @@
 //! The event stream as it leaves an object.
 
-use crate::DurableObjectStore;
+use crate::store::DurableObjectStore;
 use durable_session_http::{EventStream, PING};
 use futures_util::future::{self, Either};
 use futures_util::stream::{self, Stream, StreamExt};
@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use worker::Delay;
 
-/// After so long without an event a stream gets a ping: what is between us and the browser does not take the connection for
-/// dead, and the browser can tell when it is.
+/// A stream without events for so long gets a ping. It keeps proxies from closing the connection,
+/// and a client that hears no ping knows that the connection is dead.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// Each event once the platform has confirmed what it tells of (clause C1), and a ping when there was none for a while.
+/// Each event after the platform has confirmed the change behind it (clause C1), and pings.
 ///
-/// Responses wait for that confirmation by themselves; what is written to a response that is already under way need not.
+/// The platform holds back a response until then, but not the later parts of a response that has
+/// begun.
 pub(crate) fn confirmed(
     events: EventStream,
     store: Arc<DurableObjectStore>,

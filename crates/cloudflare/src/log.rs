@@ -1,4 +1,4 @@
-//! What the crates have to say, on the console: that is where the platform's logs come from.
+//! `tracing` events on the console, from which the platform takes its logs.
 
 use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
@@ -6,10 +6,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use worker::{console_error, console_warn};
 
-/// Writes warnings and errors of this and the other crates (`tracing` events) to the console. Does nothing if the
-/// Worker has set a subscriber of its own.
+/// Writes the warnings and errors of these crates (`tracing` events) to the console.
 ///
-/// Call it when the Worker starts:
+/// Call it when the Worker starts. It does nothing if the Worker has set a subscriber of its own.
 ///
 /// ```no_run
 /// #[worker::event(start)]
@@ -18,7 +17,7 @@ use worker::{console_error, console_warn};
 /// }
 /// ```
 pub fn log_to_console() {
-    // Someone else's subscriber is as good.
+    // An error: the Worker has a subscriber of its own.
     let _ = tracing::subscriber::set_global_default(Console(to_console));
 }
 
@@ -67,14 +66,15 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Console;
     use std::sync::{Arc, Mutex};
 
     #[test]
-    fn warnings_and_errors_become_lines_and_the_rest_nothing() {
+    fn warnings_and_errors_become_lines_and_other_events_do_not() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
-        let console = Console(move |level, line: &str| sink.lock().unwrap().push(format!("{level} {line}")));
+        let console =
+            Console(move |level, line: &str| sink.lock().unwrap().push(format!("{level} {line}")));
         tracing::subscriber::with_default(console, || {
             tracing::info!("not this");
             tracing::error!(session = %"abc", error = %"it broke", "a session failed");

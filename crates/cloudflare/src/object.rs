@@ -1,6 +1,9 @@
-//! What a Durable Object class needs to be a home of chat sessions.
+//! A Durable Object that keeps chat sessions and serves them.
 
-use crate::{DurableObjectStore, WorkerClock, WorkerRandom, convert, live};
+use crate::env::{WorkerClock, WorkerRandom};
+use crate::sql::SqlError;
+use crate::store::DurableObjectStore;
+use crate::{convert, live};
 use bytes::Bytes;
 use durable_session::store::{ListQuery, SessionList, StoreError};
 use durable_session::{
@@ -15,13 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use worker::{ScheduledTime, State, console_error};
 
-/// An object has 128 MB for everything.
+/// The sessions' share of an object's 128 MB of memory, in bytes.
 const MEMORY: u64 = 32 << 20;
-/// How often at most the use of a session by reading is written down.
+/// Reads of a session write its time of last use at most this often.
 const TOUCH: Duration = Duration::from_mins(5);
 
-/// A Durable Object that keeps chat sessions and serves the protocol of `durable-session-http`: usually the one session that
-/// the object is named after. A class is a struct around it:
+/// A Durable Object that keeps chat sessions and serves the protocol of `durable-session-http`.
+///
+/// Usually an object keeps one session, and its name is the session's id. Your class is a struct
+/// around a `ChatObject`:
 ///
 /// ```no_run
 /// use durable_session::Message;
@@ -33,7 +38,8 @@ const TOUCH: Duration = Duration::from_mins(5);
 ///
 /// impl DurableObject for ChatSession {
 ///     fn new(state: State, _env: Env) -> Self {
-///         Self(ChatObject::builder(state).sessions(|s| s.greeting(Message::assistant("Hi!"))).build())
+///         let object = ChatObject::builder(state);
+///         Self(object.sessions(|s| s.greeting(Message::assistant("Hi!"))).build())
 ///     }
 ///
 ///     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -46,13 +52,15 @@ const TOUCH: Duration = Duration::from_mins(5);
 /// }
 /// ```
 ///
-/// Requests come with the full path, as [`ChatWorker`](crate::ChatWorker) sends them, or with the rest of it after the id
-/// (`/state` for the session itself), as the Worker in front of a whole-state object sends them. Such an object's state is taken
-/// over: see [`DurableObjectStore::succeeding`].
+/// The path of a request is the full path, as [`ChatWorker`](crate::ChatWorker) sends it, or its
+/// part after the id (`/state` for the session itself), as the Worker in front of a whole-state
+/// object sends it. The state of a whole-state object is taken over: see
+/// [`DurableObjectStore::succeeding`].
 ///
-/// When the last session of the object is deleted, or expires, everything in its storage is deleted.
+/// When the last session of the object is deleted or expires, the object deletes everything in its
+/// storage.
 pub struct ChatObject<A: AppState = JsonObject> {
-    // Between requests an object is what is stored and caches of it; an unwinding panic leaves both whole.
+    // Between requests an object has its storage and caches of it; a panic leaves both whole.
     inner: AssertUnwindSafe<Inner<A>>,
 }
 
@@ -68,7 +76,7 @@ struct Inner<A> {
 }
 
 impl<A: AppState> ChatObject<A> {
-    /// Begins to set up the object; `state` is what the class's constructor is given.
+    /// Begins to set up the object. `state` is the argument of the class's constructor.
     pub fn builder(state: State) -> ChatObjectBuilder<A> {
         let own = state.id().name().and_then(|name| SessionId::new(name).ok());
         let store = DurableObjectStore::new(state.storage());
@@ -77,43 +85,60 @@ impl<A: AppState> ChatObject<A> {
             None => store,
         });
         let memory = Memory { bytes: MEMORY, ..Memory::default() };
-        let sessions =
-            ChatSessions::builder_with(Arc::clone(&store), WorkerClock, WorkerRandom).memory(memory);
+        let sessions = ChatSessions::builder_with(Arc::clone(&store), WorkerClock, WorkerRandom)
+            .memory(memory);
         ChatObjectBuilder { state, own, store, sessions, api: Box::new(|api| api), ttl: None }
     }
 
     /// Answers a request.
     ///
     /// # Errors
-    /// What went wrong while the platform's response was made.
+    /// The platform could not make the response.
     pub async fn fetch(&self, request: worker::Request) -> worker::Result<worker::Response> {
         let response = match &self.inner.api {
-            Ok(api) => match convert::request(request, |method, path| api.body_limit(method, path)).await {
-                Ok(request) => self.serve(api, request).await,
-                Err(refusal) => refusal.answer(),
-            },
+            Ok(api) => {
+                match convert::request(request, |method, path| api.body_limit(method, path)).await {
+                    Ok(request) => self.serve(api, request).await,
+                    Err(refusal) => refusal.response(),
+                }
+            }
             Err(e) => {
-                console_error!("the object is set up wrongly: {e}");
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service is set up wrongly").answer()
+                console_error!("the configuration of the object is not valid: {e}");
+                Refusal::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the configuration of the service is not valid",
+                )
+                .response()
             }
         };
         let store = Arc::clone(&self.inner.store);
         convert::response(response, |events| live::confirmed(events, store))
     }
 
-    /// Deletes sessions that expired, and sets the next alarm if sessions are left. For the class's alarm handler.
+    /// Deletes expired sessions, and sets the next alarm if sessions are left. Call it in the
+    /// class's alarm handler.
     ///
     /// # Errors
-    /// What failed; the platform then calls again.
+    /// A store or platform call failed; the platform runs the alarm again.
     pub async fn alarm(&self) -> worker::Result<worker::Response> {
         self.inner.armed.set(false);
         self.expire().await.map_err(|e| worker::Error::RustError(ErrorChain(&e).to_string()))?;
         worker::Response::empty()
     }
 
-    /// The sessions, for what the class does beside the protocol. `None` if the object is set up wrongly.
+    /// The sessions, for the class's own work beside the protocol. `None` if the configuration is
+    /// not valid.
     pub fn sessions(&self) -> Option<&ChatSessions<A>> {
         self.inner.api.as_ref().ok().map(Api::sessions)
+    }
+
+    /// Call it once after the object's storage was put back to an earlier point in time, before
+    /// anything is served: see [`DurableObjectStore::restored`].
+    ///
+    /// # Errors
+    /// As [`DurableObjectStore::restored`]; do not serve then.
+    pub fn restored(&self) -> Result<(), StoreError> {
+        self.inner.store.restored()
     }
 
     async fn serve(&self, api: &Api<A>, request: Request<Bytes>) -> Response<Body> {
@@ -123,9 +148,9 @@ impl<A: AppState> ChatObject<A> {
         let response = match &self.inner.own {
             _ if full => api.handle(request).await,
             Some(own) => api.handle_session(own.clone(), request).await,
-            None => Refusal::not_found().answer(),
+            None => Refusal::not_found().response(),
         };
-        // The answer stands, whatever becomes of this: it is tried again with the next request.
+        // A failure here does not change the answer: the next request tries again.
         let kept = if deletes && response.status().is_success() {
             self.purge().await.map(|_| ())
         } else {
@@ -137,7 +162,8 @@ impl<A: AppState> ChatObject<A> {
         response
     }
 
-    /// Sets the alarm if none is set and sessions expire. Later requests leave it alone: when it rings it finds out.
+    /// Sets the alarm if sessions expire and no alarm is set. Later requests do not move it: the
+    /// alarm handler computes the next time.
     async fn arm(&self) -> Result<(), StoreError> {
         let Some(ttl) = self.inner.ttl else { return Ok(()) };
         if self.inner.armed.get() || self.inner.store.is_empty()? {
@@ -163,11 +189,17 @@ impl<A: AppState> ChatObject<A> {
         }
         let Some(oldest) = oldest_use(store).await? else { return Ok(()) };
         let now = api.sessions().now_ms();
-        let due =
-            Duration::from_millis(oldest).saturating_add(ttl).saturating_sub(Duration::from_millis(now));
-        // What could not be expired now is not tried again at once.
+        let due = Duration::from_millis(oldest)
+            .saturating_add(ttl)
+            .saturating_sub(Duration::from_millis(now));
+        // Not at once, because a session that could not be expired would be tried again and again.
         let due = due.max(Duration::from_secs(1)).min(ttl);
-        self.inner.state.storage().set_alarm(ScheduledTime::from(due)).await.map_err(alarm_failed)?;
+        self.inner
+            .state
+            .storage()
+            .set_alarm(ScheduledTime::from(due))
+            .await
+            .map_err(alarm_failed)?;
         self.inner.armed.set(true);
         Ok(())
     }
@@ -188,9 +220,11 @@ async fn oldest_use(list: &DurableObjectStore) -> Result<Option<u64>, StoreError
     loop {
         let page = list.list(&query).await?;
         for session in page.sessions {
-            // One that cannot be read is an operator's business; it does not keep the others' alarm waiting.
+            // A damaged session waits for an operator; it must not delay the others' alarm.
             if let Ok(head) = session.head {
-                oldest = Some(oldest.map_or(head.last_accessed_at, |time| time.min(head.last_accessed_at)));
+                oldest = Some(
+                    oldest.map_or(head.last_accessed_at, |time| time.min(head.last_accessed_at)),
+                );
             }
         }
         match page.next {
@@ -201,7 +235,7 @@ async fn oldest_use(list: &DurableObjectStore) -> Result<Option<u64>, StoreError
 }
 
 fn alarm_failed(e: worker::Error) -> StoreError {
-    crate::sql::SqlError::from(e).into_store("could not set the object's alarm")
+    SqlError::from(e).into_store("could not set the object's alarm")
 }
 
 impl<A: AppState> fmt::Debug for ChatObject<A> {
@@ -224,26 +258,57 @@ pub struct ChatObjectBuilder<A: AppState = JsonObject> {
 }
 
 impl<A: AppState> ChatObjectBuilder<A> {
-    /// Sets up the sessions: greeting, limits, window.
-    pub fn sessions(mut self, set: impl FnOnce(ChatSessionsBuilder<A>) -> ChatSessionsBuilder<A>) -> Self {
+    /// Sets up the sessions, such as their greeting and limits.
+    ///
+    /// ```no_run
+    /// # use durable_session::Message;
+    /// # fn object(state: worker::State) -> durable_session_cloudflare::ChatObject {
+    /// durable_session_cloudflare::ChatObject::builder(state)
+    ///     .sessions(|sessions| sessions.greeting(Message::assistant("Hi!")))
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn sessions(
+        mut self,
+        set: impl FnOnce(ChatSessionsBuilder<A>) -> ChatSessionsBuilder<A>,
+    ) -> Self {
         self.sessions = set(self.sessions);
         self
     }
 
-    /// Sets up the protocol: field routes, the app's answers.
+    /// Sets up the protocol, such as field routes and the app's answers.
+    ///
+    /// ```no_run
+    /// # use durable_session_http::FieldRoute;
+    /// # fn object(state: worker::State) -> durable_session_cloudflare::ChatObject {
+    /// durable_session_cloudflare::ChatObject::builder(state)
+    ///     .api(|api| api.field(FieldRoute::new("booking-info", "bookingInfo")))
+    ///     .build()
+    /// # }
+    /// ```
     pub fn api(mut self, set: impl FnOnce(ApiBuilder<A>) -> ApiBuilder<A> + 'static) -> Self {
         let before = self.api;
         self.api = Box::new(|api| set(before(api)));
         self
     }
 
-    /// Deletes sessions that were not used for so long (clause C10), by an alarm that rings about once in that time.
+    /// Deletes sessions that were not used for `ttl` (clause C10). An alarm does it, about once per
+    /// `ttl`.
+    ///
+    /// ```no_run
+    /// # fn object(state: worker::State) -> durable_session_cloudflare::ChatObject {
+    /// durable_session_cloudflare::ChatObject::builder(state)
+    ///     .expire_after(std::time::Duration::from_hours(90 * 24))
+    ///     .build()
+    /// # }
+    /// ```
     pub fn expire_after(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Builds it. Nothing is read or written yet; what is set up wrongly is said in the log, and answered with 500.
+    /// Builds the object. Nothing is read or written yet. If the configuration is not valid, the
+    /// object logs why and answers every request with 500.
     pub fn build(self) -> ChatObject<A> {
         let sessions = match self.ttl.map(|ttl| Expiry::after(ttl, TOUCH.min(ttl / 2))) {
             Some(Ok(expiry)) => self.sessions.expiry(expiry),

@@ -1,15 +1,15 @@
 //! SQL inside the object: statements, transactions, and JavaScript's exceptions as errors.
 //!
-//! Rows are read through `exec` and `raw` only: when JavaScript throws in another method of the cursor, the exception
-//! skips Rust's destructors and the request never ends.
+//! Rows are read through `exec` and `raw` only: when JavaScript throws in another method of the
+//! cursor, the exception skips Rust's destructors and the request never ends.
 
 use durable_session::store::{StoreError, StoreErrorKind};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wasm_bindgen::JsCast;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{SqlStorage, SqlStorageValue, Storage};
 
@@ -71,9 +71,9 @@ impl SqlError {
         }
     }
 
-    /// As the contract's error; `what` says what was being done.
-    pub(crate) fn into_store(self, what: &'static str) -> StoreError {
-        StoreError::new(self.kind(), what).with_source(self)
+    /// The contract's error; `doing` is the first part of its text.
+    pub(crate) fn into_store(self, doing: &'static str) -> StoreError {
+        StoreError::new(self.kind(), doing).with_source(self)
     }
 }
 
@@ -115,7 +115,7 @@ impl Sql {
         self.storage.as_raw().unchecked_ref()
     }
 
-    /// How many rows have been written so far, indexes included: what the platform bills.
+    /// Rows written so far, indexes included. The platform bills them.
     pub(crate) fn rows_written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -158,7 +158,8 @@ impl Sql {
         Ok(first)
     }
 
-    /// What the object keeps under a key, `undefined` if nothing. Inside a transaction this is part of it, like a statement.
+    /// The object's value under a key; `undefined` if there is none. Like a statement, this is part
+    /// of the transaction around it.
     pub(crate) fn key(&self, key: &str) -> Result<JsValue, SqlError> {
         self.sync().kv().and_then(|keys| keys.get(key)).map_err(SqlError::thrown)
     }
@@ -179,10 +180,14 @@ impl Sql {
         Ok(!first.map_err(SqlError::thrown)?.done())
     }
 
-    /// Deletes the alarm and everything in the storage, at once; the future tells when that is confirmed.
-    pub(crate) fn empty(&self) -> Result<impl Future<Output = Result<(), SqlError>> + use<>, SqlError> {
+    /// Deletes the alarm and everything in the storage, at once; the future tells when that is
+    /// confirmed.
+    pub(crate) fn empty(
+        &self,
+    ) -> Result<impl Future<Output = Result<(), SqlError>> + use<>, SqlError> {
         let storage = self.storage.as_raw();
-        let alarm = storage.delete_alarm(JsValue::UNDEFINED.unchecked_into()).map_err(SqlError::thrown)?;
+        let alarm =
+            storage.delete_alarm(JsValue::UNDEFINED.unchecked_into()).map_err(SqlError::thrown)?;
         let all = storage.delete_all().map_err(SqlError::thrown)?;
         Ok(async {
             JsFuture::from(alarm).await.map_err(SqlError::thrown)?;
@@ -191,8 +196,8 @@ impl Sql {
         })
     }
 
-    /// Runs `work` in one transaction: kept whole if it returns `Ok`, otherwise rolled back whole, also when JavaScript
-    /// throws in it. It cannot wait for anything.
+    /// Runs `work` in one transaction. It is committed if `work` returns `Ok`, and rolled back if
+    /// it returns an error or JavaScript throws.
     pub(crate) fn transaction<T, E: From<SqlError>>(
         &self,
         work: impl FnOnce() -> Result<T, E>,
@@ -201,7 +206,7 @@ impl Sql {
         let done = Cell::new(None);
         let cells = AssertUnwindSafe((&work, &done));
         let ended = self.sync().transaction_sync(&mut || {
-            // The closure has to capture the wrapper, not what is in it.
+            // This line makes the closure capture the wrapper, which is unwind safe.
             let AssertUnwindSafe((work, done)) = &cells;
             let Some(work) = work.take() else {
                 return Err(JsValue::from_str("the transaction's code was called twice"));
@@ -217,7 +222,8 @@ impl Sql {
             (Some(Err(refused)), _) => Err(refused),
             (None, Err(exception)) => Err(SqlError::thrown(exception).into()),
             (None, Ok(_)) => {
-                Err(SqlError::Thrown(worker::Error::from("the transaction's code was not called")).into())
+                Err(SqlError::Thrown(worker::Error::from("the transaction's code was not called"))
+                    .into())
             }
         }
     }
@@ -232,6 +238,14 @@ impl Columns {
         match self.0.get_mut(column) {
             Some(SqlStorageValue::Blob(bytes)) => Ok(std::mem::take(bytes)),
             _ => Err(SqlError::Column { column, expected: "a BLOB" }),
+        }
+    }
+
+    /// A BLOB, or `None` if the column is null.
+    pub(crate) fn blob_if_any(&mut self, column: usize) -> Result<Option<Vec<u8>>, SqlError> {
+        match self.0.get(column) {
+            Some(SqlStorageValue::Null) => Ok(None),
+            _ => self.blob(column).map(Some),
         }
     }
 
@@ -251,9 +265,14 @@ impl Columns {
     }
 }
 
-/// A bound integer; callers keep it within [`MAX_INTEGER`].
+/// A bound integer. Seqs, numbers and offsets that are stored stay within [`MAX_INTEGER`]; the end
+/// of a range may be higher.
 pub(crate) fn integer(value: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(i64::try_from(value.min(MAX_INTEGER)).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn blob(bytes: impl Into<Vec<u8>>) -> SqlStorageValue {
+    SqlStorageValue::Blob(bytes.into())
 }
 
 pub(crate) fn text(value: &str) -> SqlStorageValue {
@@ -262,8 +281,7 @@ pub(crate) fn text(value: &str) -> SqlStorageValue {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use StoreErrorKind as K;
+    use super::{SqlError, SqlStorageValue, StoreErrorKind as K, integer, kind_of};
 
     #[test]
     fn sqlites_codes_become_the_contracts_kinds() {
@@ -279,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_statement_tells_its_cause_once() {
+    fn a_failed_statement_names_its_cause_once() {
         let thrown = || worker::Error::from("disk I/O error: SQLITE_IOERR");
         for (error, expected) in [
             (SqlError::Thrown(thrown()), K::Unavailable),
@@ -289,7 +307,11 @@ mod tests {
             let error = error.into_store("could not read");
             assert_eq!(error.kind(), expected);
             let told = durable_session::ErrorChain(&error).to_string();
-            assert_eq!(told.matches("SQLITE_IOERR").count(), usize::from(expected != K::Corrupt), "{told}");
+            assert_eq!(
+                told.matches("SQLITE_IOERR").count(),
+                usize::from(expected != K::Corrupt),
+                "{told}"
+            );
         }
     }
 

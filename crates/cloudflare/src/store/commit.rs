@@ -1,29 +1,33 @@
-//! Writing: commits and deletes, each one transaction.
+//! Commits, each one transaction.
 
-use super::{bounded_seq, failed, find};
+use super::{find, reply};
 use crate::schema;
-use crate::sql::{MAX_INTEGER, Sql, SqlError, integer, text};
-use crate::takeover;
+use crate::sql::{MAX_INTEGER, Sql, SqlError, blob, integer, text};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::env::Random;
-use durable_session::rows;
+use durable_session::rows::{self, ChunkRow, ReplyRow};
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Expect, Head, Incarnation, Op, StoreError,
-    StoreErrorKind, Version,
+    Claim, Commit, CommitOutcome, Expect, Head, Incarnation, Labels, NewMessage, Op, ReplyCounts,
+    Salt, StoreError, StoreErrorKind, Version,
 };
-use find::Found;
 use std::collections::BTreeMap;
 use worker::SqlStorageValue;
 
-/// Why a transaction ends without a trace.
+/// Why a transaction is rolled back.
 enum Stop {
-    /// The commit is refused on its own grounds: an outcome, not an error.
-    Refused(CommitOutcome),
+    /// The commit is refused: an outcome, not an error.
+    Refused(Box<CommitOutcome>),
     Failed(StoreError),
 }
 
 const WRITE: &str = "could not write the commit";
+
+impl Stop {
+    fn refused(outcome: CommitOutcome) -> Self {
+        Self::Refused(Box::new(outcome))
+    }
+}
 
 impl From<SqlError> for Stop {
     fn from(e: SqlError) -> Self {
@@ -37,183 +41,281 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// Applies `commit` whole or not at all. `tables` says whether the tables are there.
+/// The object in which a commit is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'a> {
+    pub(crate) sql: &'a Sql,
+    pub(crate) random: &'a dyn Random,
+    /// The tables' salt; `None` if there are no tables yet.
+    pub(crate) salt: Option<Salt>,
+}
+
+/// Applies `commit` whole or not at all.
 pub(crate) fn commit(
-    sql: &Sql,
-    random: &dyn Random,
-    tables: bool,
+    object: Object<'_>,
     id: &SessionId,
     commit: Commit,
 ) -> Result<CommitOutcome, StoreError> {
+    let Object { sql, random, salt } = object;
+    let salted = |head: Head| head.salted(salt.unwrap_or_default());
     let done = sql.transaction(|| {
-        let found = if tables { find::session(sql, id)? } else { None };
-        let (start, appends) = match (commit.expect, found) {
-            (Expect::Version(expected), Some(found)) if found.current.version == expected => {
-                let appends =
-                    !commit.ops.is_empty() && commit.ops.iter().all(|op| matches!(op, Op::Append(_)));
-                (found, appends)
+        let found = if salt.is_some() { find::session(sql, id)? } else { None };
+        let only_appends = commit.only_appends();
+        let mut work = match (commit.expect, found) {
+            (Expect::Version { .. }, Some(found))
+                if commit.expect == salted(found.current).expect() =>
+            {
+                Work {
+                    sql,
+                    id,
+                    number: found.number,
+                    first_new: found.current.next_seq,
+                    head: found.current.advanced(&commit),
+                    labels: found.row.labels,
+                    app: found.row.app,
+                    staged: BTreeMap::new(),
+                }
             }
-            (Expect::Absent { created_at }, None) => {
-                if !tables {
+            (Expect::Absent { created_at, incarnation }, None) => {
+                if salt.is_none() {
                     schema::create(sql)?;
                 }
-                (create(sql, random, id, created_at)?, false)
+                let incarnation = match incarnation {
+                    Some(incarnation) => incarnation,
+                    None => draw(random)?,
+                };
+                Work {
+                    sql,
+                    id,
+                    number: new_number(sql, id)?,
+                    first_new: 1,
+                    head: Head::created(&commit, Version::new(incarnation, 1), created_at),
+                    labels: Labels::NONE,
+                    app: Bytes::new(),
+                    staged: BTreeMap::new(),
+                }
             }
             (_, found) => {
-                let current = found.map(|found| found.current.version);
-                return Err(Stop::Refused(CommitOutcome::Conflict { current }));
+                let current = found.map(|found| salted(found.current).version);
+                return Err(Stop::refused(CommitOutcome::Conflict { current }));
             }
         };
-        let mut work = Work::new(sql, id, start, commit.at);
         for op in commit.ops {
             work.apply(op)?;
         }
-        work.finish(appends)
+        work.finish(only_appends)
     });
     match done {
-        Ok(head) => Ok(CommitOutcome::Committed(head)),
-        Err(Stop::Refused(outcome)) => Ok(outcome),
+        Ok(head) => Ok(CommitOutcome::Committed(salted(head))),
+        Err(Stop::Refused(outcome)) => Ok(*outcome),
         Err(Stop::Failed(e)) => Err(e.in_session(id)),
     }
 }
 
-/// The session before its first commit: a number of its own, and no head row yet.
-fn create(sql: &Sql, random: &dyn Random, id: &SessionId, created_at: u64) -> Result<Found, Stop> {
-    let mut incarnation = [0; 16];
-    random.fill(&mut incarnation).map_err(|e| {
+fn draw(random: &dyn Random) -> Result<Incarnation, StoreError> {
+    Incarnation::draw(random).map_err(|e| {
         StoreError::new(StoreErrorKind::Unavailable, "could not draw the new session's incarnation")
             .with_source(e)
-    })?;
-    let number = schema::meta(sql, "next_number")?
-        .filter(|number| *number < MAX_INTEGER)
-        .ok_or_else(|| StoreError::new(StoreErrorKind::Internal, "the object has no next session number"))?;
+    })
+}
+
+/// Gives a session that begins a number of its own.
+fn new_number(sql: &Sql, id: &SessionId) -> Result<u64, Stop> {
+    let number =
+        schema::meta(sql, "next_number")?.filter(|number| *number < MAX_INTEGER).ok_or_else(
+            || StoreError::new(StoreErrorKind::Internal, "the object has no session number left"),
+        )?;
     schema::set_meta(sql, "next_number", number + 1)?;
     sql.run(
         "INSERT INTO durable_session_numbers (id, row) VALUES (?, ?)",
-        vec![text(id.as_str()), SqlStorageValue::Blob(rows::encode_number(id, number).to_vec())],
+        vec![text(id.as_str()), blob(rows::encode_number(id, number))],
     )?;
-    let version = Version::new(Incarnation::from_bytes(incarnation), 0);
-    let head = Head::new(version, created_at);
-    Ok(Found { number, stored: head, current: head, app: Bytes::new() })
+    Ok(number)
 }
 
 /// A commit under way.
+///
+/// Removals are written at once. Messages are staged and written at the end, because their rows
+/// carry the head.
 struct Work<'a> {
     sql: &'a Sql,
     id: &'a SessionId,
     number: u64,
-    /// The running head.
+    /// The first seq that was free before the commit.
+    first_new: u64,
+    /// The running head: staged messages count as written.
     head: Head,
+    labels: Labels,
     app: Bytes,
-    /// Replaced messages are written at the end, since their rows carry the head after the commit.
-    replaced: BTreeMap<u64, Bytes>,
+    staged: BTreeMap<u64, NewMessage>,
 }
 
-impl<'a> Work<'a> {
-    fn new(sql: &'a Sql, id: &'a SessionId, start: Found, at: u64) -> Self {
-        let mut head = start.current;
-        head.version = head.version.next();
-        head.last_accessed_at = head.last_accessed_at.max(at);
-        Self { sql, id, number: start.number, head, app: start.app, replaced: BTreeMap::new() }
-    }
-
+impl Work<'_> {
     fn apply(&mut self, op: Op) -> Result<(), Stop> {
         match op {
-            Op::Append(body) => self.append(&body),
-            Op::Replace { seq, body } => self.replace(seq, body),
-            Op::Remove { first, last } => self.remove(first, last),
-            Op::SetApp(app) => {
-                self.app = app;
-                Ok(())
+            Op::Append(message) => self.append(message)?,
+            Op::Replace { seq, message } => self.replace(seq, message)?,
+            Op::Remove { first, last } => self.remove(first, last)?,
+            Op::SetApp(app) => self.app = app,
+            Op::SetLabels(labels) => self.labels = labels,
+            Op::Close { seq, claim, counts, message } => {
+                match self.open_reply(seq, claim)? {
+                    Some(has) if has == counts => {}
+                    Some(counts) => return Err(Stop::refused(CommitOutcome::Grew { seq, counts })),
+                    None => return Err(Stop::refused(CommitOutcome::ReplyEnded { seq })),
+                }
+                self.replace(seq, message)?;
             }
         }
+        Ok(())
     }
 
-    fn append(&mut self, body: &[u8]) -> Result<(), Stop> {
+    fn append(&mut self, message: NewMessage) -> Result<(), Stop> {
         let seq = self.head.next_seq;
         if seq >= MAX_INTEGER {
-            return Err(StoreError::new(StoreErrorKind::Internal, "the session has no seqs left").into());
+            return Err(
+                StoreError::new(StoreErrorKind::Internal, "the session has no seq left").into()
+            );
         }
         self.head.next_seq = seq + 1;
         self.head.messages += 1;
-        self.head.bytes = self.head.bytes.saturating_add(body.len() as u64);
-        let row = rows::encode_message(self.number, &self.head, seq, body);
-        self.sql.run(
-            "INSERT INTO durable_session_messages (n, seq, row) VALUES (?, ?, ?)",
-            vec![integer(self.number), integer(seq), SqlStorageValue::Blob(row)],
-        )?;
+        self.head.bytes = self.head.bytes.saturating_add(message.body.len() as u64);
+        self.staged.insert(seq, message);
         Ok(())
     }
 
-    fn replace(&mut self, seq: u64, body: Bytes) -> Result<(), Stop> {
-        let old = match self.replaced.get(&seq) {
-            Some(staged) => staged.len() as u64,
+    fn replace(&mut self, seq: u64, message: NewMessage) -> Result<(), Stop> {
+        let old = match self.staged.get(&seq) {
+            Some(staged) => staged.body.len() as u64,
             None => self
                 .sql
                 .first(
-                    "SELECT length(row) FROM durable_session_messages WHERE n = ? AND seq = ?",
-                    vec![integer(self.number), integer(bounded_seq(seq))],
+                    "SELECT MAX(length(row) - ?, 0) FROM durable_session_messages \
+                     WHERE n = ? AND seq = ?",
+                    vec![
+                        integer(rows::MESSAGE_OVERHEAD as u64),
+                        integer(self.number),
+                        integer(seq),
+                    ],
                 )?
                 .map(|row| row.integer(0))
                 .transpose()?
-                .map(body_bytes)
-                .ok_or(Stop::Refused(CommitOutcome::NoSuchSeq { seq }))?,
+                .ok_or_else(|| Stop::refused(CommitOutcome::NoSuchSeq { seq }))?,
         };
-        self.head.bytes = self.head.bytes.saturating_sub(old).saturating_add(body.len() as u64);
-        self.replaced.insert(seq, body);
+        self.head.bytes =
+            self.head.bytes.saturating_sub(old).saturating_add(message.body.len() as u64);
+        self.staged.insert(seq, message);
         Ok(())
     }
 
-    /// Removes by key and length alone, so that a row nobody can read goes like any other (S4).
+    /// The counts of the reply that is open on the message under this claim, at this point of the
+    /// commit.
+    fn open_reply(&self, seq: u64, claim: Claim) -> Result<Option<ReplyCounts>, StoreError> {
+        if let Some(staged) = self.staged.get(&seq) {
+            let opens = staged.opens.as_ref().filter(|opens| opens.claim == claim);
+            return Ok(opens.map(|_| ReplyCounts::default()));
+        }
+        let open = reply::at(self.sql, self.id, self.number, seq)?;
+        let Some(open) = open.filter(|open| open.opening.claim == claim) else { return Ok(None) };
+        let last = reply::last_chunks(self.sql, self.id, self.number, seq)?;
+        Ok(Some(ReplyCounts { chunks: last.as_ref().map_or(0, ChunkRow::end), beats: open.beats }))
+    }
+
+    /// Removes by key and length alone, so that a damaged row can be removed, too (S4).
     fn remove(&mut self, first: u64, last: u64) -> Result<(), Stop> {
         if first > last {
             return Ok(());
         }
-        // What was replaced earlier in this commit has its old length in the table.
-        let staged: Vec<u64> = self.replaced.range(first..=last).map(|(&seq, _)| seq).collect();
-        self.write_replaced(&staged)?;
-        let range = || vec![integer(self.number), integer(bounded_seq(first)), integer(bounded_seq(last))];
+        // The table still has the old row of a message that this commit replaced before; its length
+        // must not be subtracted again.
+        let staged: Vec<u64> = self.staged.range(first..=last).map(|(&seq, _)| seq).collect();
+        for seq in staged {
+            let Some(message) = self.staged.remove(&seq) else { continue };
+            self.head.messages = self.head.messages.saturating_sub(1);
+            self.head.bytes = self.head.bytes.saturating_sub(message.body.len() as u64);
+            if seq < self.first_new {
+                self.delete_messages(seq, seq)?;
+            }
+        }
         let removed = self.sql.first(
-            "SELECT COUNT(*), COALESCE(SUM(MAX(length(row) - ?, 0)), 0) FROM durable_session_messages
-             WHERE n = ? AND seq BETWEEN ? AND ?",
-            [vec![integer(rows::MESSAGE_OVERHEAD as u64)], range()].concat(),
+            "SELECT COUNT(*), COALESCE(SUM(MAX(length(row) - ?, 0)), 0) \
+             FROM durable_session_messages WHERE n = ? AND seq BETWEEN ? AND ?",
+            vec![
+                integer(rows::MESSAGE_OVERHEAD as u64),
+                integer(self.number),
+                integer(first),
+                integer(last),
+            ],
         )?;
         if let Some(removed) = removed {
             self.head.messages = self.head.messages.saturating_sub(removed.integer(0)?);
             self.head.bytes = self.head.bytes.saturating_sub(removed.integer(1)?);
         }
-        self.sql.run("DELETE FROM durable_session_messages WHERE n = ? AND seq BETWEEN ? AND ?", range())?;
+        self.delete_messages(first, last)?;
+        reply::remove(self.sql, self.number, first, last)?;
+        reply::remove_chunks(self.sql, self.number, first, last)?;
         Ok(())
     }
 
-    fn write_replaced(&mut self, seqs: &[u64]) -> Result<(), Stop> {
-        for seq in seqs {
-            let Some(body) = self.replaced.remove(seq) else { continue };
-            let row = rows::encode_message(self.number, &self.head, *seq, &body);
-            self.sql.run(
-                "UPDATE durable_session_messages SET row = ? WHERE n = ? AND seq = ?",
-                vec![SqlStorageValue::Blob(row), integer(self.number), integer(bounded_seq(*seq))],
-            )?;
+    fn delete_messages(&self, first: u64, last: u64) -> Result<(), SqlError> {
+        self.sql.run(
+            "DELETE FROM durable_session_messages WHERE n = ? AND seq BETWEEN ? AND ?",
+            vec![integer(self.number), integer(first), integer(last)],
+        )
+    }
+
+    /// Writes the staged messages. A commit of appends alone does not write the head row: its last
+    /// message carries the head.
+    fn finish(self, only_appends: bool) -> Result<Head, Stop> {
+        // The row of a new message carries the head up to that message; the row of a replaced one
+        // carries the head after the commit.
+        let mut running = self.head;
+        for message in self.staged.range(self.first_new..).map(|(_, message)| message) {
+            running.messages = running.messages.saturating_sub(1);
+            running.bytes = running.bytes.saturating_sub(message.body.len() as u64);
         }
-        Ok(())
-    }
-
-    /// Writes what is left to write. A commit of nothing but `appends` leaves the head row alone: its last message
-    /// carries the head.
-    fn finish(mut self, appends: bool) -> Result<Head, Stop> {
-        let staged: Vec<u64> = self.replaced.keys().copied().collect();
-        self.write_replaced(&staged)?;
-        if !appends {
-            self.head.base = self.head.version;
-            write_head(self.sql, self.id, self.number, &self.head, &self.app)?;
+        for (&seq, message) in &self.staged {
+            if seq < self.first_new {
+                self.write(seq, message, &self.head)?;
+                reply::remove_chunks(self.sql, self.number, seq, seq)?;
+                if message.opens.is_none() {
+                    reply::remove(self.sql, self.number, seq, seq)?;
+                }
+            } else {
+                running.messages += 1;
+                running.bytes = running.bytes.saturating_add(message.body.len() as u64);
+                self.write(seq, message, &running)?;
+            }
+            if let Some(opens) = &message.opens {
+                let body_bytes = message.body.len() as u64;
+                let row = ReplyRow { opening: (**opens).clone(), body_bytes, beats: 0 };
+                reply::write(self.sql, self.number, seq, &row)?;
+            }
+        }
+        if !only_appends {
+            write_head(self.sql, self.id, self.number, &self.head, &self.labels, &self.app)?;
         }
         Ok(self.head)
     }
-}
 
-/// The body's length in a row of this length.
-fn body_bytes(row: u64) -> u64 {
-    row.saturating_sub(rows::MESSAGE_OVERHEAD as u64)
+    fn write(&self, seq: u64, message: &NewMessage, head: &Head) -> Result<(), SqlError> {
+        let NewMessage { body, tag, .. } = message;
+        let tag_row = if body.len() > rows::LARGE_BODY {
+            blob(rows::encode_tag(self.number, seq, *tag))
+        } else {
+            SqlStorageValue::Null
+        };
+        self.sql.run(
+            "INSERT INTO durable_session_messages (n, seq, tag, row) VALUES (?, ?, ?, ?)
+             ON CONFLICT (n, seq) DO UPDATE SET tag = excluded.tag, row = excluded.row",
+            vec![
+                integer(self.number),
+                integer(seq),
+                tag_row,
+                blob(rows::encode_message(self.number, head, seq, *tag, body)),
+            ],
+        )
+    }
 }
 
 pub(super) fn write_head(
@@ -221,49 +323,12 @@ pub(super) fn write_head(
     id: &SessionId,
     number: u64,
     head: &Head,
+    labels: &Labels,
     app: &[u8],
 ) -> Result<(), SqlError> {
     sql.run(
-        "INSERT INTO durable_session_heads (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
-        vec![integer(number), SqlStorageValue::Blob(rows::encode_head(number, id, head, app))],
+        "INSERT INTO durable_session_heads (n, row) VALUES (?, ?) \
+         ON CONFLICT (n) DO UPDATE SET row = excluded.row",
+        vec![integer(number), blob(rows::encode_head(number, id, head, labels, app))],
     )
-}
-
-const DELETE: &str = "could not delete the session";
-
-pub(super) fn delete(sql: &Sql, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
-    // Nothing can come between these steps: an object runs one thing at a time, and none of them waits.
-    let number = match condition {
-        DeleteIf::Any => match find::number_anyway(sql, id)? {
-            Some(numbered) => numbered.number,
-            None => return Ok(DeleteOutcome::Absent),
-        },
-        DeleteIf::Version(_) | DeleteIf::IdleSince(_) => {
-            let Some(found) = find::session(sql, id)? else { return Ok(DeleteOutcome::Absent) };
-            let holds = match condition {
-                DeleteIf::Any => true,
-                DeleteIf::Version(expected) => found.current.version == expected,
-                DeleteIf::IdleSince(time) => found.current.last_accessed_at <= time,
-            };
-            if !holds {
-                return Ok(DeleteOutcome::Conflict { current: found.current.version });
-            }
-            Some(found.number)
-        }
-    };
-    sql.transaction(|| {
-        if let Some(number) = number {
-            sql.run("DELETE FROM durable_session_messages WHERE n = ?", vec![integer(number)])?;
-            sql.run("DELETE FROM durable_session_heads WHERE n = ?", vec![integer(number)])?;
-        }
-        // What the session was taken over from must not come back in its place.
-        if let Some(taken) = schema::meta(sql, takeover::MARKER)?
-            && number.is_none_or(|number| number == taken)
-        {
-            sql.delete_key(takeover::KEY)?;
-        }
-        sql.run("DELETE FROM durable_session_numbers WHERE id = ?", vec![text(id.as_str())])
-    })
-    .map_err(failed(id, DELETE))?;
-    Ok(DeleteOutcome::Deleted)
 }

@@ -1,34 +1,48 @@
 //! Finding a session: its number, its stored head, and the head that its rows make current.
 
-use super::{bounded_seq, corrupt, failed};
+use super::failure::{corrupt, failed};
 use crate::sql::{Sql, SqlError, integer, text};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::rows::{self, HeadRow};
-use durable_session::store::{Head, StoreError, StoreErrorKind};
+use durable_session::store::{Head, Labels, StoreError, StoreErrorKind};
 use std::ops::ControlFlow;
 
-/// A session as it is stored.
+/// A session as it is stored. Its versions are without the store's salt.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) number: u64,
-    /// The head row's head.
-    pub(super) stored: Head,
-    /// The head after all commits, those that only appended included.
+    pub(super) row: Stored,
+    /// The head after all commits. The stored head row is older if commits have only appended
+    /// since.
     pub(super) current: Head,
+}
+
+/// A decoded head row.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) head: Head,
+    pub(super) labels: Labels,
     pub(super) app: Bytes,
 }
 
-const FIND: &str = "could not look the session up";
+const FIND: &str = "could not look up the session";
 
 pub(crate) fn session(sql: &Sql, id: &SessionId) -> Result<Option<Found>, StoreError> {
-    let Some(number) = number(sql, id)? else { return Ok(None) };
-    let (stored, app) = head_row(sql, id, number)?;
-    let current = current(sql, id, number, stored)?;
-    Ok(Some(Found { number, stored, current, app }))
+    match number(sql, id)? {
+        Some(number) => numbered(sql, id, number).map(Some),
+        None => Ok(None),
+    }
 }
 
-fn number(sql: &Sql, id: &SessionId) -> Result<Option<u64>, StoreError> {
+/// The session whose number is known.
+pub(super) fn numbered(sql: &Sql, id: &SessionId, number: u64) -> Result<Found, StoreError> {
+    let row = head_row(sql, id, number)?;
+    let current = current(sql, id, number, row.head)?;
+    Ok(Found { number, row, current })
+}
+
+pub(super) fn number(sql: &Sql, id: &SessionId) -> Result<Option<u64>, StoreError> {
     let row = sql
         .first("SELECT row FROM durable_session_numbers WHERE id = ?", vec![text(id.as_str())])
         .and_then(|row| row.map(|mut row| row.blob(0)).transpose())
@@ -36,41 +50,47 @@ fn number(sql: &Sql, id: &SessionId) -> Result<Option<u64>, StoreError> {
     row.map(|row| rows::decode_number(id, &row)).transpose()
 }
 
-/// The stored head and the app state.
-pub(super) fn head_row(sql: &Sql, id: &SessionId, number: u64) -> Result<(Head, Bytes), StoreError> {
+pub(super) fn head_row(sql: &Sql, id: &SessionId, number: u64) -> Result<Stored, StoreError> {
     let row = sql
         .first("SELECT row FROM durable_session_heads WHERE n = ?", vec![integer(number)])
         .and_then(|row| row.map(|mut row| row.blob(0)).transpose())
         .map_err(failed(id, FIND))?
         .ok_or_else(|| corrupt(id, "the session has a number but no head row"))?;
     let row = Bytes::from(row);
-    let HeadRow { head, app } = rows::decode_head(number, id, &row)?;
-    Ok((head, row.slice_ref(app)))
+    let decoded = rows::decode_head(number, id, &row)?;
+    Ok(Stored { head: decoded.head, labels: decoded.labels(), app: row.slice_ref(decoded.app) })
 }
 
-/// The current head: only messages past the stored head's end were appended since, and the last one carries it.
-pub(super) fn current(sql: &Sql, id: &SessionId, number: u64, stored: Head) -> Result<Head, StoreError> {
+/// The current head. Since the stored head only messages at its end were appended; the last of them
+/// carries the current head.
+pub(super) fn current(
+    sql: &Sql,
+    id: &SessionId,
+    number: u64,
+    stored: Head,
+) -> Result<Head, StoreError> {
     let last = sql
         .first(
-            "SELECT seq, row FROM durable_session_messages WHERE n = ? AND seq >= ? ORDER BY seq DESC LIMIT 1",
-            vec![integer(number), integer(bounded_seq(stored.next_seq))],
+            "SELECT seq, row FROM durable_session_messages WHERE n = ? AND seq >= ? \
+             ORDER BY seq DESC LIMIT 1",
+            vec![integer(number), integer(stored.next_seq)],
         )
         .and_then(|row| row.map(|mut row| Ok((row.integer(0)?, row.blob(1)?))).transpose())
         .map_err(failed(id, FIND))?;
     match last {
         Some((seq, row)) => {
             let last = rows::decode_message(id, number, seq, &row)?;
-            Ok(HeadRow { head: stored, app: &[] }.current(Some(&last)))
+            Ok(HeadRow { head: stored, owner: "", title: "", app: &[] }.current(Some(&last)))
         }
         None => Ok(stored),
     }
 }
 
-/// What is known of the number of a session whose rows may be damaged.
+/// The number of a session whose rows may be damaged.
 pub(super) struct Numbered {
-    /// Where the number row cannot be read: the number of the head row that names the id, if one does.
+    /// From the number row. If that is damaged, from the head row that names the id, if one does.
     pub(super) number: Option<u64>,
-    /// What is wrong with the number row.
+    /// The damage of the number row.
     pub(super) damage: Option<StoreError>,
 }
 
@@ -86,7 +106,7 @@ pub(super) fn number_anyway(sql: &Sql, id: &SessionId) -> Result<Option<Numbered
     }
 }
 
-/// Walks all heads of the object, which a damaged row is worth.
+/// Reads all head rows of the object. It is slow, but happens for damaged rows only.
 fn number_from_heads(sql: &Sql, id: &SessionId) -> Result<Option<u64>, StoreError> {
     let mut found = None;
     sql.each("SELECT n, row FROM durable_session_heads", Vec::new(), |mut row| {

@@ -1,5 +1,6 @@
-// Time per POST /messages in workerd by the length of the conversation: ours beside the object that keeps its whole state under
-// one key. Conversations of all lengths are in turn, so that what else the machine does slows all of them alike.
+// Time per POST /messages in workerd by the length of the conversation: our object beside the
+// object that keeps its whole state under one key. Conversations of all lengths take turns, so that
+// other load on the machine slows all of them alike.
 import { performance } from 'node:perf_hooks';
 import { Process } from './harness.mjs';
 
@@ -16,7 +17,7 @@ async function post(workerd, size) {
   return response.ok;
 }
 
-/** Adds messages until there are `size`; answers how many went in before one was refused, if one was. */
+/** Adds messages until there are `size`. If one is refused, returns how many went in before it. */
 async function fill(workerd, size, progress) {
   let sent = 0;
   let refused;

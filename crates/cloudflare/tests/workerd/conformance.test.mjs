@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Running } from './harness.mjs';
 
-// What an object cannot do at all: it has one thread, and nothing in it can take the power away.
+// An object has one thread, and no code in it can cut the power.
 const NOT_APPLICABLE = /^needs \[(Threads|Crash|Threads, Crash|Crash, Threads)\]$/;
 
 const worker = new Running('tests');

@@ -1,4 +1,4 @@
-// A caller that goes away after one poll: its durable message is seen by whoever reads next.
+// A caller that goes away after one poll: the next reader sees its durable message.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Running } from './harness.mjs';

@@ -1,4 +1,5 @@
-// Starts Workers in workerd, through miniflare or as a process of its own, on a folder of their own.
+// Starts Workers in workerd, through miniflare or as a process of its own, on a folder of their
+// own.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,12 +7,12 @@ import { spawn } from 'node:child_process';
 import { Miniflare } from 'miniflare';
 import workerd from 'workerd';
 
-// Not every program that starts Workers is a test; the others clean up when they end.
+// Programs that are not tests clean up when they end.
 const after = process.env.NODE_TEST_CONTEXT
   ? (await import('node:test')).after
   : (clean) => process.once('exit', clean);
 
-// Nothing here waits longer: what hangs is a failure, not a wait.
+// Nothing here waits longer: a request that hangs is a failure.
 export const LIMIT = 20_000;
 export const COMPATIBILITY_DATE = '2026-04-01';
 
@@ -23,7 +24,7 @@ const need = (name) => {
 const BUILT = need('WORKERS_DIR');
 export const ROOT = need('DURABLE_SESSION_ROOT');
 
-/** A folder that is gone after the tests. */
+/** A folder that is removed after the tests. */
 export function temporary() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'durable-session-'));
   after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -32,7 +33,7 @@ export function temporary() {
 
 const file = (module, from, type = 'ESModule') => ({ type, path: module, file: from });
 
-/** The Workers' modules, the entry first. All have an object class of the same name, so one's storage is the other's. */
+/** The Workers' modules, the entry first. All use one name for the object class, so they share storage. */
 const KINDS = {
   tests: () => rust('tests'),
   tutor: () => rust('tutor'),
@@ -47,11 +48,11 @@ const KINDS = {
     const contents = `${entry.contents.replace('export default', 'const ours =')} export { default } from './chat-session.mjs';`;
     return [{ ...entry, contents }, ...modules, file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))];
   },
-  // Writes what such objects may hold and cannot be brought about over HTTP.
+  // Writes values that such objects may hold and that HTTP requests cannot make.
   seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
 };
-/** Plain values that Workers find in their environment: the golden files are played without the app's own replies, by a client that may
- *  do everything. */
+/** Variables of the Workers: the golden files are played without the app's own replies, by a client that
+ *  may do everything. */
 const VARIABLES = { ANSWERS: 'off', CLIENT_MAY: 'everything' };
 export const BINDING = 'CHAT_SESSION';
 export const CLASS = 'ChatSession';
@@ -104,7 +105,7 @@ export class Running {
     return this.miniflare.dispatchFetch(`http://worker${url}`, { signal: AbortSignal.timeout(LIMIT), ...init });
   }
 
-  /** Gives the test Worker's object a command; answers what the command answers. */
+  /** Gives the test Worker's object a command; returns its answer. */
   run(object, command, body = {}) {
     return give(this, object, command, body);
   }
@@ -126,7 +127,7 @@ export class Process {
     after(() => this.child?.kill('SIGKILL'));
   }
 
-  /** What the next start runs. */
+  /** Sets the Worker that the next start runs. */
   configure(kind) {
     const listed = KINDS[kind]().map(({ type, path: name, file, contents }, i) => {
       const copy = path.join(this.folder, `module-${i}`);

@@ -1,4 +1,5 @@
-// A panic in the object, in the ordinary build that cannot unwind: nobody waits, nothing half-written stays.
+// A panic in the object, in the ordinary build that cannot unwind: every request is answered, and
+// nothing half-written stays.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Running } from './harness.mjs';
@@ -7,7 +8,7 @@ const worker = new Running('tests');
 const post = (object, command, body = {}) =>
   worker.fetch(`/${object}/${command}`, { method: 'POST', body: JSON.stringify(body) });
 
-/** Sends what panics while others are in flight: all must be answered, and the next request served. */
+/** Makes the object panic while other requests are in flight. All must be answered, the next one too. */
 async function survives(object, command, body) {
   const bystanders = [post(object, 'sleep', { ms: 8000 }), post('elsewhere', 'sleep', { ms: 8000 })];
   // The bystanders are in flight once the objects have answered something that was sent after them.

@@ -1,5 +1,6 @@
-// Serves the chat page from the Rust server, with the tutoring Worker behind it as its store: node proxied.mjs HOST:PORT FOLDER
-// [OPTION…]. TUTOR_CHAT_BIN is the server. Killing this process's group kills both.
+// Serves the chat page from the Rust server, with the tutoring Worker behind it as its store: node
+// proxied.mjs HOST:PORT FOLDER [OPTION…]. TUTOR_CHAT_BIN is the server. A kill of this process's
+// group ends both.
 import { spawn } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';

@@ -1,4 +1,5 @@
-// A class under the same name that stores values as a JavaScript object would, by name: POST /{object}/{value}.
+// A class of the same name that stores values as a JavaScript object would: POST /{object}/{value},
+// with the name of a value in STATES.
 
 const times = { createdAt: 1763264606917, lastAccessedAt: 1763267948600 };
 const app = { pendingMatch: null, lastSearchCriteria: undefined, availableTutorsList: [], bookingInfo: { slot: { day: null } } };

@@ -1,4 +1,5 @@
-// Serves the tutoring Worker with its page, as deployed: node serve.mjs HOST:PORT FOLDER. What is stored stays in the folder.
+// Serves the tutoring Worker with its page, as deployed: node serve.mjs HOST:PORT FOLDER. The
+// folder keeps the sessions.
 import path from 'node:path';
 import { Miniflare } from 'miniflare';
 import { CLASS, BINDING, COMPATIBILITY_DATE, ROOT, modulesOf } from './harness.mjs';
@@ -11,10 +12,10 @@ const miniflare = new Miniflare({
   port: Number(port),
   modules: modulesOf('tutor'),
   compatibilityDate: COMPATIBILITY_DATE,
-  // The page's tests also write what a page may not.
+  // The page's tests also write messages that a page may not write.
   bindings: { CLIENT_MAY: 'everything' },
   durableObjects: { [BINDING]: { className: CLASS, useSQLite: true } },
   durableObjectsPersist: persist,
-  assets: { directory: path.join(ROOT, 'examples/tutor-chat/page'), routerConfig: { has_user_worker: true } },
+  assets: { directory: path.join(ROOT, 'apps/tutor-chat/page'), routerConfig: { has_user_worker: true } },
 });
 await miniflare.ready;

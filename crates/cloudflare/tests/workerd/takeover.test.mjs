@@ -1,10 +1,10 @@
-// Objects that a JavaScript class wrote are taken over: losslessly, once, whole or not at all.
+// Objects that a JavaScript class wrote are taken over: without loss, once, whole or not at all.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Process, Running } from './harness.mjs';
 import { STATES } from './seed.mjs';
 
-/** What the clients of the JavaScript object saw of a value, lone halves of characters as they look on a screen. */
+/** A value as clients of the JavaScript object saw it, with lone surrogates as browsers show them. */
 function seen(name) {
   const { messages, createdAt, lastAccessedAt, ...app } = STATES[name];
   return JSON.parse(JSON.stringify({ messages, createdAt, lastAccessedAt, app }), (_, value) =>
@@ -24,7 +24,7 @@ async function taken(worker, object) {
   return { messages: tail.map((text) => JSON.parse(text)), app: JSON.parse(app), createdAt, lastAccessedAt };
 }
 
-test('what the JavaScript object showed is what is taken over', async () => {
+test('the state that clients of the JavaScript object saw is taken over', async () => {
   const names = ['odd', 'thousand', 'large', 'wide'];
   const worker = await seeded(names);
   for (const name of names) {
@@ -64,7 +64,7 @@ test('a chatState that is not a state is an error and left as it is', async () =
   for (const name of names) {
     const refused = await worker.run(name, 'take-over');
     assert.equal(refused.error, 'Corrupt', name);
-    assert.match(refused.text, /left as it was/);
+    assert.match(refused.text, /it was not changed/);
     assert.equal(await worker.run(name, 'load'), null);
   }
   await worker.restart('seed');

@@ -1,4 +1,5 @@
-// The Worker and its objects over HTTP: restarts, takeover, deletion, damage, expiry, eviction, CORS.
+// The Worker and its objects over HTTP: restarts, takeover, deletion, damage, expiry, eviction,
+// CORS.
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -53,7 +54,7 @@ test('clients of one object at a time lose nothing and see one order', async () 
   }
 });
 
-test('what the whole-state object stored is taken over through the front, and rolling back shows it again', async () => {
+test('the state of a whole-state object is taken over through the front, and rolling back shows it again', async () => {
   const worker = new Running('legacy');
   await worker.fetch(`${base('s-1')}/messages`, say('old'));
   await worker.fetch(`${base('s-1')}/pending-match`, json('PUT', null));
@@ -79,14 +80,14 @@ test('a chatState that is not a state is 500 for its session and left as it is',
   for (const [method, rest, body] of [['GET', ''], ['GET', '/messages'], ['POST', '/messages', { role: 'user', content: 'x' }], ['POST', '/reset']]) {
     const response = await worker.fetch(`${base('s-bad')}${rest}`, { ...(body ? json(method, body) : { method }) });
     assert.equal(response.status, 500, `${method} ${rest}`);
-    assert.match((await response.json()).error, /cannot be read/);
+    assert.match((await response.json()).error, /is damaged/);
   }
   assert.equal((await worker.fetch(base('s-good'))).status, 200);
   await worker.restart('seed');
   assert.deepEqual((await worker.run('s-bad', 'read')).value, { messages: 'none' });
 });
 
-test('the log says what is wrong and never names a session', async () => {
+test('the log names the fault and no session', async () => {
   const workerd = new Process('seed');
   await workerd.start();
   await workerd.run('s-secret', 'not-a-state');
@@ -95,11 +96,11 @@ test('the log says what is wrong and never names a session', async () => {
   await workerd.start();
   await workerd.fetch(`${base('s-secret')}/messages`, say('confidential'));
   for (let n = 0; n < 50 && !workerd.log.includes('chatState'); n++) await sleep(100);
-  assert.match(workerd.log, /what the former object stored as chatState is not a session's state/);
+  assert.match(workerd.log, /the stored chatState is not the state of a session/);
   assert.doesNotMatch(workerd.log, /secret|confidential/);
 });
 
-test('the former Worker in front of our object serves what existing clients rely on', async () => {
+test('the former Worker in front of our object serves existing clients', async () => {
   const workerd = new Process('mixed');
   await workerd.start();
   for (const scenario of scenarios().filter(({ extends: added }) => !added)) {
@@ -165,7 +166,7 @@ test('a state larger than is read in one go comes whole', async () => {
   }
 });
 
-test('a corrupt row fails what would show it, and nothing else', async () => {
+test('a corrupt row fails the requests that would show it, and no others', async () => {
   const worker = new Running('tutor');
   for (const id of ['s-bad', 's-good']) {
     for (let n = 1; n <= 80; n++) await worker.fetch(`${base(id)}/messages`, say(`m-${n}`));

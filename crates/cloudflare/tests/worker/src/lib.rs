@@ -1,8 +1,8 @@
 //! A Worker for tests: runs conformance cases and single store commands inside a Durable Object.
 //!
-//! `POST /{object}/{command}` with a JSON body; the answer is JSON. Nothing of it is for production.
+//! `POST /{object}/{command}` with a JSON body; the answer is JSON. It is for tests only.
 
-// What the worker crate's macros write is public and has neither.
+// The items that the worker crate's macros generate are public and have neither.
 #![allow(missing_docs, missing_debug_implementations)]
 
 mod commands;
@@ -15,10 +15,12 @@ use durable_session_cloudflare::{ChatObject, ChatWorker};
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::worker_sys::DurableObjectState;
-use worker::{Context, DurableObject, Env, Request, Response, Result, State, durable_object, event};
+use worker::{
+    Context, DurableObject, Env, Request, Response, Result, State, durable_object, event,
+};
 
-/// The object under test, of the same name as the class that it takes over from: commands on the bare store, and the
-/// protocol with sessions that soon expire.
+/// The object under test, of the same name as the class that it takes over from: commands on the
+/// bare store, and the protocol with sessions that soon expire.
 #[durable_object]
 pub struct ChatSession {
     probe: Probe,
@@ -27,9 +29,14 @@ pub struct ChatSession {
 
 impl DurableObject for ChatSession {
     fn new(state: State, env: Env) -> Self {
-        let ttl = env.var("TTL_MS").ok().and_then(|ttl| ttl.to_string().parse().ok()).unwrap_or(3_600_000);
-        let probe =
-            Probe::new(State::from(JsValue::from(state.as_raw()).unchecked_into::<DurableObjectState>()));
+        let ttl = env
+            .var("TTL_MS")
+            .ok()
+            .and_then(|ttl| ttl.to_string().parse().ok())
+            .unwrap_or(3_600_000);
+        let probe = Probe::new(State::from(
+            JsValue::from(state.as_raw()).unchecked_into::<DurableObjectState>(),
+        ));
         let chat = ChatObject::builder(state)
             .sessions(|sessions| sessions.greeting(Message::assistant("Hi!")))
             .expire_after(Duration::from_millis(ttl));
@@ -64,5 +71,9 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
             .await;
     }
     let object = path.split('/').nth(1).unwrap_or_default();
-    env.durable_object("CHAT_SESSION")?.id_from_name(object)?.get_stub()?.fetch_with_request(request).await
+    env.durable_object("CHAT_SESSION")?
+        .id_from_name(object)?
+        .get_stub()?
+        .fetch_with_request(request)
+        .await
 }
