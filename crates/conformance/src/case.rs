@@ -1,4 +1,4 @@
-//! A case of the suite, and running it.
+//! A case of the suite, and its outcome.
 
 use crate::fixture::Fixture;
 use crate::{Capability, Clause, Factory, Failure};
@@ -10,7 +10,14 @@ use std::pin::Pin;
 
 pub(crate) type CaseFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
 
-/// One promise of the contract, checked on a new store of its own.
+/// A check of one promise of the contract, on a new store of its own.
+///
+/// ```
+/// use durable_session_conformance::{Clause, cases};
+///
+/// let about_deletes = cases().iter().filter(|case| case.clauses().contains(&Clause::S6));
+/// assert!(about_deletes.count() > 0);
+/// ```
 pub struct Case {
     pub(crate) name: &'static str,
     pub(crate) clauses: &'static [Clause],
@@ -19,6 +26,15 @@ pub struct Case {
 }
 
 /// How a case ended on a store.
+///
+/// ```
+/// use durable_session_conformance::{Case, Factory, Outcome};
+///
+/// /// Runs one case, such as one that failed in a report.
+/// async fn passes(case: &Case, factory: &dyn Factory) -> bool {
+///     matches!(case.run(factory).await, Outcome::Passed)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The store kept the promise.
@@ -30,25 +46,28 @@ pub enum Outcome {
 }
 
 impl Case {
-    /// The case as a sentence, in the form of a function name.
+    /// The behaviour that the case checks, in the form of a function name. Names are unique.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The clauses that promise what the case asserts, the main one first.
+    /// The clauses that promise this behaviour, the main one first.
     pub fn clauses(&self) -> &'static [Clause] {
         self.clauses
     }
 
-    /// What the case needs beyond the store contract.
+    /// The capabilities that the case needs.
     pub fn needs(&self) -> &'static [Capability] {
         self.needs
     }
 
-    /// Runs the case on a new store of the factory. A panic is caught where the target can unwind.
+    /// Runs the case on a new store of the factory.
+    ///
+    /// A panic is a failure where the target can unwind.
     pub async fn run(&self, factory: &dyn Factory) -> Outcome {
         let declared = factory.capabilities();
-        let missing: Vec<_> = self.needs.iter().copied().filter(|need| !declared.contains(need)).collect();
+        let missing: Vec<_> =
+            self.needs.iter().copied().filter(|need| !declared.contains(need)).collect();
         if !missing.is_empty() {
             return Outcome::NotApplicable(missing);
         }

@@ -1,4 +1,4 @@
-//! How a case fails.
+//! The failure of a case.
 
 use crate::BoxError;
 use durable_session::ErrorChain;
@@ -6,14 +6,21 @@ use durable_session::store::StoreError;
 use std::fmt;
 use std::panic::Location;
 
-/// What a case expected and did not find.
+/// The expectation of a case, the different finding, and its place in the suite.
+///
+/// ```
+/// use durable_session_conformance::Failure;
+///
+/// let failure = Failure::new("the number of messages: expected 2, found 1");
+/// assert!(failure.to_string().starts_with("the number of messages: expected 2, found 1 ("));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
 }
 
 impl Failure {
-    /// Says what was wrong, and where in the suite that was noticed.
+    /// A failure with this message and the place of the caller.
     #[track_caller]
     pub fn new(message: impl fmt::Display) -> Self {
         let at = Location::caller();

@@ -1,12 +1,12 @@
-//! What cases share: a store under test, and short ways to use it.
+//! The store under test, with short ways to use it.
 
 use crate::failure::ensure_eq;
 use crate::{Failure, Instance};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
-    Commit, CommitOutcome, Expect, Head, Loaded, Op, Order, Page, ReadQuery, Row, SessionList, SessionStore,
-    TailBounds, Version,
+    Commit, CommitOutcome, Expect, Head, LoadOutcome, LoadQuery, Loaded, Op, Page, ReadQuery, Row,
+    SessionList, SessionStore, TailBounds,
 };
 use std::sync::Arc;
 use std::task::Poll;
@@ -31,7 +31,9 @@ impl Fixture {
     }
 
     pub(crate) fn list(&self) -> Checked<Arc<dyn SessionList>> {
-        self.instance.list().ok_or_else(|| Failure::new("the factory declares List and gives no listing"))
+        self.instance.list().ok_or_else(|| {
+            Failure::new("the factory declares List, but Instance::list returned None")
+        })
     }
 
     pub(crate) async fn reopen(&mut self) -> Checked {
@@ -50,23 +52,42 @@ impl Fixture {
         Ok(self.instance.corrupt_head(id).await?)
     }
 
-    /// A commit whose expectation is that the session is absent, and which must succeed.
+    pub(crate) async fn corrupt_chunk(&mut self, id: &SessionId, seq: u64, offset: u64) -> Checked {
+        Ok(self.instance.corrupt_chunk(id, seq, offset).await?)
+    }
+
+    pub(crate) async fn misplace_message(
+        &mut self,
+        from: &SessionId,
+        to: &SessionId,
+        seq: u64,
+    ) -> Checked {
+        Ok(self.instance.misplace_message(from, to, seq).await?)
+    }
+
+    pub(crate) async fn back_up(&mut self) -> Checked {
+        Ok(self.instance.back_up().await?)
+    }
+
+    pub(crate) async fn restore_backup(&mut self) -> Checked {
+        Ok(self.instance.restore_backup().await?)
+    }
+
+    /// Creates the session with a commit, which must succeed.
     pub(crate) async fn create(&self, id: &SessionId, ops: Vec<Op>) -> Checked<Head> {
         self.committed(id, creation(ops)).await
     }
 
-    /// A commit on top of `version` that must succeed.
-    pub(crate) async fn change(&self, id: &SessionId, version: Version, ops: Vec<Op>) -> Checked<Head> {
-        self.committed(id, on(version, ops)).await
+    /// Commits on top of `head`, which must succeed.
+    pub(crate) async fn change(&self, id: &SessionId, head: Head, ops: Vec<Op>) -> Checked<Head> {
+        self.committed(id, on(head, ops)).await
     }
 
-    /// A commit that must succeed.
+    /// Makes a commit that must succeed.
     pub(crate) async fn committed(&self, id: &SessionId, commit: Commit) -> Checked<Head> {
         match self.store().commit(id, commit).await? {
             CommitOutcome::Committed(head) => Ok(head),
-            other => {
-                Err(Failure::new(format_args!("a commit that nothing speaks against ended as {other:?}")))
-            }
+            other => Err(Failure::new(format_args!("a valid commit ended as {other:?}"))),
         }
     }
 
@@ -77,9 +98,20 @@ impl Fixture {
             .ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
     }
 
-    /// The head, the app state and all messages of a short session.
+    /// The head, the app state and all messages of a short session; `None` if it is absent.
     pub(crate) async fn maybe_all(&self, id: &SessionId) -> Checked<Option<Loaded>> {
-        Ok(self.store().load(id, EVERYTHING).await?)
+        self.load(id, EVERYTHING).await
+    }
+
+    /// The session with its tail within the bounds; `None` if it is absent.
+    pub(crate) async fn load(&self, id: &SessionId, bounds: TailBounds) -> Checked<Option<Loaded>> {
+        match self.store().load(id, LoadQuery::new(bounds)).await? {
+            LoadOutcome::Absent => Ok(None),
+            LoadOutcome::Loaded(loaded) => Ok(Some(loaded)),
+            LoadOutcome::Unchanged => {
+                Err(Failure::new("a load without a known version answered Unchanged"))
+            }
+        }
     }
 
     /// A page of a session, which must exist.
@@ -88,7 +120,7 @@ impl Fixture {
         page.ok_or_else(|| Failure::new(format_args!("session {} is absent", id.as_str())))
     }
 
-    /// The session must hold exactly these messages: head, load and read must all say so.
+    /// Checks that load, read and the totals of the head all show exactly these messages.
     pub(crate) async fn holds(&self, id: &SessionId, expected: &[(u64, &str)]) -> Checked<Loaded> {
         let loaded = self.all(id).await?;
         let expected = rows(expected);
@@ -103,25 +135,33 @@ impl Fixture {
 }
 
 /// Bounds that short sessions do not reach.
-pub(crate) const EVERYTHING: TailBounds = TailBounds { max_messages: 1 << 20, max_bytes: u64::MAX };
+pub(crate) const EVERYTHING: TailBounds = TailBounds::new(1 << 20, u64::MAX);
+
+/// A load of all messages of a short session.
+pub(crate) const WHOLE: LoadQuery = LoadQuery::new(EVERYTHING);
 
 pub(crate) fn id(text: &str) -> Checked<SessionId> {
     SessionId::new(text).map_err(Failure::new)
 }
 
-/// An id like those of real services.
+/// A session id like those of real services.
 pub(crate) fn session() -> Checked<SessionId> {
     id("session-1763264606917-w2j2kfd45")
 }
 
 /// A commit that creates a session.
 pub(crate) fn creation(ops: Vec<Op>) -> Commit {
-    Commit { expect: Expect::Absent { created_at: T }, ops, at: T }
+    Commit::new(Expect::absent(T), ops, T)
 }
 
-/// A commit on top of `version`.
-pub(crate) fn on(version: Version, ops: Vec<Op>) -> Commit {
-    Commit { expect: Expect::Version(version), ops, at: T }
+/// A commit on top of `head`.
+pub(crate) fn on(head: Head, ops: Vec<Op>) -> Commit {
+    Commit::new(head.expect(), ops, T)
+}
+
+/// The same commit at another time.
+pub(crate) fn at(at: u64, commit: Commit) -> Commit {
+    Commit::new(commit.expect, commit.ops, at)
 }
 
 pub(crate) fn body(text: &str) -> Bytes {
@@ -129,7 +169,7 @@ pub(crate) fn body(text: &str) -> Bytes {
 }
 
 pub(crate) fn append(text: &str) -> Op {
-    Op::Append(body(text))
+    Op::append(body(text))
 }
 
 pub(crate) fn appends<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Op> {
@@ -137,7 +177,7 @@ pub(crate) fn appends<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Op> {
 }
 
 pub(crate) fn replace(seq: u64, text: &str) -> Op {
-    Op::Replace { seq, body: body(text) }
+    Op::replace(seq, body(text))
 }
 
 pub(crate) fn remove(first: u64, last: u64) -> Op {
@@ -154,10 +194,10 @@ pub(crate) fn rows(expected: &[(u64, &str)]) -> Vec<Row> {
 
 /// All messages from `first` to `last`, oldest first.
 pub(crate) fn range(first: u64, last: u64) -> ReadQuery {
-    ReadQuery { first, last, order: Order::Forward, max_messages: usize::MAX, max_bytes: u64::MAX }
+    ReadQuery::forward(first, last)
 }
 
-/// Lets whatever else this thread runs go on, and other threads too.
+/// Yields to the other tasks of this thread and to other threads.
 pub(crate) async fn yield_now() {
     std::thread::yield_now();
     let mut yielded = false;

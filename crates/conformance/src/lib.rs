@@ -1,15 +1,16 @@
 //! The conformance suite for [`durable_session`] stores.
 //!
-//! A store is right when it keeps the clauses S1–S9 of its contract, and a chat session over it C1–C10. This suite is
-//! one list of [`Case`]s, each named as a sentence and citing the clauses that promise what it asserts; it asserts
-//! nothing else. Write a [`Factory`] for a store and run them:
+//! The contract has clauses S1–S12 for stores and C1–C10 for chat sessions over a store. The
+//! suite is a list of [`Case`]s. The name of a case is the behaviour that it checks, and the case
+//! cites the clauses that promise this behaviour. Write a [`Factory`] for your store and run the
+//! cases:
 //!
 //! - under `cargo test`, with one `#[test]` per case: [`conformance_tests!`];
-//! - anywhere else, such as inside a Worker: [`run_all`], or [`cases`] one by one. The suite builds for
-//!   `wasm32-unknown-unknown` and needs neither an async runtime, nor threads, nor a clock.
+//! - anywhere else, such as inside a Worker: [`run_all`], or [`cases`] one by one. The suite builds
+//!   for `wasm32-unknown-unknown` and needs no async runtime, no threads and no clock.
 //!
-//! What a store cannot do, its factory does not declare as a [`Capability`]. Cases that need it are reported as not
-//! applicable and counted apart.
+//! A factory declares the optional abilities of its store, such as being opened again, as
+//! [`Capability`] values. A case that needs an undeclared capability is reported as not applicable.
 //!
 //! ```
 //! use durable_session::store::{SessionList, SessionStore};
@@ -26,7 +27,8 @@
 //!     }
 //!
 //!     fn capabilities(&self) -> &'static [Capability] {
-//!         &[Capability::List, Capability::Threads, Capability::AcceptsOnFirstPoll, Capability::ReachableLimits]
+//!         use Capability::{AcceptsOnFirstPoll, List, ReachableLimits, Threads};
+//!         &[List, Threads, AcceptsOnFirstPoll, ReachableLimits]
 //!     }
 //!
 //!     async fn create(&self) -> Result<Box<dyn Instance>, BoxError> {
@@ -53,14 +55,17 @@
 mod case;
 mod cases;
 mod clause;
+mod dropped;
 mod factory;
 mod failure;
 mod fixture;
 mod harness;
-mod hub;
 mod list;
 mod probe;
+mod registry;
+mod replying;
 mod report;
+mod writing;
 
 pub use case::{Case, Outcome};
 pub use clause::Clause;

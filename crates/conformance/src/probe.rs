@@ -1,23 +1,31 @@
-//! A store in front of the one under test, which counts, fails and holds back on request.
+//! A wrapper of the store under test that counts calls, injects faults and delays answers.
 
 use async_trait::async_trait;
 use durable_session::SessionId;
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability, Loaded, Page, ReadQuery, Salvaged,
-    SessionStore, StoreError, StoreErrorKind, StoreLimits, TailBounds,
+    ChunkPage, ChunkQuery, Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability,
+    ExtendOutcome, Extension, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening, Page,
+    ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreErrorKind,
+    StoreLimits,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-/// What happens to the next commit.
+/// A fault that is injected into the next commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// It fails with this kind, and nothing is written.
+pub(crate) enum Fault {
+    /// It fails with this kind and writes nothing.
     Fails(StoreErrorKind),
-    /// It is written, and fails with this kind all the same.
+    /// It is written and fails with this kind.
     FailsAfterWriting(StoreErrorKind),
-    /// It and so many after it meet a conflict.
+    /// It and this many after it answer with a conflict.
     Conflicts(u32),
+}
+
+#[derive(Debug, Default)]
+struct Extensions {
+    held: bool,
+    fault: Option<Fault>,
 }
 
 #[derive(Debug, Default)]
@@ -25,87 +33,120 @@ struct State {
     loads: u64,
     commits: u64,
     touches: u64,
-    trouble: Option<Trouble>,
-    load_trouble: Option<StoreErrorKind>,
+    fault: Option<Fault>,
+    load_fault: Option<StoreErrorKind>,
     loads_held: bool,
     commits_held: bool,
     answers_held: bool,
+    extensions: Extensions,
     answers: u64,
-    /// Commits that may go on all the same.
+    /// Commits that may proceed although commits are held.
     passes: u64,
+    /// The time of a touch of every session that is listed.
+    used_at: Option<u64>,
     waiting: Vec<Waker>,
 }
 
-/// A clone is the same probe.
+/// Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Probe {
     inner: Arc<dyn SessionStore>,
+    list: Option<Arc<dyn SessionList>>,
     state: Arc<Mutex<State>>,
+    /// As if the store were shared, and this were another opening of it.
+    opening: Option<Opening>,
 }
 
 impl Probe {
     pub(crate) fn new(inner: Arc<dyn SessionStore>) -> Self {
-        Self { inner, state: Arc::default() }
+        Self { inner, list: None, state: Arc::default(), opening: None }
+    }
+
+    /// The store as another process has it that shares it.
+    pub(crate) fn sharing(inner: Arc<dyn SessionStore>, opening: Opening) -> Self {
+        Self { opening: Some(opening), ..Self::new(inner) }
+    }
+
+    /// A probe of a store that can list.
+    pub(crate) fn listing(list: Arc<dyn SessionList>) -> Self {
+        let inner = Arc::new(list.clone());
+        Self { inner, list: Some(list), state: Arc::default(), opening: None }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads begun so far.
+    /// The number of loads begun.
     pub(crate) fn loads(&self) -> u64 {
         self.state().loads
     }
 
-    /// Commits begun so far.
+    /// The number of commits begun.
     pub(crate) fn commits(&self) -> u64 {
         self.state().commits
     }
 
-    /// Commits and deletes that the store has answered so far, whether or not their answers wait.
+    /// The number of commits and deletes that the store has answered, including held answers.
     pub(crate) fn answers(&self) -> u64 {
         self.state().answers
     }
 
-    /// Touches begun so far.
+    /// The number of touches begun.
     pub(crate) fn touches(&self) -> u64 {
         self.state().touches
     }
 
-    pub(crate) fn trouble(&self, trouble: Trouble) {
-        self.state().trouble = Some(trouble);
+    pub(crate) fn inject(&self, fault: Fault) {
+        self.state().fault = Some(fault);
     }
 
     pub(crate) fn fail_next_load(&self, kind: StoreErrorKind) {
-        self.state().load_trouble = Some(kind);
+        self.state().load_fault = Some(kind);
     }
 
-    /// Commits wait from now on.
+    /// The next extension fails in this way.
+    pub(crate) fn inject_into_extension(&self, fault: Fault) {
+        self.state().extensions.fault = Some(fault);
+    }
+
+    /// From now on, extensions wait.
+    pub(crate) fn hold_extensions(&self) {
+        self.state().extensions.held = true;
+    }
+
+    /// From now on, every session is touched at this time just after it was listed.
+    pub(crate) fn touch_listed_sessions(&self, at: u64) {
+        self.state().used_at = Some(at);
+    }
+
+    /// From now on, commits wait.
     pub(crate) fn hold(&self) {
         self.state().commits_held = true;
     }
 
-    /// Loads wait from now on.
+    /// From now on, loads wait.
     pub(crate) fn hold_loads(&self) {
         self.state().loads_held = true;
     }
 
-    /// Commits and deletes are made from now on, and their answers wait.
+    /// From now on, commits and deletes are made and their answers wait.
     pub(crate) fn hold_answers(&self) {
         self.state().answers_held = true;
     }
 
-    /// One commit goes on; others still wait.
+    /// Lets one commit proceed; others still wait.
     pub(crate) fn pass_one(&self) {
         self.wake(|state| state.passes += 1);
     }
 
-    /// Commits, loads and answers go on.
+    /// Lets all commits, loads and answers proceed.
     pub(crate) fn release(&self) {
         self.wake(|state| {
             state.commits_held = false;
             state.loads_held = false;
             state.answers_held = false;
+            state.extensions.held = false;
         });
     }
 
@@ -124,7 +165,7 @@ impl Probe {
         self.released(|state| state.answers_held).await;
     }
 
-    /// Waits while `holds` says so.
+    /// Waits while `holds` returns true.
     async fn released(&self, holds: impl Fn(&mut State) -> bool) {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
@@ -139,22 +180,22 @@ impl Probe {
 }
 
 fn failed(kind: StoreErrorKind, id: &SessionId) -> StoreError {
-    StoreError::new(kind, "the suite made this fail").in_session(id)
+    StoreError::new(kind, "injected by the suite").in_session(id)
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl SessionStore for Probe {
-    async fn load(&self, id: &SessionId, tail: TailBounds) -> Result<Option<Loaded>, StoreError> {
-        let trouble = {
+    async fn load(&self, id: &SessionId, query: LoadQuery) -> Result<LoadOutcome, StoreError> {
+        let fault = {
             let mut state = self.state();
             state.loads += 1;
-            state.load_trouble.take()
+            state.load_fault.take()
         };
         self.released(|state| state.loads_held).await;
-        match trouble {
+        match fault {
             Some(kind) => Err(failed(kind, id)),
-            None => self.inner.load(id, tail).await,
+            None => self.inner.load(id, query).await,
         }
     }
 
@@ -162,7 +203,19 @@ impl SessionStore for Probe {
         self.inner.read(id, query).await
     }
 
-    async fn salvage(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Salvaged>, StoreError> {
+    async fn read_chunks(
+        &self,
+        id: &SessionId,
+        query: ChunkQuery,
+    ) -> Result<Option<ChunkPage>, StoreError> {
+        self.inner.read_chunks(id, query).await
+    }
+
+    async fn salvage(
+        &self,
+        id: &SessionId,
+        query: ReadQuery,
+    ) -> Result<Option<Salvaged>, StoreError> {
         self.inner.salvage(id, query).await
     }
 
@@ -174,22 +227,39 @@ impl SessionStore for Probe {
             state.commits_held && !passes
         })
         .await;
-        let trouble = self.state().trouble.take();
-        match trouble {
-            None | Some(Trouble::Conflicts(0)) => {
+        let fault = self.state().fault.take();
+        match fault {
+            None | Some(Fault::Conflicts(0)) => {
                 let outcome = self.inner.commit(id, commit).await;
                 self.answered().await;
                 outcome
             }
-            Some(Trouble::Fails(kind)) => Err(failed(kind, id)),
-            Some(Trouble::FailsAfterWriting(kind)) => {
+            Some(Fault::Fails(kind)) => Err(failed(kind, id)),
+            Some(Fault::FailsAfterWriting(kind)) => {
                 self.inner.commit(id, commit).await?;
                 Err(failed(kind, id))
             }
-            Some(Trouble::Conflicts(more)) => {
-                self.state().trouble = Some(Trouble::Conflicts(more - 1));
+            Some(Fault::Conflicts(more)) => {
+                self.state().fault = Some(Fault::Conflicts(more - 1));
                 Ok(CommitOutcome::Conflict { current: None })
             }
+        }
+    }
+
+    async fn extend(
+        &self,
+        id: &SessionId,
+        extension: Extension,
+    ) -> Result<ExtendOutcome, StoreError> {
+        self.released(|state| state.extensions.held).await;
+        let fault = self.state().extensions.fault.take();
+        match fault {
+            Some(Fault::Fails(kind)) => Err(failed(kind, id)),
+            Some(Fault::FailsAfterWriting(kind)) => {
+                self.inner.extend(id, extension).await?;
+                Err(failed(kind, id))
+            }
+            None | Some(Fault::Conflicts(_)) => self.inner.extend(id, extension).await,
         }
     }
 
@@ -198,7 +268,11 @@ impl SessionStore for Probe {
         self.inner.touch(id, at).await
     }
 
-    async fn delete(&self, id: &SessionId, condition: DeleteIf) -> Result<DeleteOutcome, StoreError> {
+    async fn delete(
+        &self,
+        id: &SessionId,
+        condition: DeleteIf,
+    ) -> Result<DeleteOutcome, StoreError> {
         let outcome = self.inner.delete(id, condition).await;
         self.answered().await;
         outcome
@@ -210,5 +284,34 @@ impl SessionStore for Probe {
 
     fn durability(&self) -> Durability {
         self.inner.durability()
+    }
+
+    fn sharing(&self) -> Sharing {
+        let shared = self.opening.is_some();
+        if shared { Sharing::Shared } else { self.inner.sharing() }
+    }
+
+    fn opening(&self) -> Result<Opening, StoreError> {
+        self.opening.clone().map_or_else(|| self.inner.opening(), Ok)
+    }
+}
+
+#[async_trait]
+impl SessionList for Probe {
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        let Some(list) = &self.list else {
+            return Err(StoreError::new(
+                StoreErrorKind::Internal,
+                "the wrapped store has no listing",
+            ));
+        };
+        let page = list.list(query).await?;
+        let used_at = self.state().used_at;
+        if let Some(at) = used_at {
+            for session in &page.sessions {
+                self.touch(&session.id, at).await?;
+            }
+        }
+        Ok(page)
     }
 }

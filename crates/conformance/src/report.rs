@@ -1,19 +1,31 @@
-//! Running all cases, and what came of it.
+//! The report of a run of all cases.
 
 use crate::{Case, Clause, Factory, Outcome, cases};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How the cases ended on one store.
+/// The outcomes of the cases on one store.
 ///
-/// Its display is a line for every failure and every case that was not applicable, then the [summary](Self::summary).
+/// Its display has a line for every failed case and every case that was not applicable, and ends
+/// with the [summary](Self::summary).
+///
+/// ```
+/// use durable_session_conformance::Report;
+///
+/// fn print(report: &Report) {
+///     for (clause, counts) in report.by_clause() {
+///         println!("{clause}: {counts}");
+///     }
+///     println!("{report}");
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Report {
     store: String,
     results: Vec<(&'static Case, Outcome)>,
 }
 
-/// How many cases ended how.
+/// Numbers of cases by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Cases that passed.
@@ -36,7 +48,11 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} not applicable", self.passed, self.failed, self.not_applicable)
+        write!(
+            f,
+            "{} passed, {} failed, {} not applicable",
+            self.passed, self.failed, self.not_applicable
+        )
     }
 }
 
@@ -54,14 +70,15 @@ impl Report {
         &self.results
     }
 
-    /// How many cases ended how.
+    /// The numbers of cases by outcome.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.results.iter().for_each(|(_, outcome)| counts.add(outcome));
         counts
     }
 
-    /// The same for each clause. A case that cites several counts for each of them.
+    /// The numbers of cases by outcome for each clause. A case that cites several clauses counts
+    /// for each of them.
     pub fn by_clause(&self) -> BTreeMap<Clause, Counts> {
         let mut by_clause: BTreeMap<Clause, Counts> = BTreeMap::new();
         for (case, outcome) in &self.results {
@@ -72,7 +89,7 @@ impl Report {
         by_clause
     }
 
-    /// Whether no case failed. Cases that were not applicable do not count against a store.
+    /// Whether no case failed. Cases that were not applicable are no failures.
     pub fn is_success(&self) -> bool {
         self.counts().failed == 0
     }
@@ -89,9 +106,16 @@ impl fmt::Display for Report {
             let clauses = Joined(case.clauses);
             match outcome {
                 Outcome::Passed => {}
-                Outcome::Failed(failure) => writeln!(f, "failed {} [{clauses}]: {failure}", case.name)?,
+                Outcome::Failed(failure) => {
+                    writeln!(f, "failed {} [{clauses}]: {failure}", case.name)?;
+                }
                 Outcome::NotApplicable(missing) => {
-                    writeln!(f, "not applicable {} [{clauses}]: needs {}", case.name, Joined(missing))?;
+                    writeln!(
+                        f,
+                        "not applicable {} [{clauses}]: needs {}",
+                        case.name,
+                        Joined(missing)
+                    )?;
                 }
             }
         }
@@ -113,7 +137,16 @@ impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
     }
 }
 
-/// Runs every case, one after another; none stops the others.
+/// Runs all cases one after another. A failure does not stop the run.
+///
+/// ```
+/// use durable_session_conformance::{Factory, run_all};
+///
+/// async fn check(factory: &dyn Factory) -> Result<String, String> {
+///     let report = run_all(factory).await;
+///     if report.is_success() { Ok(report.summary()) } else { Err(report.to_string()) }
+/// }
+/// ```
 pub async fn run_all(factory: &dyn Factory) -> Report {
     let mut report = Report::new(factory.name());
     for case in cases() {

@@ -1,4 +1,4 @@
-//! The reference store keeps the contract.
+//! The memory store keeps the contract.
 
 use async_trait::async_trait;
 use durable_session::store::{SessionList, SessionStore};
@@ -15,7 +15,12 @@ impl Factory for Memory {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        &[Capability::List, Capability::Threads, Capability::AcceptsOnFirstPoll, Capability::ReachableLimits]
+        &[
+            Capability::List,
+            Capability::Threads,
+            Capability::AcceptsOnFirstPoll,
+            Capability::ReachableLimits,
+        ]
     }
 
     async fn create(&self) -> Result<Box<dyn Instance>, BoxError> {

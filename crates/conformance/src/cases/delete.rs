@@ -1,16 +1,23 @@
 //! A delete removes everything, under a condition that is checked atomically (S6).
 
 use crate::failure::{ensure, ensure_eq};
-use crate::fixture::{Checked, EVERYTHING, Fixture, T, append, appends, id, range, remove, session, set_app};
+use crate::fixture::{
+    Checked, Fixture, T, WHOLE, append, appends, id, range, remove, session, set_app,
+};
 use bytes::Bytes;
 use durable_session::SessionId;
-use durable_session::store::{Commit, DeleteIf, DeleteOutcome, Expect, Incarnation, Version};
+use durable_session::store::{
+    Commit, DeleteIf, DeleteOutcome, Expect, Incarnation, LoadOutcome, Version,
+};
 
 async fn is_gone(t: &Fixture, id: &SessionId) -> Checked {
     let store = t.store();
-    ensure!(store.load(id, EVERYTHING).await?.is_none(), "load found a deleted session");
+    ensure_eq!(store.load(id, WHOLE).await?, LoadOutcome::Absent, "a load of a deleted session");
     ensure!(store.read(id, range(0, u64::MAX)).await?.is_none(), "read found a deleted session");
-    ensure!(store.salvage(id, range(0, u64::MAX)).await?.is_none(), "salvage found a deleted session");
+    ensure!(
+        store.salvage(id, range(0, u64::MAX)).await?.is_none(),
+        "salvage found a deleted session"
+    );
     Ok(())
 }
 
@@ -21,7 +28,7 @@ pub(crate) async fn a_delete_removes_everything(t: &mut Fixture) -> Checked {
     is_gone(t, &id).await
 }
 
-pub(crate) async fn deleting_nothing_succeeds(t: &mut Fixture) -> Checked {
+pub(crate) async fn deleting_an_absent_session_succeeds(t: &mut Fixture) -> Checked {
     let id = session()?;
     let never = Version::new(Incarnation::from_bytes([7; 16]), 1);
     for condition in [DeleteIf::Any, DeleteIf::Version(never), DeleteIf::IdleSince(T)] {
@@ -35,7 +42,7 @@ pub(crate) async fn deleting_nothing_succeeds(t: &mut Fixture) -> Checked {
     Ok(())
 }
 
-pub(crate) async fn a_deleted_id_begins_anew(t: &mut Fixture) -> Checked {
+pub(crate) async fn a_deleted_session_can_be_created_again_empty(t: &mut Fixture) -> Checked {
     let id = session()?;
     let texts: Vec<_> = (0..50).map(|n| n.to_string()).collect();
     let mut ops = appends(texts.iter().map(String::as_str));
@@ -44,14 +51,18 @@ pub(crate) async fn a_deleted_id_begins_anew(t: &mut Fixture) -> Checked {
     t.store().touch(&id, T + 100).await?;
     t.store().delete(&id, DeleteIf::Any).await?;
 
-    let again = Commit { expect: Expect::Absent { created_at: T + 5 }, ops: appends(["new"]), at: T + 6 };
+    let again = Commit::new(Expect::absent(T + 5), appends(["new"]), T + 6);
     let head = t.committed(&id, again).await?;
-    ensure_eq!((head.created_at, head.last_accessed_at), (T + 5, T + 6), "the times of the new life");
+    ensure_eq!(
+        (head.created_at, head.last_accessed_at),
+        (T + 5, T + 6),
+        "the times of the session created again"
+    );
     let loaded = t.holds(&id, &[(1, "new")]).await?;
-    ensure_eq!(loaded.head, head, "the head of the new life");
-    ensure_eq!(loaded.app, Bytes::new(), "the app state of the new life");
-    ensure_eq!(head.next_seq, 2, "the next seq of the new life");
-    t.change(&id, head.version, appends(["newer"])).await?;
+    ensure_eq!(loaded.head, head, "the head of the session created again");
+    ensure_eq!(loaded.app, Bytes::new(), "the app state of the session created again");
+    ensure_eq!(head.next_seq, 2, "the next seq of the session created again");
+    t.change(&id, head, appends(["newer"])).await?;
     t.holds(&id, &[(1, "new"), (2, "newer")]).await?;
     Ok(())
 }
@@ -59,7 +70,7 @@ pub(crate) async fn a_deleted_id_begins_anew(t: &mut Fixture) -> Checked {
 pub(crate) async fn a_delete_may_require_a_version(t: &mut Fixture) -> Checked {
     let id = session()?;
     let old = t.create(&id, appends(["a"])).await?;
-    let now = t.change(&id, old.version, appends(["b"])).await?;
+    let now = t.change(&id, old, appends(["b"])).await?;
     let before = t.all(&id).await?;
     let outcome = t.store().delete(&id, DeleteIf::Version(old.version)).await?;
     let conflict = DeleteOutcome::Conflict { current: now.version };
@@ -72,7 +83,7 @@ pub(crate) async fn a_delete_may_require_a_version(t: &mut Fixture) -> Checked {
     let again = t.create(&id, appends(["c"])).await?;
     let outcome = t.store().delete(&id, DeleteIf::Version(now.version)).await?;
     let conflict = DeleteOutcome::Conflict { current: again.version };
-    ensure_eq!(outcome, conflict, "a delete of an earlier life's version");
+    ensure_eq!(outcome, conflict, "a delete of a version from before the delete");
     t.holds(&id, &[(1, "c")]).await?;
     Ok(())
 }
@@ -80,8 +91,7 @@ pub(crate) async fn a_delete_may_require_a_version(t: &mut Fixture) -> Checked {
 pub(crate) async fn a_delete_may_require_that_a_session_is_idle(t: &mut Fixture) -> Checked {
     let id = session()?;
     let head = t.create(&id, appends(["a"])).await?;
-    let used =
-        Commit { expect: Expect::Version(head.version), ops: vec![remove(1, 1), append("b")], at: T + 100 };
+    let used = Commit::new(head.expect(), vec![remove(1, 1), append("b")], T + 100);
     let head = t.committed(&id, used).await?;
     for too_early in [0, T, T + 99] {
         let outcome = t.store().delete(&id, DeleteIf::IdleSince(too_early)).await?;

@@ -1,14 +1,14 @@
-//! No session shows in another, changes it or disturbs it (S9).
+//! No session shows in another, changes it or affects its calls (S9).
 
 use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{
     Checked, Fixture, T, append, appends, body, creation, id, on, range, remove, replace, set_app,
 };
 use durable_session::SessionId;
-use durable_session::store::{CommitOutcome, DeleteIf, Version};
+use durable_session::store::{CommitOutcome, DeleteIf, Head};
 use futures_util::future::join_all;
 
-/// Ids that a careless key, pattern, path or comparison would mix up.
+/// Ids that a wrong key, pattern, path or comparison would mix up.
 pub(crate) fn look_alikes() -> Checked<Vec<SessionId>> {
     let long = "x".repeat(255);
     let mut ids: Vec<String> =
@@ -16,18 +16,23 @@ pub(crate) fn look_alikes() -> Checked<Vec<SessionId>> {
             .map(str::to_owned)
             .to_vec();
     ids.extend(
-        ["a.b", "...", "~", "!", "'", "\"", "a'b", "a;b", "[a]", "{a}", "a&b", "0", "00", "1", "-1", "null"]
-            .map(str::to_owned),
+        [
+            "a.b", "...", "~", "!", "'", "\"", "a'b", "a;b", "[a]", "{a}", "a&b", "0", "00", "1",
+            "-1", "null",
+        ]
+        .map(str::to_owned),
     );
     ids.extend([long.clone(), format!("{long}x"), format!("{long}y"), format!("{long}.")]);
     ids.iter().map(|text| id(text)).collect()
 }
 
-pub(crate) async fn ids_that_look_alike_are_apart(t: &mut Fixture) -> Checked {
+pub(crate) async fn similar_ids_are_different_sessions(t: &mut Fixture) -> Checked {
     let ids = look_alikes()?;
     let mut heads = Vec::new();
     for id in &ids {
-        heads.push(t.create(id, vec![append(id.as_str()), append("second"), set_app(id.as_str())]).await?);
+        heads.push(
+            t.create(id, vec![append(id.as_str()), append("second"), set_app(id.as_str())]).await?,
+        );
     }
     for (id, head) in ids.iter().zip(&heads) {
         let loaded = t.holds(id, &[(1, id.as_str()), (2, "second")]).await?;
@@ -36,7 +41,12 @@ pub(crate) async fn ids_that_look_alike_are_apart(t: &mut Fixture) -> Checked {
         let Some(salvaged) = t.store().salvage(id, range(0, u64::MAX)).await? else {
             return Err(crate::Failure::new(format_args!("salvage did not find {}", id.as_str())));
         };
-        ensure_eq!(salvaged.rows, loaded.tail, "the messages that salvage returns for {}", id.as_str());
+        ensure_eq!(
+            salvaged.rows,
+            loaded.tail,
+            "the messages that salvage returns for {}",
+            id.as_str()
+        );
     }
     Ok(())
 }
@@ -51,38 +61,47 @@ pub(crate) async fn changing_one_session_changes_no_other(t: &mut Fixture) -> Ch
         for other in ids.iter().filter(|other| *other != id) {
             before.push((other, t.maybe_all(other).await?));
         }
-        let version = t.all(id).await?.head.version;
+        let head = t.all(id).await?.head;
         match n % 4 {
             0 => drop(t.store().delete(id, DeleteIf::Any).await?),
-            1 => drop(t.change(id, version, vec![remove(1, u64::MAX), set_app("x")]).await?),
+            1 => drop(t.change(id, head, vec![remove(1, u64::MAX), set_app("x")]).await?),
             2 => t.store().touch(id, T + 100).await?,
-            _ => drop(t.change(id, version, vec![replace(1, "A"), append("c")]).await?),
+            _ => drop(t.change(id, head, vec![replace(1, "A"), append("c")]).await?),
         }
         for (other, before) in before {
             let names = (id.as_str(), other.as_str());
-            ensure!(t.maybe_all(other).await? == before, "a change of {} changed {}", names.0, names.1);
+            ensure!(
+                t.maybe_all(other).await? == before,
+                "a change of {} changed {}",
+                names.0,
+                names.1
+            );
         }
     }
     Ok(())
 }
 
-pub(crate) async fn sessions_grow_side_by_side(t: &mut Fixture) -> Checked {
+pub(crate) async fn concurrent_commits_to_different_sessions_all_succeed(
+    t: &mut Fixture,
+) -> Checked {
     let ids = ["one", "two", "three"].map(id).into_iter().collect::<Checked<Vec<_>>>()?;
     let store = t.store();
-    let mut versions: Vec<Option<Version>> = vec![None; ids.len()];
+    let mut heads: Vec<Option<Head>> = vec![None; ids.len()];
     for round in 0..20 {
         let text = round.to_string();
-        let commits = ids.iter().zip(&versions).map(|(id, version)| {
+        let commits = ids.iter().zip(&heads).map(|(id, head)| {
             let ops = vec![append(&format!("{} {text}", id.as_str()))];
-            store
-                .commit(id, version.map_or_else(|| creation(ops.clone()), |version| on(version, ops.clone())))
+            store.commit(
+                id,
+                head.map_or_else(|| creation(ops.clone()), |head| on(head, ops.clone())),
+            )
         });
         let outcomes = join_all(commits).await;
-        for (version, outcome) in versions.iter_mut().zip(outcomes) {
-            let CommitOutcome::Committed(head) = outcome? else {
-                return Err(crate::Failure::new("a sound commit was refused"));
+        for (head, outcome) in heads.iter_mut().zip(outcomes) {
+            let CommitOutcome::Committed(committed) = outcome? else {
+                return Err(crate::Failure::new("a valid commit was refused"));
             };
-            *version = Some(head.version);
+            *head = Some(committed);
         }
     }
     for id in &ids {
@@ -93,33 +112,42 @@ pub(crate) async fn sessions_grow_side_by_side(t: &mut Fixture) -> Checked {
     Ok(())
 }
 
-pub(crate) async fn a_refused_request_disturbs_no_other_session(t: &mut Fixture) -> Checked {
+pub(crate) async fn a_refused_request_affects_no_other_session(t: &mut Fixture) -> Checked {
     let store = t.store();
     let (stale, missing, exists) = (id("stale")?, id("missing")?, id("exists")?);
     let old = t.create(&stale, appends(["a"])).await?;
-    t.change(&stale, old.version, appends(["b"])).await?;
+    t.change(&stale, old, appends(["b"])).await?;
     let here = t.create(&missing, appends(["a"])).await?;
     t.create(&exists, appends(["a"])).await?;
     for round in 0..8 {
         let (one, two) = (id(&format!("one-{round}"))?, id(&format!("two-{round}"))?);
         let (first, a, b, c, last) = futures_util::future::join5(
             store.commit(&one, creation(appends(["1"]))),
-            store.commit(&stale, on(old.version, vec![append("x"), set_app("x")])),
-            store.commit(&missing, on(here.version, vec![append("x"), replace(9, "x")])),
+            store.commit(&stale, on(old, vec![append("x"), set_app("x")])),
+            store.commit(&missing, on(here, vec![append("x"), replace(9, "x")])),
             store.commit(&exists, creation(appends(["x"]))),
             store.commit(&two, creation(appends(["2"]))),
         )
         .await;
         ensure!(
             matches!(first?, CommitOutcome::Committed(_)),
-            "a sound commit before refused ones was refused"
+            "a valid commit before refused ones was refused"
         );
-        ensure!(matches!(a?, CommitOutcome::Conflict { .. }), "a commit on an old version was not refused");
-        ensure!(matches!(b?, CommitOutcome::NoSuchSeq { .. }), "a replacement of nothing was not refused");
-        ensure!(matches!(c?, CommitOutcome::Conflict { .. }), "a creation of what exists was not refused");
+        ensure!(
+            matches!(a?, CommitOutcome::Conflict { .. }),
+            "a commit on an old version was not refused"
+        );
+        ensure!(
+            matches!(b?, CommitOutcome::NoSuchSeq { .. }),
+            "replacing an absent message was not refused"
+        );
+        ensure!(
+            matches!(c?, CommitOutcome::Conflict { .. }),
+            "creating an existing session was not refused"
+        );
         ensure!(
             matches!(last?, CommitOutcome::Committed(_)),
-            "a sound commit after refused ones was refused"
+            "a valid commit after refused ones was refused"
         );
         t.holds(&one, &[(1, "1")]).await?;
         t.holds(&two, &[(1, "2")]).await?;

@@ -1,26 +1,35 @@
-//! A listing shows every session once, with its own head (S9); what it filters by follows S5 and S6.
+//! A listing shows every session once, with its own head (S9). Its filters follow S5 and S6.
 
 use crate::Failure;
 use crate::failure::{ensure, ensure_eq};
-use crate::fixture::{Checked, Fixture, T, append, appends, creation, id};
+use crate::fixture::{Checked, Fixture, T, append, appends, at, creation, id};
 use durable_session::SessionId;
-use durable_session::store::{Commit, DeleteIf, ListQuery, ListedSession, StoreErrorKind};
+use durable_session::store::{DeleteIf, Labels, ListQuery, ListedSession, Op, StoreErrorKind};
 
-/// All pages put together. Each page must keep to the limit, and the listing must come to an end.
+/// The sessions of all pages. Checks the limit of each page, and that the listing ends.
 async fn listed(t: &Fixture, mut query: ListQuery) -> Checked<Vec<ListedSession>> {
     let list = t.list()?;
     let mut all: Vec<ListedSession> = Vec::new();
     loop {
         let page = list.list(&query).await?;
         let limit = query.limit.max(1);
-        ensure!(page.sessions.len() <= limit, "a page of at most {limit} has {}", page.sessions.len());
+        ensure!(
+            page.sessions.len() <= limit,
+            "a page of at most {limit} has {}",
+            page.sessions.len()
+        );
         all.extend(page.sessions);
-        if let Some((a, b)) = all.iter().zip(all.iter().skip(1)).find(|(a, b)| a.id.as_str() >= b.id.as_str())
+        if let Some((a, b)) =
+            all.iter().zip(all.iter().skip(1)).find(|(a, b)| a.id.as_str() >= b.id.as_str())
         {
-            return Err(Failure::new(format_args!("{} is listed before {}", a.id.as_str(), b.id.as_str())));
+            return Err(Failure::new(format_args!(
+                "{} is listed before {}",
+                a.id.as_str(),
+                b.id.as_str()
+            )));
         }
         let Some(next) = page.next else { return Ok(all) };
-        let moves = query.after.as_ref().is_none_or(|after| after.as_str() < next.as_str());
+        let moves = query.after.as_ref().is_none_or(|after| after.id < next.id);
         ensure!(moves, "the next page after {:?} begins at {next:?}", query.after);
         query.after = Some(next);
     }
@@ -38,7 +47,11 @@ async fn create_all<'a>(t: &Fixture, names: impl IntoIterator<Item = &'a str>) -
 }
 
 pub(crate) async fn a_listing_shows_every_session_once(t: &mut Fixture) -> Checked {
-    ensure_eq!(ids(t, ListQuery::all(10)).await?, Vec::<String>::new(), "the listing of an empty store");
+    ensure_eq!(
+        ids(t, ListQuery::all(10)).await?,
+        Vec::<String>::new(),
+        "the listing of an empty store"
+    );
     let mut expected = super::isolation::look_alikes()?;
     for (n, id) in expected.iter().enumerate() {
         let texts = vec!["x"; n % 3];
@@ -48,7 +61,11 @@ pub(crate) async fn a_listing_shows_every_session_once(t: &mut Fixture) -> Check
     for limit in [1, 2, 3, 7, 1000, 0] {
         let found = listed(t, ListQuery::all(limit)).await?;
         let found_ids: Vec<&SessionId> = found.iter().map(|session| &session.id).collect();
-        ensure_eq!(found_ids, expected.iter().collect::<Vec<_>>(), "the ids listed {limit} to a page");
+        ensure_eq!(
+            found_ids,
+            expected.iter().collect::<Vec<_>>(),
+            "the ids listed {limit} to a page"
+        );
         for session in found {
             let head = t.all(&session.id).await?.head;
             ensure_eq!(session.head?, head, "the head listed for {}", session.id.as_str());
@@ -61,7 +78,7 @@ pub(crate) async fn a_listing_follows_every_change(t: &mut Fixture) -> Checked {
     let one = id("one")?;
     let head = t.create(&one, appends(["a"])).await?;
     t.create(&id("two")?, appends(["b"])).await?;
-    t.change(&one, head.version, appends(["c", "d"])).await?;
+    t.change(&one, head, appends(["c", "d"])).await?;
     t.store().touch(&one, T + 100).await?;
     let found = listed(t, ListQuery::all(10)).await?;
     let Some(first) = found.into_iter().next() else {
@@ -75,13 +92,20 @@ pub(crate) async fn a_listing_follows_every_change(t: &mut Fixture) -> Checked {
     t.store().delete(&one, DeleteIf::Any).await?;
     ensure_eq!(ids(t, ListQuery::all(10)).await?, ["two"], "the ids listed after a delete");
     t.create(&one, Vec::new()).await?;
-    ensure_eq!(ids(t, ListQuery::all(10)).await?, ["one", "two"], "the ids listed after a re-creation");
+    ensure_eq!(
+        ids(t, ListQuery::all(10)).await?,
+        ["one", "two"],
+        "the ids listed after a re-creation"
+    );
     Ok(())
 }
 
-pub(crate) async fn a_listing_may_be_of_a_prefix(t: &mut Fixture) -> Checked {
-    create_all(t, ["a", "ab", "ab-1", "ab-2", "ab.", "abc", "ac", "b", "A", "aB", "a_b", "a*", "~", "~~"])
-        .await?;
+pub(crate) async fn a_listing_can_be_limited_to_an_id_prefix(t: &mut Fixture) -> Checked {
+    create_all(
+        t,
+        ["a", "ab", "ab-1", "ab-2", "ab.", "abc", "ac", "b", "A", "aB", "a_b", "a*", "~", "~~"],
+    )
+    .await?;
     let expectations: [(&str, &[&str]); 10] = [
         ("ab", &["ab", "ab-1", "ab-2", "ab.", "abc"]),
         ("ab-", &["ab-1", "ab-2"]),
@@ -103,7 +127,7 @@ pub(crate) async fn a_listing_may_be_of_a_prefix(t: &mut Fixture) -> Checked {
     Ok(())
 }
 
-pub(crate) async fn a_listing_goes_on_after_any_id(t: &mut Fixture) -> Checked {
+pub(crate) async fn a_listing_continues_after_any_id(t: &mut Fixture) -> Checked {
     create_all(t, ["b", "d", "da", "db", "f"]).await?;
     let expectations: [(&str, &str, &[&str]); 8] = [
         ("", "a", &["b", "d", "da", "db", "f"]),
@@ -116,16 +140,16 @@ pub(crate) async fn a_listing_goes_on_after_any_id(t: &mut Fixture) -> Checked {
         ("d", "e", &[]),
     ];
     for (prefix, after, expected) in expectations {
-        let query = ListQuery { after: Some(id(after)?), ..ListQuery::prefix(prefix, 2) };
+        let query = ListQuery::prefix(prefix, 2).after(id(after)?);
         let found = ids(t, query).await?;
         ensure_eq!(found, expected, "the ids listed with prefix {prefix:?} after {after}");
     }
     Ok(())
 }
 
-pub(crate) async fn a_listing_may_be_of_idle_sessions(t: &mut Fixture) -> Checked {
-    for (name, at) in [("a", 10), ("b", 20), ("c", 30), ("d", 10), ("e", 20)] {
-        t.committed(&id(name)?, Commit { at: T + at, ..creation(vec![append(name)]) }).await?;
+pub(crate) async fn a_listing_can_be_limited_to_idle_sessions(t: &mut Fixture) -> Checked {
+    for (name, later) in [("a", 10), ("b", 20), ("c", 30), ("d", 10), ("e", 20)] {
+        t.committed(&id(name)?, at(T + later, creation(vec![append(name)]))).await?;
     }
     t.store().touch(&id("d")?, T + 40).await?;
     let expectations: [(u64, &[&str]); 7] = [
@@ -139,7 +163,7 @@ pub(crate) async fn a_listing_may_be_of_idle_sessions(t: &mut Fixture) -> Checke
     ];
     for (time, expected) in expectations {
         for limit in [1, 2, 100] {
-            let query = ListQuery { idle_since: Some(time), ..ListQuery::all(limit) };
+            let query = ListQuery::all(limit).idle_since(time);
             ensure_eq!(
                 ids(t, query).await?,
                 expected,
@@ -150,7 +174,9 @@ pub(crate) async fn a_listing_may_be_of_idle_sessions(t: &mut Fixture) -> Checke
     Ok(())
 }
 
-pub(crate) async fn sessions_that_stay_are_listed_once_while_others_come_and_go(t: &mut Fixture) -> Checked {
+pub(crate) async fn existing_sessions_are_listed_once_while_others_are_created_and_deleted(
+    t: &mut Fixture,
+) -> Checked {
     let stay: Vec<_> = (0..20).map(|n| format!("stay-{n:02}")).collect();
     let go: Vec<_> = (0..20).map(|n| format!("stay-{n:02}-go")).collect();
     create_all(t, stay.iter().chain(&go).map(String::as_str)).await?;
@@ -162,15 +188,17 @@ pub(crate) async fn sessions_that_stay_are_listed_once_while_others_come_and_go(
         let page = list.list(&query).await?;
         found.extend(page.sessions.into_iter().map(|session| session.id.as_str().to_owned()));
         let Some(next) = page.next else { break };
-        // The id that the next page goes on from may itself be gone by then.
-        t.store().delete(&next, DeleteIf::Any).await?;
-        found.retain(|name| name != next.as_str());
+        // The session after which the next page begins may be deleted by then.
+        t.store().delete(&next.id, DeleteIf::Any).await?;
+        found.retain(|name| name != next.id.as_str());
         for name in go.by_ref().take(2) {
             t.store().delete(&id(name)?, DeleteIf::Any).await?;
         }
         create_all(
             t,
-            [format!("a-{n}"), format!("z-{n}"), format!("stay-{n:02}-new")].iter().map(String::as_str),
+            [format!("a-{n}"), format!("z-{n}"), format!("stay-{n:02}-new")]
+                .iter()
+                .map(String::as_str),
         )
         .await?;
         query.after = Some(next);
@@ -195,24 +223,53 @@ pub(crate) async fn a_listing_survives_reopening(t: &mut Fixture) -> Checked {
     Ok(())
 }
 
-pub(crate) async fn a_listing_shows_damaged_sessions_as_such(t: &mut Fixture) -> Checked {
-    create_all(t, ["a", "b", "c"]).await?;
+pub(crate) async fn a_listing_marks_damaged_sessions(t: &mut Fixture) -> Checked {
+    for name in ["a", "b", "c"] {
+        let labels = Op::SetLabels(Labels::owner("u").title(name));
+        t.create(&id(name)?, vec![append(name), labels]).await?;
+    }
     t.corrupt_head(&id("b")?).await?;
-    for query in [ListQuery::all(1), ListQuery { idle_since: Some(T), ..ListQuery::all(10) }] {
+    for query in [ListQuery::all(1), ListQuery::all(10).idle_since(T)] {
         let mut names = Vec::new();
         for session in listed(t, query).await? {
             names.push(session.id.as_str().to_owned());
             match session.head {
-                Ok(_) => ensure!(session.id.as_str() != "b", "a damaged head is listed as sound"),
+                Ok(_) => {
+                    ensure!(
+                        session.id.as_str() != "b",
+                        "a damaged head is listed without its damage"
+                    );
+                    let title = Some(session.id.as_str());
+                    ensure_eq!(
+                        session.labels.get_title(),
+                        title,
+                        "the title of an undamaged session"
+                    );
+                }
                 Err(error) => {
-                    ensure_eq!(error.kind(), StoreErrorKind::Corrupt, "the error of a damaged head");
+                    ensure_eq!(
+                        error.kind(),
+                        StoreErrorKind::Corrupt,
+                        "the error of a damaged head"
+                    );
                     ensure_eq!(session.id.as_str(), "b", "the session that is listed as damaged");
+                    ensure!(session.labels.is_empty(), "a damaged session is listed with labels");
                 }
             }
         }
         ensure_eq!(names, ["a", "b", "c"], "the ids listed");
     }
-    let query = ListQuery { idle_since: Some(T - 1), ..ListQuery::all(10) };
-    ensure_eq!(ids(t, query).await?, ["b"], "the ids listed when only the damaged session may be idle");
+    let query = ListQuery::all(10).idle_since(T - 1);
+    ensure_eq!(
+        ids(t, query).await?,
+        ["b"],
+        "the ids listed when only the damaged session may be idle"
+    );
+    let query = ListQuery::all(10).changed_since(T + 1);
+    ensure_eq!(
+        ids(t, query).await?,
+        ["b"],
+        "the ids listed when only the damaged one may have changed"
+    );
     Ok(())
 }

@@ -1,18 +1,35 @@
-//! The cases. Each is a function in the module of its subject; `list.rs` says which there are.
+//! The cases, one function each, in modules by subject. `list.rs` lists them.
 
 pub(crate) mod atomic;
+pub(crate) mod changed_at;
 pub(crate) mod chat_dropped;
 pub(crate) mod chat_expiry;
 pub(crate) mod chat_failure;
 pub(crate) mod chat_order;
+pub(crate) mod chat_producers;
+pub(crate) mod chat_replies;
+pub(crate) mod chat_reply_end;
 pub(crate) mod chat_state;
+pub(crate) mod chunks;
+pub(crate) mod chunks_kept;
 pub(crate) mod damage;
+pub(crate) mod damaged_replies;
 pub(crate) mod delete;
 pub(crate) mod isolation;
+pub(crate) mod labels;
 pub(crate) mod limits;
 pub(crate) mod listing;
+pub(crate) mod open_replies;
 pub(crate) mod order;
+pub(crate) mod owners;
+pub(crate) mod owners_listing;
 pub(crate) mod reads;
+pub(crate) mod replies;
+pub(crate) mod reply_close;
+pub(crate) mod reply_limits;
+pub(crate) mod reply_threads;
+pub(crate) mod sharing;
+pub(crate) mod tags;
 pub(crate) mod threads;
 pub(crate) mod touch;
 pub(crate) mod versions;

@@ -1,4 +1,4 @@
-//! Loads and reads return what was asked for, within its bounds (S8), in order (S2).
+//! Loads and reads return the requested messages, within the bounds (S8) and in order (S2).
 
 use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{Checked, Fixture, appends, range, remove, rows, session};
@@ -7,26 +7,21 @@ use durable_session::store::{Order, ReadQuery, Row, TailBounds};
 /// Messages of 1, 2, 3, 4 and 5 bytes.
 const STAIRS: [&str; 5] = ["a", "bb", "ccc", "dddd", "eeeee"];
 
-const ALL: ReadQuery = ReadQuery {
-    first: 1,
-    last: u64::MAX,
-    order: Order::Forward,
-    max_messages: usize::MAX,
-    max_bytes: u64::MAX,
-};
-const BACK: ReadQuery = ReadQuery { order: Order::Backward, ..ALL };
+const ALL: ReadQuery = ReadQuery::forward(1, u64::MAX);
+const BACK: ReadQuery = ReadQuery::backward(1, u64::MAX);
 
 fn seqs(rows: &[Row]) -> Vec<u64> {
     rows.iter().map(|row| row.seq).collect()
 }
 
-/// Every query must give these seqs, and say whether the range holds more; salvage must say the same of a sound session.
+/// Checks that every query returns these seqs and `more`, and that salvage, on an undamaged
+/// session, returns the same.
 async fn expect(t: &Fixture, queries: &[(ReadQuery, &[u64], bool)]) -> Checked {
     let id = session()?;
     for (query, expected, more) in queries {
         let page = t.page(&id, *query).await?;
         ensure_eq!(seqs(&page.rows), *expected, "the seqs of {query:?}");
-        ensure_eq!(page.more, *more, "whether there is more of {query:?}");
+        ensure_eq!(page.more, *more, "whether the range of {query:?} has more");
         let Some(salvaged) = t.store().salvage(&id, *query).await? else {
             return Err(crate::Failure::new("salvage did not find the session"));
         };
@@ -43,12 +38,12 @@ pub(crate) async fn reads_go_forward_and_backward(t: &mut Fixture) -> Checked {
         &[
             (ALL, &[1, 2, 3, 4, 5], false),
             (BACK, &[5, 4, 3, 2, 1], false),
-            (ReadQuery { first: 2, last: 4, ..ALL }, &[2, 3, 4], false),
-            (ReadQuery { first: 2, last: 4, ..BACK }, &[4, 3, 2], false),
-            (ReadQuery { first: 3, last: 3, ..ALL }, &[3], false),
-            (ReadQuery { first: 3, last: 3, ..BACK }, &[3], false),
-            (ReadQuery { first: 0, last: 1, ..ALL }, &[1], false),
-            (ReadQuery { first: 5, last: u64::MAX, ..BACK }, &[5], false),
+            (range(2, 4), &[2, 3, 4], false),
+            (ReadQuery::backward(2, 4), &[4, 3, 2], false),
+            (range(3, 3), &[3], false),
+            (ReadQuery::backward(3, 3), &[3], false),
+            (range(0, 1), &[1], false),
+            (ReadQuery::backward(5, u64::MAX), &[5], false),
         ],
     )
     .await
@@ -56,7 +51,7 @@ pub(crate) async fn reads_go_forward_and_backward(t: &mut Fixture) -> Checked {
 
 pub(crate) async fn a_page_holds_at_most_the_messages_asked_for(t: &mut Fixture) -> Checked {
     t.create(&session()?, appends(STAIRS)).await?;
-    let at_most = |max_messages, query| ReadQuery { max_messages, ..query };
+    let at_most = |max_messages, query: ReadQuery| query.max_messages(max_messages);
     expect(
         t,
         &[
@@ -64,8 +59,8 @@ pub(crate) async fn a_page_holds_at_most_the_messages_asked_for(t: &mut Fixture)
             (at_most(2, BACK), &[5, 4], true),
             (at_most(5, ALL), &[1, 2, 3, 4, 5], false),
             (at_most(5, BACK), &[5, 4, 3, 2, 1], false),
-            (at_most(2, ReadQuery { first: 2, last: 3, ..ALL }), &[2, 3], false),
-            (at_most(1, ReadQuery { first: 2, last: 3, ..BACK }), &[3], true),
+            (at_most(2, range(2, 3)), &[2, 3], false),
+            (at_most(1, ReadQuery::backward(2, 3)), &[3], true),
             (at_most(0, ALL), &[1], true),
             (at_most(0, BACK), &[5], true),
         ],
@@ -73,9 +68,11 @@ pub(crate) async fn a_page_holds_at_most_the_messages_asked_for(t: &mut Fixture)
     .await
 }
 
-pub(crate) async fn a_page_holds_at_most_the_bytes_asked_for_but_a_message(t: &mut Fixture) -> Checked {
+pub(crate) async fn a_page_holds_at_most_the_bytes_asked_for_or_one_message(
+    t: &mut Fixture,
+) -> Checked {
     t.create(&session()?, appends(STAIRS)).await?;
-    let at_most = |max_bytes, query| ReadQuery { max_bytes, ..query };
+    let at_most = |max_bytes, query: ReadQuery| query.max_bytes(max_bytes);
     expect(
         t,
         &[
@@ -88,7 +85,7 @@ pub(crate) async fn a_page_holds_at_most_the_bytes_asked_for_but_a_message(t: &m
             (at_most(14, BACK), &[5, 4, 3, 2], true),
             (at_most(1, BACK), &[5], true),
             (at_most(0, ALL), &[1], true),
-            (at_most(0, ReadQuery { first: 4, last: 4, ..ALL }), &[4], false),
+            (at_most(0, range(4, 4)), &[4], false),
         ],
     )
     .await
@@ -97,16 +94,16 @@ pub(crate) async fn a_page_holds_at_most_the_bytes_asked_for_but_a_message(t: &m
 pub(crate) async fn an_empty_range_yields_no_messages(t: &mut Fixture) -> Checked {
     let id = session()?;
     let head = t.create(&id, appends(STAIRS)).await?;
-    let head = t.change(&id, head.version, vec![remove(2, 3)]).await?;
+    let head = t.change(&id, head, vec![remove(2, 3)]).await?;
     let nothing: &[u64] = &[];
     expect(
         t,
         &[
-            (ReadQuery { first: 4, last: 3, ..ALL }, nothing, false),
-            (ReadQuery { first: u64::MAX, last: 0, ..BACK }, nothing, false),
-            (ReadQuery { first: 6, last: u64::MAX, ..ALL }, nothing, false),
-            (ReadQuery { first: 0, last: 0, ..ALL }, nothing, false),
-            (ReadQuery { first: 2, last: 3, ..BACK }, nothing, false),
+            (range(4, 3), nothing, false),
+            (ReadQuery::backward(u64::MAX, 0), nothing, false),
+            (range(6, u64::MAX), nothing, false),
+            (range(0, 0), nothing, false),
+            (ReadQuery::backward(2, 3), nothing, false),
         ],
     )
     .await?;
@@ -114,43 +111,44 @@ pub(crate) async fn an_empty_range_yields_no_messages(t: &mut Fixture) -> Checke
     Ok(())
 }
 
-pub(crate) async fn reads_pass_over_removed_messages(t: &mut Fixture) -> Checked {
+pub(crate) async fn reads_skip_removed_messages(t: &mut Fixture) -> Checked {
     let id = session()?;
     let head = t.create(&id, appends(["a", "b", "c", "d", "e", "f", "g"])).await?;
-    t.change(&id, head.version, vec![remove(1, 1), remove(3, 5), remove(7, 7)]).await?;
+    t.change(&id, head, vec![remove(1, 1), remove(3, 5), remove(7, 7)]).await?;
     expect(
         t,
         &[
             (ALL, &[2, 6], false),
             (BACK, &[6, 2], false),
-            (ReadQuery { max_messages: 1, ..ALL }, &[2], true),
-            (ReadQuery { max_messages: 1, ..BACK }, &[6], true),
-            (ReadQuery { max_messages: 2, max_bytes: 2, ..ALL }, &[2, 6], false),
-            (ReadQuery { first: 3, last: 7, max_messages: 1, ..ALL }, &[6], false),
-            (ReadQuery { first: 1, last: 5, max_messages: 1, ..BACK }, &[2], false),
+            (ALL.max_messages(1), &[2], true),
+            (BACK.max_messages(1), &[6], true),
+            (ALL.max_messages(2).max_bytes(2), &[2, 6], false),
+            (range(3, 7).max_messages(1), &[6], false),
+            (ReadQuery::backward(1, 5).max_messages(1), &[2], false),
         ],
     )
     .await
 }
 
-pub(crate) async fn pages_put_together_are_the_session(t: &mut Fixture) -> Checked {
+pub(crate) async fn consecutive_pages_are_the_whole_session(t: &mut Fixture) -> Checked {
     let id = session()?;
     let texts: Vec<String> = (1..=600).map(|n| "x".repeat(n * 7 % 50)).collect();
     let mut head = t.create(&id, Vec::new()).await?;
     for some in texts.chunks(100) {
-        head = t.change(&id, head.version, appends(some.iter().map(String::as_str))).await?;
+        head = t.change(&id, head, appends(some.iter().map(String::as_str))).await?;
     }
-    head = t.change(&id, head.version, vec![remove(100, 180)]).await?;
+    head = t.change(&id, head, vec![remove(100, 180)]).await?;
     let expected: Vec<u64> = (1..100).chain(181..=600).collect();
     for (query, max_bytes) in [(ALL, u64::MAX), (BACK, u64::MAX), (ALL, 70), (BACK, 70)] {
-        let mut query = ReadQuery { max_messages: 7, max_bytes, ..query };
+        let mut query = query.max_messages(7).max_bytes(max_bytes);
         let mut found = Vec::new();
         loop {
             let page = t.page(&id, query).await?;
             ensure_eq!(page.head, head, "the head of a page");
             ensure!(page.rows.len() <= 7, "a page of at most 7 messages has {}", page.rows.len());
             for row in &page.rows {
-                let sent = usize::try_from(row.seq).ok().and_then(|seq| texts.get(seq.wrapping_sub(1)));
+                let sent =
+                    usize::try_from(row.seq).ok().and_then(|seq| texts.get(seq.wrapping_sub(1)));
                 let sent = sent.map_or(&[][..], String::as_bytes);
                 ensure!(row.body == sent, "seq {} has another's body", row.seq);
             }
@@ -181,7 +179,7 @@ pub(crate) async fn load_returns_the_longest_tail_within_both_bounds(t: &mut Fix
         (9, 16, &[1, 2, 3, 4, 5]),
         (9, 15, &[2, 3, 4, 5]),
         (9, 11, &[3, 4, 5]),
-        // The longest run ends before the large message: what is older but smaller does not come instead.
+        // The run ends at the large message: smaller ones before it are not returned instead.
         (9, 10, &[4, 5]),
         (9, 1, &[5]),
         (9, 0, &[5]),
@@ -190,8 +188,8 @@ pub(crate) async fn load_returns_the_longest_tail_within_both_bounds(t: &mut Fix
         (2, 1, &[5]),
     ];
     for (max_messages, max_bytes, expected) in cases {
-        let bounds = TailBounds { max_messages, max_bytes };
-        let Some(loaded) = t.store().load(&id, bounds).await? else {
+        let bounds = TailBounds::new(max_messages, max_bytes);
+        let Some(loaded) = t.load(&id, bounds).await? else {
             return Err(crate::Failure::new("load did not find the session"));
         };
         ensure_eq!(seqs(&loaded.tail), expected, "the tail within {bounds:?}");
@@ -200,17 +198,16 @@ pub(crate) async fn load_returns_the_longest_tail_within_both_bounds(t: &mut Fix
     Ok(())
 }
 
-pub(crate) async fn the_tail_passes_over_removed_messages(t: &mut Fixture) -> Checked {
+pub(crate) async fn the_tail_skips_removed_messages(t: &mut Fixture) -> Checked {
     let id = session()?;
     let head = t.create(&id, appends(["a", "b", "c", "d", "e"])).await?;
-    let head = t.change(&id, head.version, vec![remove(3, 3), remove(5, 5)]).await?;
-    let load = |max_messages| {
-        let (store, id) = (t.store(), id.clone());
-        async move { store.load(&id, TailBounds { max_messages, max_bytes: 2 }).await }
+    let head = t.change(&id, head, vec![remove(3, 3), remove(5, 5)]).await?;
+    let tail = async |max_messages| -> Checked<Option<Vec<Row>>> {
+        Ok(t.load(&id, TailBounds::new(max_messages, 2)).await?.map(|loaded| loaded.tail))
     };
-    ensure_eq!(load(9).await?.map(|l| l.tail), Some(rows(&[(2, "b"), (4, "d")])), "the tail within 2 bytes");
-    ensure_eq!(load(1).await?.map(|l| l.tail), Some(rows(&[(4, "d")])), "the tail of 1 message");
-    t.change(&id, head.version, vec![remove(1, 5)]).await?;
-    ensure_eq!(load(9).await?.map(|l| l.tail), Some(Vec::new()), "the tail of no messages");
+    ensure_eq!(tail(9).await?, Some(rows(&[(2, "b"), (4, "d")])), "the tail within 2 bytes");
+    ensure_eq!(tail(1).await?, Some(rows(&[(4, "d")])), "the tail of 1 message");
+    t.change(&id, head, vec![remove(1, 5)]).await?;
+    ensure_eq!(tail(9).await?, Some(Vec::new()), "the tail of no messages");
     Ok(())
 }
