@@ -1,4 +1,4 @@
-// Matching of answers, and filling-in of requests. The notation is described in README.md.
+// Matches responses and fills in requests. README.md describes the notation.
 
 const PLACEHOLDER = /^\{\{(.+)\}\}$/s;
 const OPEN = '{{...}}';

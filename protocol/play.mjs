@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Plays the golden scenarios against a server: node play.mjs --base http://127.0.0.1:PORT [--only core|all] [--legacy]
+// Plays the golden scenarios against a server: node play.mjs --base http://127.0.0.1:PORT [--only core|all|replies] [--legacy]
 // Node 20 or newer, no dependencies. README.md describes the files.
 
 import fs from 'node:fs';
@@ -12,7 +12,7 @@ const GOLDEN = path.join(import.meta.dirname, 'golden');
 const PREFIX = '/api/chat/session';
 const TIMEOUT_MS = 15_000;
 
-/** All scenarios in order, each with the file it stands in. */
+/** All scenarios in order, each with its file. */
 export function scenarios(folder = GOLDEN) {
   return fs.readdirSync(folder).filter(name => name.endsWith('.json')).sort().flatMap(file => {
     const { scenarios: list } = JSON.parse(fs.readFileSync(path.join(folder, file), 'utf8'));
@@ -114,12 +114,14 @@ export async function playScenario(scenario, { base, fetch = globalThis.fetch })
 
 /**
  * Plays the golden scenarios and prints a line for each.
- * `only: 'core'` leaves out what the extended protocol adds; `legacy` plays all of them and reports the extended ones that
+ * `only: 'core'` leaves out what the extended protocol adds; `only: 'replies'` plays the scenarios for a server that
+ * answers users by replies, which are left out otherwise; `legacy` plays all of them and reports the extended ones that
  * do not pass as differences instead of failures.
  */
 export async function play({ base, only = 'all', legacy = false, fetch, list = scenarios(), print = console.log }) {
   const totals = { passed: 0, failed: 0, skipped: 0, differs: [] };
   for (const scenario of list) {
+    if (Boolean(scenario.replies) !== (only === 'replies')) continue;
     const name = `${scenario.file.replace(/\.json$/, '')}: ${scenario.name}`;
     if (only === 'core' && scenario.extends) {
       totals.skipped += 1;
@@ -133,18 +135,18 @@ export async function play({ base, only = 'all', legacy = false, fetch, list = s
     print(`${wrong.length === 0 ? 'ok     ' : differs ? 'differs' : 'FAIL   '} ${name}`);
     for (const line of wrong) print(`          ${line}`);
   }
-  if (legacy) print(`${totals.differs.length} of ${list.filter(s => s.extends).length} scenarios of the extended protocol differ`);
+  if (legacy) print(`${totals.differs.length} of ${list.filter(s => s.extends && !s.replies).length} scenarios of the extended protocol differ`);
   const skipped = totals.skipped + totals.differs.length;
   print(`${totals.passed} passed, ${totals.failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
   return totals;
 }
 
 function options(args) {
-  const usage = 'usage: node play.mjs --base http://HOST:PORT [--only core|all] [--legacy]';
+  const usage = 'usage: node play.mjs --base http://HOST:PORT [--only core|all|replies] [--legacy]';
   const found = { only: 'all', legacy: false };
   for (let i = 0; i < args.length; i += 1) {
     if (args[i] === '--base') found.base = args[++i];
-    else if (args[i] === '--only' && ['core', 'all'].includes(args[i + 1])) found.only = args[++i];
+    else if (args[i] === '--only' && ['core', 'all', 'replies'].includes(args[i + 1])) found.only = args[++i];
     else if (args[i] === '--legacy') found.legacy = true;
     else throw new Error(`${args[i]} is not understood\n${usage}`);
   }

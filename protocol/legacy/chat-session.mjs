@@ -1,6 +1,7 @@
-// The Durable Object that the library takes over from: the whole state is one value under the storage key `chatState`,
-// read once, held in memory and written again on every change. It stands here to show which part of the protocol it
-// speaks, and to write the storage that a takeover has to read. Its known weaknesses are left as they are.
+// The Durable Object that the library takes over from. The whole state is one value under the
+// storage key `chatState`, read once, kept in memory and written again on every change. It shows
+// which part of the protocol such services have, and writes the storage that a takeover reads. Its
+// known weaknesses are kept.
 //
 // It runs in workerd (`ctx.storage` of a Durable Object) and, through serve.mjs, in Node.
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// Serves a Worker module with its Durable Object class from Node, storage in memory: node serve.mjs [--port N]
+// Serves a Worker module with its Durable Object class from Node, with its storage in memory:
+// node serve.mjs [--port N]
 
 import http from 'node:http';
 import fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import * as legacy from './chat-session.mjs';
 
-// As in workerd, what is stored is a structured clone: later changes of the value do not reach the stored one.
+// As in workerd, a stored value is a structured clone: later changes of the value do not reach it.
 class MemoryStorage {
   #values = new Map();
 

@@ -1,44 +1,38 @@
 //! The request function.
 
-use crate::body::{Body, PartStream};
-use crate::client_may::ClientMay;
-use crate::config::ApiBuilder;
-use crate::fields::Field;
-use crate::input::Input;
-use crate::refusal::Refusal;
-use crate::routes::{self, Place};
-use crate::{errors, etag, events, fields, messages, rewriting, state};
+use crate::config::Config;
+use crate::routes::route::{Route, session_of};
+use crate::routes::{events, fields, messages, replies as reply_routes, rewriting, state};
+use crate::wire::body::{Body, PartStream};
+use crate::wire::input::Input;
+use crate::wire::refusal::Refusal;
 use bytes::Bytes;
-use durable_session::{Added, AppState, ChatSession, ChatSessions, Draft, Error, JsonObject, SessionId};
+use durable_session::{AppState, ChatSessions, JsonObject, SessionId};
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-pub(crate) type OnMessage<A> = Arc<dyn Fn(&mut Draft<'_, A>, &Added) -> Result<(), Error> + Send + Sync>;
-
 /// The session protocol over a [`ChatSessions`]. Cheap to clone.
 ///
-/// Dropping a request's future is safe: its change is then made whole or not at all.
+/// Dropping a request's future is safe: the change is then made completely or not at all. If it had
+/// opened a reply, the reply may be interrupted then.
 pub struct Api<A = JsonObject> {
     inner: Arc<Inner<A>>,
 }
 
 struct Inner<A> {
-    set: Settings<A>,
+    config: Config<A>,
+    /// How many event streams are open.
     streams: Arc<AtomicUsize>,
 }
 
-/// What was set on it.
-pub(crate) struct Settings<A> {
-    pub(crate) sessions: ChatSessions<A>,
-    pub(crate) prefix: String,
-    pub(crate) fields: Vec<Field>,
-    pub(crate) max_body_bytes: usize,
-    pub(crate) max_streams: usize,
-    pub(crate) client_may: ClientMay,
-    pub(crate) on_message: Option<OnMessage<A>>,
+impl<A> From<Config<A>> for Api<A> {
+    fn from(config: Config<A>) -> Self {
+        Self { inner: Arc::new(Inner { config, streams: Arc::default() }) }
+    }
 }
 
 impl<A> Clone for Api<A> {
@@ -50,127 +44,163 @@ impl<A> Clone for Api<A> {
 impl<A> fmt::Debug for Api<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api")
-            .field("prefix", &self.inner.set.prefix)
-            .field("fields", &self.inner.set.fields)
+            .field("prefix", &self.inner.config.prefix)
+            .field("fields", &self.inner.config.fields)
             .finish_non_exhaustive()
     }
 }
 
 impl<A: AppState> Api<A> {
-    /// Begins to set up the protocol over `sessions`.
-    pub fn builder(sessions: ChatSessions<A>) -> ApiBuilder<A> {
-        ApiBuilder::new(sessions)
-    }
-
-    pub(crate) fn assemble(set: Settings<A>) -> Self {
-        Self { inner: Arc::new(Inner { set, streams: Arc::default() }) }
-    }
-
-    /// The sessions it serves.
+    /// The sessions that the routes read and change.
     pub fn sessions(&self) -> &ChatSessions<A> {
-        &self.inner.set.sessions
+        &self.inner.config.sessions
     }
 
-    /// Where it serves sessions; their ids follow.
+    /// The path in front of session ids; see [`ApiBuilder::prefix`](crate::ApiBuilder::prefix).
     pub fn prefix(&self) -> &str {
-        &self.inner.set.prefix
+        &self.inner.config.prefix
     }
 
-    /// The most bytes that the body of a request with this method and path may have. A transport
-    /// should not read more.
+    /// The largest body, in bytes, of a request with this method and path. A transport should read
+    /// no more.
     ///
-    /// `PUT` of a whole state takes every state that `GET` can give (without its messages if
-    /// [clients may not](ApiBuilder::client_may) set these), so its bound follows from the
-    /// session's [limits](ChatSessions::limits); for every other request it is
-    /// [`max_body_bytes`](ApiBuilder::max_body_bytes). The path is one that
-    /// [`handle`](Self::handle) or [`handle_session`](Self::handle_session) takes.
+    /// `PUT` of a whole state accepts every state that `GET` can return (without its messages if
+    /// clients [may not](crate::ApiBuilder::client_permissions) replace them), so its limit follows
+    /// from the session's [limits](ChatSessions::limits). For every other request the limit is
+    /// [`max_body_bytes`](crate::ApiBuilder::max_body_bytes). Accepts the paths of
+    /// [`handle`](Self::handle) and those of [`handle_session`](Self::handle_session).
+    ///
+    /// ```
+    /// # use durable_session_http::Api;
+    /// # use http::Method;
+    /// # fn example(api: Api) {
+    /// assert_eq!(api.body_limit(&Method::POST, "/api/chat/session/s-1/messages"), 4 << 20);
+    /// assert!(api.body_limit(&Method::PUT, "/api/chat/session/s-1") > 4 << 20);
+    /// # }
+    /// ```
     pub fn body_limit(&self, method: &Method, path: &str) -> usize {
-        let Settings { prefix, sessions, max_body_bytes, client_may, .. } = &self.inner.set;
-        // The method first: looking for the session in a path is work for every request otherwise.
-        let whole_state = *method == Method::PUT && {
-            let rest = routes::session_of(prefix, path).map_or(path, |(_, rest)| rest);
-            matches!(rest, "" | "/" | "/state")
-        };
-        if whole_state {
-            state::max_bytes(sessions.limits(), client_may).max(*max_body_bytes)
+        // Only `PUT` needs the path parsed.
+        if *method != Method::PUT {
+            return self.inner.config.max_body_bytes;
+        }
+        let rest = session_of(self.prefix(), path).map_or(path, |(_, rest)| rest);
+        self.body_limit_at(method, rest)
+    }
+
+    /// [`body_limit`](Self::body_limit) for the rest of a path after the session id.
+    fn body_limit_at(&self, method: &Method, rest: &str) -> usize {
+        let Config { sessions, max_body_bytes, client_permissions, .. } = &self.inner.config;
+        if *method == Method::PUT && matches!(rest, "" | "/" | "/state") {
+            state::max_bytes(sessions.limits(), client_permissions).max(*max_body_bytes)
         } else {
             *max_body_bytes
         }
     }
 
-    /// Answers a request whose path is `{prefix}/{id}` and what follows. Any other path is 404.
+    /// Answers a request whose path is `{prefix}/{id}` or below it. Any other path is 404.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use durable_session_http::Api;
+    /// # async fn example(api: Api) {
+    /// let message = Bytes::from(r#"{"role":"user","content":"hello"}"#);
+    /// let request = http::Request::post("/api/chat/session/s-1/messages").body(message).unwrap();
+    /// let response = api.handle(request).await;
+    /// assert_eq!(response.status(), 200);
+    /// # }
+    /// ```
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        match routes::session_of(&self.inner.set.prefix, parts.uri.path()) {
-            Ok((id, rest)) => self.answer(id, rest, &parts, body).await,
-            Err(refusal) => finish(&parts.method, refusal.answer()),
+        match session_of(self.prefix(), parts.uri.path()) {
+            Ok((id, rest)) => self.respond(id, rest, &parts, body).await,
+            Err(refusal) => finish(&parts.method, refusal.response()),
         }
     }
 
-    /// Answers a request on the session `id` whose path is only the rest: `/messages`, `/pending-match`, and for the state
-    /// itself `/` or `/state`. For where the id is known already, as in a Durable Object.
+    /// Answers a request on the session `id` whose path has no prefix and no id: `/messages`,
+    /// `/booking-info`, and `/` or `/state` for the state itself. For callers that know the id
+    /// already, such as a Durable Object.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use durable_session::SessionId;
+    /// # use durable_session_http::Api;
+    /// # async fn example(api: Api, id: SessionId) {
+    /// let request = http::Request::get("/messages").body(Bytes::new()).unwrap();
+    /// let response = api.handle_session(id, request).await;
+    /// assert_eq!(response.status(), 200);
+    /// # }
+    /// ```
     pub async fn handle_session(&self, id: SessionId, request: Request<Bytes>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let rest = match parts.uri.path() {
             "/state" => "/",
             rest => rest,
         };
-        self.answer(id, rest, &parts, body).await
+        self.respond(id, rest, &parts, body).await
     }
 
-    async fn answer(
+    async fn respond(
         &self,
         id: SessionId,
         rest: &str,
-        parts: &http::request::Parts,
+        parts: &Parts,
         body: Bytes,
     ) -> Response<Body> {
         let input = Input {
             headers: parts.headers.clone(),
             query: parts.uri.query().map(str::to_owned),
             body,
-            max_body_bytes: self.body_limit(&parts.method, rest),
+            max_body_bytes: self.body_limit_at(&parts.method, rest),
         };
-        let answer = match self.act(id, rest, &parts.method, &input).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.answer(),
-        };
-        finish(&parts.method, answer)
+        let response = self.dispatch(id, rest, &parts.method, &input).await;
+        finish(&parts.method, response.unwrap_or_else(Refusal::response))
     }
 
-    async fn act(
+    async fn dispatch(
         &self,
         id: SessionId,
         rest: &str,
         method: &Method,
         input: &Input,
     ) -> Result<Response<Body>, Refusal> {
-        let Settings { sessions, fields, client_may, on_message, max_streams, .. } = &self.inner.set;
-        let place = Place::find(rest, fields, client_may)?;
+        let Config {
+            sessions, fields, client_permissions, on_message, replies, max_streams, ..
+        } = &self.inner.config;
+        let route = Route::find(rest, fields, client_permissions)?;
         let head = *method == Method::HEAD;
-        let method = place.method(method)?;
+        let method = route.method(method)?;
         let chat = sessions.session(id);
-        match (place, method) {
-            (Place::State, Method::GET) => state::get(&chat, input).await,
-            (Place::State, Method::PUT) => state::put(&chat, input, client_may).await,
-            (Place::State, _) => state::delete(&chat, input).await,
-            (Place::Reset, _) => state::reset(&chat, input).await,
-            (Place::Messages, Method::GET) => messages::get(&chat, input).await,
-            (Place::Messages, _) => messages::post(&chat, input, client_may, on_message.as_ref()).await,
-            (Place::Message(seq), Method::PUT) => rewriting::put(&chat, seq, input, client_may).await,
-            (Place::Message(seq), _) => rewriting::delete(&chat, seq, input).await,
-            (Place::Rewind, _) => rewriting::rewind(&chat, input).await,
-            (Place::Events, _) if head => Ok(events::head()),
-            (Place::Events, _) => events::open(&chat, input, &self.inner.streams, *max_streams).await,
-            (Place::Field(field), Method::GET) => fields::get(&chat, field).await,
-            (Place::Field(field), Method::PUT) => fields::put(&chat, field, input.text()?, input).await,
-            (Place::Field(field), _) => fields::put(&chat, field, "null", input).await,
+        match (route, method) {
+            (Route::State, Method::GET) => state::get(&chat, input).await,
+            (Route::State, Method::PUT) => state::put(&chat, input, client_permissions).await,
+            (Route::State, _) => state::delete(&chat, input).await,
+            (Route::Reset, _) => state::reset(&chat, input).await,
+            (Route::Messages, Method::GET) => messages::get(&chat, input).await,
+            (Route::Messages, _) => {
+                messages::post(&chat, input, client_permissions, on_message.as_ref(), replies).await
+            }
+            (Route::Message(seq), Method::PUT) => {
+                rewriting::put(&chat, seq, input, client_permissions).await
+            }
+            (Route::Message(seq), _) => rewriting::delete(&chat, seq, input).await,
+            (Route::Rewind, _) => rewriting::rewind(&chat, input).await,
+            (Route::Stop(seq), _) => reply_routes::stop(&chat, seq, input).await,
+            (Route::Events, _) if head => Ok(events::head()),
+            (Route::Events, _) => {
+                events::open(&chat, input, &self.inner.streams, *max_streams).await
+            }
+            (Route::Field(field), Method::GET) => fields::get(&chat, field).await,
+            (Route::Field(field), Method::PUT) => {
+                fields::put(&chat, field, input.text()?, input).await
+            }
+            (Route::Field(field), _) => fields::put(&chat, field, "null", input).await,
         }
     }
 }
 
-/// The answer to `HEAD` is that to `GET` without the body. A stream has no length, and what stands
-/// for it here is empty.
+/// Empties the body of a response to `HEAD`, which otherwise is that to `GET`. A stream has no
+/// length; `Body::Events` of a `HEAD` is empty already.
 fn finish(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if *method == Method::HEAD {
         match response.body() {
@@ -184,33 +214,4 @@ fn finish(method: &Method, mut response: Response<Body>) -> Response<Body> {
         }
     }
     response
-}
-
-/// Runs a turn, under `If-Match` if the request has it.
-pub(crate) async fn turn<A: AppState, T>(
-    chat: &ChatSession<A>,
-    input: &Input,
-    turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
-) -> Result<T, Refusal> {
-    turn_or(chat, input, turn, errors::refusal).await
-}
-
-/// The same for a change whose failures are told in words of its own.
-pub(crate) async fn turn_or<A: AppState, T>(
-    chat: &ChatSession<A>,
-    input: &Input,
-    turn: impl FnMut(&mut Draft<'_, A>) -> Result<T, Error>,
-    refusal: impl FnOnce(&SessionId, &Error) -> Refusal,
-) -> Result<T, Refusal> {
-    let result = match etag::if_match(&input.headers) {
-        etag::Expected::Any => chat.turn(turn).await,
-        etag::Expected::OneOf(versions) => {
-            let current = chat.snapshot().await.map_err(|e| errors::refusal(chat.id(), &e))?.version();
-            if !versions.contains(&current) {
-                return Err(etag::mismatch(current));
-            }
-            chat.turn_if(current, turn).await
-        }
-    };
-    result.map_err(|e| refusal(chat.id(), &e))
 }

@@ -1,7 +1,8 @@
 //! The HTTP protocol of durable chat sessions, as one function from a request to a response.
 //!
-//! [`Api`] answers the session routes over a [`ChatSessions`](durable_session::ChatSessions). It knows no web framework and
-//! no runtime, so an axum service, a Worker and a test all serve the very same protocol; they only carry bytes.
+//! [`Api`] answers the session routes over a [`ChatSessions`](durable_session::ChatSessions). It
+//! depends on no web framework and no runtime, so an axum service, a Worker and a test serve the
+//! same protocol; they only carry bytes.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -10,7 +11,8 @@
 //!
 //! # async fn example(sessions: ChatSessions) -> Result<(), durable_session_http::InvalidConfig> {
 //! let api = Api::builder(sessions).field(FieldRoute::new("booking-info", "bookingInfo")).build()?;
-//! let request = http::Request::get("/api/chat/session/session-1763264606917-w2j2kfd45").body(Bytes::new());
+//! let path = "/api/chat/session/session-1763264606917-w2j2kfd45";
+//! let request = http::Request::get(path).body(Bytes::new());
 //! # let Ok(request) = request else { return Ok(()) };
 //! let response = api.handle(request).await;
 //! assert_eq!(response.status(), 200);
@@ -18,45 +20,39 @@
 //! # }
 //! ```
 //!
-//! Every refusal is a JSON object `{"error":"…"}`. Message texts and session ids never reach the log; a session is named
-//! by its [`Fingerprint`](durable_session::Fingerprint).
+//! Every refusal is a JSON object `{"error":"…"}`. The log has no message texts and no session
+//! ids; it names a session by its [`Fingerprint`](durable_session::Fingerprint).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 #[cfg(any(feature = "client", feature = "proxy"))]
-mod base;
-mod body;
+mod base_url;
+mod builder;
 #[cfg(feature = "client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
-mod client_may;
+mod client_permissions;
 mod config;
-mod cursor;
-mod errors;
-mod etag;
-mod events;
-mod fields;
-mod health;
-mod input;
-mod messages;
-mod paging;
-mod parts;
-mod refusal;
-mod rewriting;
+mod producing;
 mod routes;
 #[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod server;
-mod sse;
-mod state;
+mod wire;
 
-/// The routes as an `OpenAPI` 3.1 description in JSON, for a service to serve if it likes.
+/// The description of the routes as `OpenAPI` 3.1 JSON. A service may serve it.
 pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use api::Api;
 #[cfg(any(feature = "client", feature = "proxy"))]
-pub use base::InvalidBase;
-pub use body::{Body, BrokenOff, EventStream, PartStream};
-pub use client_may::ClientMay;
-pub use config::{ApiBuilder, DEFAULT_PREFIX, FieldRoute, InvalidConfig};
-pub use health::health;
-pub use refusal::Refusal;
-pub use routes::session_of;
-pub use sse::PING;
+#[cfg_attr(docsrs, doc(cfg(any(feature = "client", feature = "proxy"))))]
+pub use base_url::InvalidBaseUrl;
+pub use builder::{ApiBuilder, InvalidConfig};
+pub use client_permissions::ClientPermissions;
+pub use config::{DEFAULT_PREFIX, FieldRoute};
+pub use routes::health::health;
+pub use routes::route::session_of;
+pub use wire::body::{Body, BodyAborted, EventStream, PartStream};
+pub use wire::refusal::Refusal;
+pub use wire::sse::PING;

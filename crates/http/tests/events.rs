@@ -1,10 +1,10 @@
-//! Event streams: what is sent, and that a gap is never silent.
+//! The events of a stream; a gap is always a `resync`.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use bytes::Bytes;
 use durable_session::{ChatSession, ChatSessions, JsonObject, Message, SessionId};
-use durable_session_http::{Api, Body, EventStream};
+use durable_session_http::{Api, Body, EventStream, PING};
 use durable_session_memory::MemoryStore;
 use futures_util::StreamExt;
 use http::{Request, StatusCode};
@@ -39,7 +39,7 @@ async fn open_at(api: &Api, path: &str, from: Option<&str>) -> Result<EventStrea
     }
 }
 
-/// The next event: its name, its cursor and its data.
+/// The next event that is not a ping: its name, its cursor and its data.
 async fn next(events: &mut EventStream) -> (String, String, Value) {
     loop {
         let bytes = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
@@ -51,12 +51,15 @@ async fn next(events: &mut EventStream) -> (String, String, Value) {
         };
         if let Some(data) = field("data: ") {
             let data = serde_json::from_str(&data).unwrap();
-            return (field("event: ").unwrap(), field("id: ").unwrap(), data);
+            let name = field("event: ").unwrap();
+            if name != "ping" {
+                return (name, field("id: ").unwrap(), data);
+            }
         }
     }
 }
 
-/// Sets the app state beside adding messages, in one commit.
+/// Adds messages and sets the app state in one commit.
 async fn turn(chat: &ChatSession, messages: &[&str], step: u64) {
     chat.turn(|draft| {
         for text in messages {
@@ -70,7 +73,23 @@ async fn turn(chat: &ChatSession, messages: &[&str], step: u64) {
 }
 
 #[tokio::test]
-async fn a_turn_is_its_messages_then_the_state_and_a_break_between_is_a_resync() {
+async fn a_stream_begins_with_its_cursor_and_a_ping_or_with_a_resync() {
+    let (api, chat) = api();
+    chat.add_message(Message::user("before")).await.unwrap();
+    let first = open(&api, None).await.unwrap().next().await.unwrap();
+    let first = std::str::from_utf8(&first).unwrap();
+    let cursor = first.strip_prefix(": following\nid: ").unwrap();
+    let cursor =
+        cursor.strip_suffix(&format!("\n\n: every open reply is named\n\n{PING}")).unwrap();
+    let resumed = open(&api, Some(cursor)).await.unwrap().next().await.unwrap();
+    assert_eq!(resumed, first.as_bytes());
+    chat.replace(1, Message::user("edited")).await.unwrap();
+    let late = open(&api, Some(cursor)).await.unwrap().next().await.unwrap();
+    assert!(late.starts_with(b"event: resync\n"), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_turn_sends_its_messages_then_the_state_and_resuming_between_is_a_resync() {
     let (api, chat) = api();
     chat.add_message(Message::user("before")).await.unwrap();
     let mut events = open(&api, None).await.unwrap();
@@ -94,7 +113,7 @@ async fn a_turn_is_its_messages_then_the_state_and_a_break_between_is_a_resync()
 }
 
 #[tokio::test]
-async fn the_turn_that_creates_a_session_can_be_resumed_only_after_its_end() {
+async fn the_turn_that_creates_a_session_can_be_resumed_only_after_its_last_event() {
     let (api, chat) = api();
     let mut events = open(&api, None).await.unwrap();
     turn(&chat, &["first"], 1).await;
@@ -109,21 +128,21 @@ async fn the_turn_that_creates_a_session_can_be_resumed_only_after_its_end() {
 }
 
 #[tokio::test]
-async fn whoever_is_too_slow_is_told_to_reload() {
+async fn a_client_that_is_too_slow_gets_a_resync() {
     let (api, chat) = api();
     let mut events = open(&api, None).await.unwrap();
     for n in 0..200 {
         chat.update(|app: &mut JsonObject| app.set("n", &n).unwrap()).await.unwrap();
     }
     assert_eq!(next(&mut events).await.0, "resync");
-    // And nothing of what the reload brings is told once more.
+    // Changes that the reload brings are not sent again.
     chat.add_message(Message::user("after")).await.unwrap();
     let (name, _, data) = next(&mut events).await;
     assert_eq!((&*name, &data["message"]["content"]), ("message", &Value::from("after")));
 }
 
 #[tokio::test]
-async fn a_long_absence_is_made_up_for_message_by_message() {
+async fn a_client_that_resumes_gets_every_missed_message() {
     let (api, chat) = api();
     chat.add_message(Message::user("0")).await.unwrap();
     let mut events = open(&api, None).await.unwrap();
@@ -142,9 +161,11 @@ async fn a_long_absence_is_made_up_for_message_by_message() {
 }
 
 #[tokio::test]
-async fn changes_to_what_is_there_are_a_resync() {
+async fn a_replaced_or_removed_message_is_a_resync() {
     let (api, chat) = api();
-    chat.add_messages(vec![Message::user("1"), Message::user("2"), Message::user("3")]).await.unwrap();
+    chat.add_messages(vec![Message::user("1"), Message::user("2"), Message::user("3")])
+        .await
+        .unwrap();
     let mut events = open(&api, None).await.unwrap();
     chat.replace(2, Message::user("two")).await.unwrap();
     assert_eq!(next(&mut events).await.0, "resync");
@@ -158,7 +179,7 @@ async fn changes_to_what_is_there_are_a_resync() {
 }
 
 #[tokio::test]
-async fn streams_are_bounded_and_a_closed_one_makes_room() {
+async fn open_streams_are_limited_and_a_closed_stream_frees_its_place() {
     let (api, _) = api();
     let one = open(&api, None).await.unwrap();
     let _two = open(&api, None).await.unwrap();
@@ -171,7 +192,7 @@ async fn streams_are_bounded_and_a_closed_one_makes_room() {
 }
 
 #[tokio::test]
-async fn edits_are_told_first_and_a_cursor_is_good_once_all_of_a_commit_was_told() {
+async fn edits_come_first_and_a_client_can_resume_after_the_last_event_of_a_commit() {
     let (api, chat) = api();
     chat.add_messages(vec![Message::user("old"); 100]).await.unwrap();
     let mut events = open_edited(&api, None).await;
@@ -191,7 +212,8 @@ async fn edits_are_told_first_and_a_cursor_is_good_once_all_of_a_commit_was_told
         let content = data["message"]["content"].as_str().unwrap_or_default().to_owned();
         told.push((name, data["seq"].as_u64(), content, cursor));
     }
-    let short: Vec<_> = told.iter().map(|(name, seq, content, _)| (&**name, *seq, &**content)).collect();
+    let short: Vec<_> =
+        told.iter().map(|(name, seq, content, _)| (&**name, *seq, &**content)).collect();
     assert_eq!(
         short,
         [
@@ -203,7 +225,7 @@ async fn edits_are_told_first_and_a_cursor_is_good_once_all_of_a_commit_was_told
     );
     assert_eq!(next(&mut plain).await.0, "resync");
     drop((events, plain));
-    // Broken off before the state was told, more was missed than appending; after it, nothing.
+    // A break before the state event misses a change of the app state; one after it misses nothing.
     for (name, _, _, cursor) in &told {
         let mut resumed = open_edited(&api, Some(cursor)).await;
         chat.add_message(Message::user("later")).await.unwrap();
@@ -213,7 +235,7 @@ async fn edits_are_told_first_and_a_cursor_is_good_once_all_of_a_commit_was_told
 }
 
 #[tokio::test]
-async fn whoever_asked_for_edits_gets_a_resync_only_where_it_cannot_be_told() {
+async fn a_client_that_asks_for_edits_gets_a_resync_only_for_removals() {
     let (api, chat) = api();
     chat.add_messages(vec![Message::user("old"); 3]).await.unwrap();
     let mut events = open_edited(&api, None).await;
@@ -222,12 +244,12 @@ async fn whoever_asked_for_edits_gets_a_resync_only_where_it_cannot_be_told() {
         let (name, cursor, data) = next(&mut events).await;
         assert_eq!((&*name, &data["message"]["content"]), ("edited", &Value::from(n.to_string())));
         drop(events);
-        // Everything was told: the cursor is good.
+        // The whole commit was sent, so the client can resume.
         chat.add_message(Message::user("more")).await.unwrap();
         events = open_edited(&api, Some(&cursor)).await;
         assert_eq!(next(&mut events).await.0, "message");
     }
-    // The same content is no change; a list with one message edited is that edit.
+    // Equal content is not a change; a list with one edited message is one edit.
     let list = chat.get_state().await.unwrap().messages;
     chat.turn(|draft| draft.set_messages(&list)).await.unwrap();
     let mut edited = list.clone();
@@ -235,7 +257,7 @@ async fn whoever_asked_for_edits_gets_a_resync_only_where_it_cannot_be_told() {
     chat.turn(|draft| draft.set_messages(&edited)).await.unwrap();
     let (name, _, data) = next(&mut events).await;
     assert_eq!((&*name, &data["seq"]), ("edited", &Value::from(1)));
-    // Edited and then removed before it was sent, or removed.
+    // A message is edited and removed before the edit is sent; another is only removed.
     chat.replace(2, Message::user("gone")).await.unwrap();
     chat.remove(2).await.unwrap();
     assert_eq!(next(&mut events).await.0, "resync");

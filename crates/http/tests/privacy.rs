@@ -1,4 +1,5 @@
-//! No session id, message, app state, key of a client's or idempotency key gets into the log or into an error.
+//! Logs and errors contain no session id, message, app state, JSON key of a client, or idempotency
+//! key.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use axum::Router;
@@ -73,7 +74,7 @@ fn id() -> SessionId {
     SessionId::new(ID).unwrap()
 }
 
-/// A request and its answer.
+/// Sends a request and returns the response.
 async fn ask(app: &Router, method: &str, rest: &str, body: String) -> (StatusCode, String) {
     let request = Request::builder()
         .method(method)
@@ -88,7 +89,7 @@ async fn ask(app: &Router, method: &str, rest: &str, body: String) -> (StatusCod
     (status, String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Requests that are wrong in every place where a client's words stand.
+/// Requests that are not valid, with a client's text in every place.
 fn wrong() -> Vec<(&'static str, &'static str, String)> {
     let message = |fields: &str| format!("{{\"role\":\"user\",\"content\":\"{TEXT}\"{fields}}}");
     vec![
@@ -116,7 +117,7 @@ fn wrong() -> Vec<(&'static str, &'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_repeat_nothing_and_the_log_names_sessions_by_fingerprint() {
+async fn responses_quote_no_request_and_the_log_names_sessions_by_fingerprint() {
     let log = log();
     let folder = tempfile::tempdir().unwrap();
     let store = RedbStore::open(folder.path().join("store.redb")).unwrap();
@@ -124,7 +125,8 @@ async fn answers_repeat_nothing_and_the_log_names_sessions_by_fingerprint() {
     let chat = open.session(id());
     chat.add_message(Message::user(TEXT).with_id(IDEMPOTENCY)).await.unwrap();
     let typed: ChatSessions<Typed> = ChatSessions::builder(store.clone()).build();
-    let limits = durable_session::Limits { message_bytes: 1000, ..durable_session::Limits::default() };
+    let limits =
+        durable_session::Limits { message_bytes: 1000, ..durable_session::Limits::default() };
     let fresh: ChatSessions<Typed> =
         ChatSessions::builder(durable_session_memory::MemoryStore::new()).limits(limits).build();
     let service = |sessions| {
@@ -151,25 +153,30 @@ async fn answers_repeat_nothing_and_the_log_names_sessions_by_fingerprint() {
 }
 
 #[tokio::test]
-async fn app_state_that_does_not_fit_is_logged_without_what_it_holds() {
+async fn app_state_of_another_type_is_logged_without_its_values() {
     let log = log();
     let store = durable_session_memory::MemoryStore::new();
     let open: ChatSessions = ChatSessions::builder(store.clone()).build();
-    open.session(id()).update(|app: &mut JsonObject| app.set("count", TEXT).unwrap()).await.unwrap();
+    open.session(id())
+        .update(|app: &mut JsonObject| app.set("count", TEXT).unwrap())
+        .await
+        .unwrap();
     let typed: ChatSessions<Typed> = ChatSessions::builder(store).build();
-    let answering = Api::builder(typed).on_message(|draft, _| draft.app().map(drop)).build().unwrap();
+    let answering =
+        Api::builder(typed).on_message(|draft, _| draft.app().map(drop)).build().unwrap();
     let app = router(answering, RouterOptions::default());
     let body = format!("{{\"role\":\"user\",\"content\":\"{TEXT}\"}}");
     let (status, answer) = ask(&app, "POST", "/messages", body).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
     assert_hidden(&answer);
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let told = "app state does not fit the app's type at its field `count`: found a string, expected u32";
+    let told =
+        "app state does not fit the app's type at its field `count`: found a string, expected u32";
     assert!(logged.contains(told), "{logged}");
     assert_hidden(&logged);
 }
 
-/// As in core: every way to print it is free of what was planted, and no text repeats its source's.
+/// Checks that no way to print an error shows a secret, and that no text quotes its source.
 fn check<E: std::error::Error + Send + Sync + 'static>(error: E) {
     assert_hidden(&format!("{error} {error:?} {error:#?}"));
     let error = anyhow::Error::new(error);
@@ -186,7 +193,7 @@ fn check<E: std::error::Error + Send + Sync + 'static>(error: E) {
     }
 }
 
-/// A server that answers everything with this.
+/// A server that gives this response to every request.
 async fn answering(status: u16, body: &str) -> String {
     let body = body.to_owned();
     let app = Router::new().fallback(move || {
@@ -201,7 +208,7 @@ async fn answering(status: u16, body: &str) -> String {
 
 fn client(base: &str) -> ChatSessionClient {
     let retry = Retry::default().tries(1).waits(Duration::from_millis(1), Duration::from_millis(1));
-    ChatSessionClient::new(base, id()).unwrap().retry(retry).time(Duration::from_millis(500))
+    ChatSessionClient::new(base, id()).unwrap().retry(retry).timeout(Duration::from_millis(500))
 }
 
 /// The errors of every kind of call.
@@ -224,7 +231,7 @@ async fn errors(base: &str) -> Vec<ClientError> {
 }
 
 #[tokio::test]
-async fn errors_of_the_client_tell_no_id_and_nothing_of_an_answer() {
+async fn errors_of_the_client_quote_no_id_and_no_response() {
     for (status, body) in [
         (200, TEXT.to_owned()),
         (200, format!("\"{TEXT}\"")),
@@ -244,7 +251,7 @@ async fn errors_of_the_client_tell_no_id_and_nothing_of_an_answer() {
     let password = client("http://user:secret-password@127.0.0.1:1/secret-path");
     assert_hidden(&format!("{password:?}"));
     check(password.get_state().await.unwrap_err());
-    // Nobody listens there.
+    // No server listens there.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -253,9 +260,12 @@ async fn errors_of_the_client_tell_no_id_and_nothing_of_an_answer() {
     for error in found {
         check(error);
     }
-    // Somebody listens there and never answers.
+    // A server listens there and never responds.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let error = client(&format!("http://{}", listener.local_addr().unwrap())).get_state().await.unwrap_err();
+    let error = client(&format!("http://{}", listener.local_addr().unwrap()))
+        .get_state()
+        .await
+        .unwrap_err();
     check(error);
     let chat = client(&base);
     check(chat.update_if("\u{1}", &Typed::default()).await.unwrap_err());
@@ -264,13 +274,14 @@ async fn errors_of_the_client_tell_no_id_and_nothing_of_an_answer() {
 }
 
 #[test]
-fn errors_of_other_kinds_repeat_no_source() {
+fn other_errors_quote_no_source() {
     let below = StoreError::new(StoreErrorKind::Internal, "below").in_session(&id());
     check(Error::from(
         StoreError::new(StoreErrorKind::Corrupt, "above").in_session(&id()).with_source(below),
     ));
     check(Refusal::new(StatusCode::CONFLICT, "already booked"));
-    let sessions = || ChatSessions::<JsonObject>::builder(durable_session_memory::MemoryStore::new()).build();
+    let sessions =
+        || ChatSessions::<JsonObject>::builder(durable_session_memory::MemoryStore::new()).build();
     check(Api::builder(sessions()).prefix("x").build().unwrap_err());
     check(Api::builder(sessions()).field(FieldRoute::new("messages", "x")).build().unwrap_err());
     check(Api::builder(sessions()).field(FieldRoute::new("x", "messages")).build().unwrap_err());

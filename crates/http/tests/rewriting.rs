@@ -1,5 +1,5 @@
-//! Changing messages that are there, by the request function: what `GET` gave can be put back
-//! whatever its size, cursors name messages, and clients do only what they may.
+//! Changing stored messages through the request function: a state of any size can be put back,
+//! cursors name messages, and clients make only the permitted changes.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use durable_session::env::SystemRandom;
 use durable_session::store::StoreLimits;
 use durable_session::{ChatSession, ChatSessions, Limits, Message, SessionId};
-use durable_session_http::{Api, ApiBuilder, Body, ClientMay, FieldRoute};
+use durable_session_http::{Api, ApiBuilder, Body, ClientPermissions, FieldRoute};
 use durable_session_memory::MemoryStore;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
@@ -20,10 +20,9 @@ struct Service {
     chat: ChatSession,
 }
 
-/// Over a store that takes less in one commit than a session may have.
+/// A service over a store whose commits are smaller than a session may be.
 fn service(limits: Limits, set: impl FnOnce(ApiBuilder) -> ApiBuilder) -> Service {
-    let store_limits =
-        StoreLimits { max_commit_ops: 4096, max_commit_bytes: 16 << 20, ..MemoryStore::DEFAULT_LIMITS };
+    let store_limits = StoreLimits::new(16 << 20, 16 << 20, 16 << 20, 4096);
     let store = MemoryStore::with(SystemRandom, store_limits);
     let sessions: ChatSessions = ChatSessions::builder(store).limits(limits).build();
     let chat = sessions.session(SessionId::new("s").unwrap());
@@ -35,7 +34,7 @@ impl Service {
         service(Limits::default(), |api| api)
     }
 
-    /// With so many messages, of about so many bytes each.
+    /// A service with `count` messages of about `bytes` each.
     async fn filled(count: usize, bytes: usize) -> Self {
         let service = Self::plain();
         let text = "x".repeat(bytes);
@@ -47,12 +46,15 @@ impl Service {
     }
 
     async fn send(&self, method: &str, rest: &str, body: impl Into<Bytes>) -> Response<Body> {
-        let request =
-            Request::builder().method(method).uri(format!("{ROOT}{rest}")).body(body.into()).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{ROOT}{rest}"))
+            .body(body.into())
+            .unwrap();
         self.api.handle(request).await
     }
 
-    /// The status and the JSON of the answer.
+    /// The status and the JSON of the response.
     async fn ask(&self, method: &str, rest: &str, body: impl Into<Bytes>) -> (u16, Value) {
         let response = self.send(method, rest, body).await;
         let status = response.status().as_u16();
@@ -69,7 +71,7 @@ async fn full(response: Response<Body>) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_state_that_was_read_can_be_put_back_whatever_its_size() {
+async fn a_state_of_any_size_can_be_read_and_put_back() {
     for (count, bytes) in [(0, 0), (1, 10), (6000, 10), (100, 10), (6000, 1500), (5, 1_000_000)] {
         let service = Service::filled(count, bytes).await;
         let state = full(service.send("GET", "", "").await).await;
@@ -77,7 +79,7 @@ async fn a_state_that_was_read_can_be_put_back_whatever_its_size() {
         let put = service.send("PUT", "", state.clone()).await;
         assert_eq!(put.status(), 200, "{count} of {bytes}");
         assert_eq!(put.headers()["etag"], etag);
-        // With a message edited, one left out and one more, it is as small a change as it looks.
+        // One edited, one removed and one added message are a small difference.
         let mut edited: Value = serde_json::from_slice(&state).unwrap();
         let list = edited["messages"].as_array_mut().unwrap();
         if list.len() > 2 {
@@ -92,12 +94,13 @@ async fn a_state_that_was_read_can_be_put_back_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn only_a_difference_beyond_the_stores_commit_is_refused_and_the_refusal_says_so() {
-    /// So many messages of a megabyte are more than one commit may have.
+async fn a_difference_larger_than_one_commit_is_refused_with_the_limit() {
+    /// This many messages of a megabyte are more than one commit may have.
     const MANY: usize = 17;
     let service = Service::filled(6000, 1).await;
     let max = service.api.sessions().store().limits().max_commit_ops;
-    let state: Value = serde_json::from_slice(&full(service.send("GET", "", "").await).await).unwrap();
+    let state: Value =
+        serde_json::from_slice(&full(service.send("GET", "", "").await).await).unwrap();
     let edited = |count: usize| {
         let mut state = state.clone();
         for message in state["messages"].as_array_mut().unwrap().iter_mut().take(count) {
@@ -107,7 +110,8 @@ async fn only_a_difference_beyond_the_stores_commit_is_refused_and_the_refusal_s
     };
     let (status, answer) = service.ask("PUT", "", edited(max + 1)).await;
     let expected = format!(
-        "the difference to the stored messages needs {} operations; the store takes {max} in one commit",
+        "the difference to the stored messages needs {} operations; \
+         the limit of one commit is {max}",
         max + 1
     );
     assert_eq!((status, &answer["error"]), (413, &Value::from(expected)));
@@ -120,14 +124,16 @@ async fn only_a_difference_beyond_the_stores_commit_is_refused_and_the_refusal_s
     assert!(bytes as u64 > limit, "{limit}");
     let (status, answer) = service.ask("PUT", "", json!({ "messages": many }).to_string()).await;
     let expected = format!(
-        "the difference to the stored messages needs {bytes} bytes; the store takes {limit} in one commit"
+        "the difference to the stored messages needs {bytes} bytes; \
+         the limit of one commit is {limit}"
     );
     assert_eq!((status, &answer["error"]), (413, &Value::from(expected)));
 }
 
 #[tokio::test]
-async fn a_body_has_the_bound_of_what_it_may_hold() {
-    let limits = Limits { session_bytes: 5000, session_messages: 100, app_bytes: 300, ..Limits::default() };
+async fn the_limit_of_a_body_follows_from_its_route() {
+    let limits =
+        Limits { session_bytes: 5000, session_messages: 100, app_bytes: 300, ..Limits::default() };
     let small = |api: ApiBuilder| api.max_body_bytes(1000);
     let service = service(limits, small);
     let bound = |method: Method, path: &str| service.api.body_limit(&method, path);
@@ -143,7 +149,7 @@ async fn a_body_has_the_bound_of_what_it_may_hold() {
     assert_eq!(service.ask("PUT", "", format!("{{}}{}", " ".repeat(state - 2))).await.0, 200);
     assert_eq!(service.ask("PUT", "", format!("{{}}{}", " ".repeat(state - 1))).await.0, 413);
     assert_eq!(service.ask("POST", "/messages", " ".repeat(1001)).await.0, 413);
-    // The largest session that there can be is given and put back.
+    // The largest possible session is read and put back.
     let fill = |bytes: usize| Message::user("x".repeat(bytes - Message::user("").bytes()));
     service.chat.add_messages(vec![fill(50); 99]).await.unwrap();
     service.chat.add_message(fill(50)).await.unwrap();
@@ -152,17 +158,19 @@ async fn a_body_has_the_bound_of_what_it_may_hold() {
     let whole = full(service.send("GET", "", "").await).await;
     assert!(whole.len() > 5000 + 99 + 298 && whole.len() <= state, "{}", whole.len());
     assert_eq!(service.ask("PUT", "", whole).await.0, 200);
-    // Whoever may not set messages needs no room for them.
-    let public = self::service(limits, |api| small(api).client_may(ClientMay::public()));
+    // A client that may not set messages has a smaller limit.
+    let public =
+        self::service(limits, |api| small(api).client_permissions(ClientPermissions::public()));
     assert_eq!(public.api.body_limit(&Method::PUT, ROOT), 1000);
     let large_app = Limits { app_bytes: 2000, ..limits };
-    let public = self::service(large_app, |api| small(api).client_may(ClientMay::public()));
+    let public =
+        self::service(large_app, |api| small(api).client_permissions(ClientPermissions::public()));
     assert_eq!(public.api.body_limit(&Method::PUT, ROOT), 2128);
 }
 
-/// A page has 4 MiB at most. The message of a cursor is no part of it, however large it is.
+/// A page has at most 4 MiB. The message of its cursor does not count, even if it is large.
 #[tokio::test]
-async fn pages_go_on_over_messages_as_large_as_a_page() {
+async fn paging_passes_messages_as_large_as_a_page() {
     let limits = Limits { message_bytes: 8 << 20, ..Limits::default() };
     let service = service(limits, |api| api);
     for bytes in [10, 5 << 20, 6 << 20, 10, 5 << 20, 10] {
@@ -186,7 +194,7 @@ async fn pages_go_on_over_messages_as_large_as_a_page() {
 }
 
 #[tokio::test]
-async fn a_refused_cursor_says_what_happened() {
+async fn the_refusal_of_a_cursor_gives_the_reason() {
     let service = Service::plain();
     let begin = service.ask("GET", "/messages?after=", "").await.1;
     let absent = begin["next"].as_str().unwrap().to_owned();
@@ -195,7 +203,8 @@ async fn a_refused_cursor_says_what_happened() {
     let next = service.ask("GET", "/messages?limit=2", "").await.1;
     let cursor = next["next"].as_str().unwrap().to_owned();
     let refused = async |cursor: &str| {
-        let (status, answer) = service.ask("GET", &format!("/messages?limit=2&before={cursor}"), "").await;
+        let (status, answer) =
+            service.ask("GET", &format!("/messages?limit=2&before={cursor}"), "").await;
         assert_eq!(status, 410);
         answer["error"].as_str().unwrap().to_owned()
     };
@@ -207,23 +216,23 @@ async fn a_refused_cursor_says_what_happened() {
 }
 
 #[tokio::test]
-async fn clients_do_what_they_may_and_no_more() {
+async fn clients_make_only_the_permitted_changes() {
     let fields = |api: ApiBuilder| api.field(FieldRoute::new("step", "step"));
     let message = |role: &str| json!({ "role": role, "content": "x" }).to_string();
     let list = json!({ "messages": [{ "role": "user" }], "step": 2 }).to_string();
     let all: &[&str] = &["user", "assistant", "system", "tool", "", "User"];
     for (may, roles, rewrites) in [
         (None, all, true),
-        (Some(ClientMay::everything()), all, true),
-        (Some(ClientMay::public()), &["user"][..], false),
-        (Some(ClientMay::public().roles(["user", "tool"])), &["user", "tool"], false),
-        (Some(ClientMay::public().rewrite(true)), &["user"], true),
-        (Some(ClientMay::everything().rewrite(false)), all, false),
+        (Some(ClientPermissions::everything()), all, true),
+        (Some(ClientPermissions::public()), &["user"][..], false),
+        (Some(ClientPermissions::public().roles(["user", "tool"])), &["user", "tool"], false),
+        (Some(ClientPermissions::public().rewrite(true)), &["user"], true),
+        (Some(ClientPermissions::everything().rewrite(false)), all, false),
     ] {
         let name = format!("{may:?}");
         let service = service(Limits::default(), |api| {
             let api = fields(api);
-            if let Some(may) = may { api.client_may(may) } else { api }
+            if let Some(may) = may { api.client_permissions(may) } else { api }
         });
         service.chat.add_messages(vec![Message::assistant("1"), Message::user("2")]).await.unwrap();
         for role in all {
@@ -231,7 +240,7 @@ async fn clients_do_what_they_may_and_no_more() {
             if roles.contains(role) {
                 assert_eq!(status, 200, "{name} {role}");
             } else {
-                let expected = format!("these roles only: {}", roles.join(", "));
+                let expected = format!("only with these roles: {}", roles.join(", "));
                 assert!(
                     status == 403 && answer["error"].as_str().unwrap().contains(&expected),
                     "{name} {answer}"
@@ -258,8 +267,12 @@ async fn clients_do_what_they_may_and_no_more() {
         }
         let owner = json!({ "messages": [{ "role": "owner" }] }).to_string();
         let any_role = rewrites && roles == all;
-        assert_eq!(service.ask("PUT", "", owner).await.0, if any_role { 200 } else { 403 }, "{name}");
-        // These stay.
+        assert_eq!(
+            service.ask("PUT", "", owner).await.0,
+            if any_role { 200 } else { 403 },
+            "{name}"
+        );
+        // These routes stay open.
         for (method, rest, body) in [
             ("PUT", "", r#"{"step":3}"#),
             ("PUT", "/step", "4"),
@@ -273,17 +286,29 @@ async fn clients_do_what_they_may_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_message_before_the_window_is_edited_and_removed_by_its_seq() {
+async fn a_message_outside_the_window_is_edited_and_removed_by_its_seq() {
     let service = Service::filled(300, 10).await;
     for seq in [1, 100, 236, 237, 300] {
         let edited = json!({ "role": "user", "content": "edited" });
-        let (status, answer) = service.ask("PUT", &format!("/messages/{seq}"), edited.to_string()).await;
-        assert_eq!((status, answer), (200, json!({ "success": true, "message": edited, "seq": seq })));
+        let (status, answer) =
+            service.ask("PUT", &format!("/messages/{seq}"), edited.to_string()).await;
+        assert_eq!(
+            (status, answer),
+            (200, json!({ "success": true, "message": edited, "seq": seq }))
+        );
         for expected in [200, 404] {
-            assert_eq!(service.ask("DELETE", &format!("/messages/{seq}"), "").await.0, expected, "{seq}");
+            assert_eq!(
+                service.ask("DELETE", &format!("/messages/{seq}"), "").await.0,
+                expected,
+                "{seq}"
+            );
         }
-        let (status, answer) = service.ask("PUT", &format!("/messages/{seq}"), edited.to_string()).await;
-        assert_eq!((status, &answer["error"]), (404, &format!("there is no message at seq {seq}").into()));
+        let (status, answer) =
+            service.ask("PUT", &format!("/messages/{seq}"), edited.to_string()).await;
+        assert_eq!(
+            (status, &answer["error"]),
+            (404, &format!("there is no message at seq {seq}").into())
+        );
         let to = format!("{{\"to\":{seq}}}");
         assert_eq!(service.ask("POST", "/rewind", to).await.0, 404, "{seq}");
     }

@@ -1,62 +1,77 @@
-//! What can go wrong with a call to a service.
+//! The errors of calls to a service.
 
-use crate::base::InvalidBase;
+use crate::base_url::InvalidBaseUrl;
 use durable_session::env::RandomError;
 use durable_session::json::JsonError;
 use http::StatusCode;
 use std::error::Error;
 use std::sync::Arc;
 
-/// A call to a service failed, after every try it may have. Holds no message and no session id. Cheap to clone.
+/// A call to a service failed, after all its tries. Contains no message and no session id. Cheap to
+/// clone.
+///
+/// ```
+/// use durable_session_http::client::{ChatSessionClient, ClientError};
+///
+/// # async fn example(chat: ChatSessionClient) -> Result<(), ClientError> {
+/// match chat.remove(3, None).await {
+///     Err(error) if error.is_not_found() => println!("there is no message 3"),
+///     Err(error) if error.may_have_happened() => println!("perhaps removed: {error}"),
+///     result => result?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// No service can be reached at this URL.
+    /// The base URL is not valid.
     #[error(transparent)]
-    InvalidBase(#[from] InvalidBase),
-    /// A version can hold visible ASCII only.
-    #[error("this is not a version that a service gave")]
+    InvalidBaseUrl(#[from] InvalidBaseUrl),
+    /// The version is not one of a service: it has characters other than visible ASCII.
+    #[error("the version is not valid: it has characters other than visible ASCII")]
     InvalidVersion,
-    /// What was given cannot be written as JSON.
-    #[error("this cannot be written as JSON")]
+    /// The value cannot be written as JSON.
+    #[error("the value cannot be written as JSON")]
     Unwritable(#[source] JsonError),
-    /// There is no randomness to be had for a message's id.
+    /// The system has no randomness for the id of a message.
     #[error("a message id cannot be made")]
     Random(#[source] RandomError),
-    /// The service cannot be reached, or the connection broke. Whatever was to be changed may have been changed if it broke.
+    /// The service cannot be reached, or the connection broke. If it broke, the change may have
+    /// been made.
     #[error("the service cannot be reached")]
     Unreachable {
-        /// Whether the request may have got there.
+        /// Whether the request may have reached the service.
         sent: bool,
-        /// Why.
+        /// The failure of the connection.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The service did not answer in time. Whatever was to be changed may have been changed.
-    #[error("the service did not answer in time")]
+    /// The service did not respond in time. The change may have been made.
+    #[error("the service did not respond in time")]
     TimedOut,
-    /// The service refused.
-    #[error("the service answered {status}: {reason}")]
+    /// The service refused the call.
+    #[error("the service refused: {status}: {reason}")]
     Refused {
         /// The status.
         status: StatusCode,
-        /// Its reason, from `{"error":"…"}`.
+        /// The service's reason, from `{"error":"…"}`.
         reason: String,
     },
-    /// The service's answer is not what the protocol says.
-    #[error("the service's answer is not what was expected")]
+    /// The response does not follow the protocol.
+    #[error("the response of the service does not follow the protocol")]
     Malformed(#[source] Arc<dyn Error + Send + Sync>),
 }
 
 impl ClientError {
     pub(super) fn unreachable(e: reqwest::Error) -> Self {
         if e.is_builder() {
-            // The URL was checked; that a request cannot be made of it says nothing about the service.
-            return InvalidBase::client(e.without_url()).into();
+            // The request could not be built, so the service was not called.
+            return InvalidBaseUrl::client(e.without_url()).into();
         }
         if e.is_timeout() && !e.is_connect() {
             return Self::TimedOut;
         }
-        // The URL holds the session's id.
+        // The URL has the session id.
         Self::Unreachable { sent: !e.is_connect(), source: Arc::new(e.without_url()) }
     }
 
@@ -64,7 +79,7 @@ impl ClientError {
         Self::Malformed(Arc::from(e.into()))
     }
 
-    /// Whether the change may have been made all the same.
+    /// Whether the change may have been made in spite of the error.
     pub fn may_have_happened(&self) -> bool {
         match self {
             Self::Unreachable { sent, .. } => *sent,
@@ -74,7 +89,16 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may work later.
+    /// Whether the same call may succeed later.
+    ///
+    /// ```
+    /// # use durable_session_http::client::ClientError;
+    /// # fn example(error: &ClientError) {
+    /// if error.is_transient() {
+    ///     println!("try again later: {error}");
+    /// }
+    /// # }
+    /// ```
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut => true,
@@ -83,24 +107,23 @@ impl ClientError {
         }
     }
 
-    /// Another message has this message's `id` (409).
+    /// Whether the service refused because another message has this `id` (409).
     pub fn is_id_reused(&self) -> bool {
         self.has_status(StatusCode::CONFLICT)
     }
 
-    /// There is no such message, or the service has no such route for clients (404).
+    /// Whether there is no such message, or no such route for clients (404).
     pub fn is_not_found(&self) -> bool {
         self.has_status(StatusCode::NOT_FOUND)
     }
 
-    /// The cursor is good for nothing any more: its message was removed, or the session deleted
-    /// (410).
+    /// Whether the cursor has expired: its message was removed, or the session deleted (410).
     pub fn is_gone(&self) -> bool {
         self.has_status(StatusCode::GONE)
     }
 
-    /// The session has changed since the version was read (412).
-    pub fn is_overtaken(&self) -> bool {
+    /// Whether the session has changed since the version was read (412).
+    pub fn is_version_changed(&self) -> bool {
         self.has_status(StatusCode::PRECONDITION_FAILED)
     }
 

@@ -1,8 +1,8 @@
 //! Following a session over HTTP.
 
-use super::ChatSessionClient;
+use super::endpoint::{Call, Endpoint, Failed, refused};
 use super::error::ClientError;
-use super::send::{Call, refused};
+use crate::wire::sse::NAMED;
 use bytes::{Bytes, BytesMut};
 use durable_session::{JsonObject, Message};
 use futures_core::Stream;
@@ -11,40 +11,84 @@ use futures_util::StreamExt;
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::fmt;
-use std::time::Duration;
 
-/// The largest event that is taken in.
+/// The largest event in bytes.
 const MAX_EVENT_BYTES: usize = 64 << 20;
 
-/// Something that happened to a session.
+/// A change of a session.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A message was added.
     Message {
-        /// Its place in the session's order.
+        /// The message's seq.
         seq: u64,
         /// The message.
         message: Message,
     },
     /// A message was replaced in place.
     Edited {
-        /// Its place in the session's order.
+        /// The message's seq.
         seq: u64,
-        /// The message as it is now.
+        /// The new message.
         message: Message,
     },
-    /// The app state was set: at least the fields that changed.
+    /// A reply was opened: its message grows by the chunks that follow. At its end the message
+    /// comes whole, as [`Message`](Self::Message), or as [`Edited`](Self::Edited) if it was there
+    /// before the reply. Also comes for each open reply when the events begin, and after
+    /// [`Resync`](Self::Resync).
+    Reply {
+        /// The message's seq.
+        seq: u64,
+        /// The message as it was opened.
+        message: Message,
+    },
+    /// A chunk of an open reply, which is durable.
+    Chunk {
+        /// The message's seq.
+        seq: u64,
+        /// The number of the chunk in the reply, from 0.
+        at: u64,
+        /// The chunk's JSON text.
+        json: String,
+    },
+    /// The app state was set. Has at least the fields that changed.
     State(JsonObject),
-    /// More happened than can be told, or it is not known what was missed: read the state again.
+    /// Changes were missed, or no event describes them: read the state again.
     Resync,
 }
 
-/// The events of a session. It opens its connection on first use, and again after a break, going on where it was. A stream
-/// that is silent for longer than [`silence`](ChatSessionClient::silence) is a break, too: services send pings.
+/// An event, or the sign that the stream has named every open reply.
+pub(super) enum Heard {
+    Event(Event),
+    Named,
+}
+
+/// The events of a session, from [`ChatSessionClient::events`](super::ChatSessionClient::events).
+///
+/// Connects on first use and again after a break, and continues after the last event. Services send
+/// pings, so a stream that is silent for longer than
+/// [`max_silence`](super::ChatSessionClient::max_silence) counts as a break.
+///
+/// ```no_run
+/// use durable_session_http::client::{ChatSessionClient, ClientError, Event};
+///
+/// # async fn example(chat: ChatSessionClient) -> Result<(), ClientError> {
+/// let mut events = chat.events(None);
+/// events.open().await?;
+/// loop {
+///     match events.next().await? {
+///         Event::Message { seq, message } => println!("{seq}: {:?}", message.text()),
+///         Event::Resync => println!("{} messages", chat.messages().await?.len()),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 pub struct Events {
-    client: ChatSessionClient,
+    endpoint: Endpoint,
     cursor: Option<String>,
     bytes: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
     buffer: BytesMut,
@@ -58,23 +102,26 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    pub(super) fn new(client: ChatSessionClient, cursor: Option<String>) -> Self {
-        Self { client, cursor, bytes: None, buffer: BytesMut::new(), failures: 0 }
+    pub(super) fn new(endpoint: Endpoint, cursor: Option<String>) -> Self {
+        Self { endpoint, cursor, bytes: None, buffer: BytesMut::new(), failures: 0 }
     }
 
-    /// The cursor of the last event: where to go on later, also from another process.
+    /// The cursor of the last event.
+    /// [`ChatSessionClient::events`](super::ChatSessionClient::events) continues from it, in any
+    /// process.
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    /// Opens the stream, so that nothing that happens from now on is missed. [`next`](Self::next) does so by itself.
+    /// Opens the stream: changes from now on become events. [`next`](Self::next) opens the stream
+    /// if this was not called.
     ///
     /// # Errors
     /// As [`next`](Self::next).
     pub async fn open(&mut self) -> Result<(), ClientError> {
         while self.bytes.is_none() {
-            if let Err((error, wish)) = self.try_open().await {
-                self.failed(error, wish).await?;
+            if let Err(failed) = self.try_open().await {
+                self.wait_after(failed).await?;
             }
         }
         Ok(())
@@ -83,18 +130,28 @@ impl Events {
     /// The next event.
     ///
     /// # Errors
-    /// [`ClientError`] once the stream could not be opened for as many tries as the client makes, or was refused. It
-    /// [is gone](ClientError::is_gone) if the session was deleted since the cursor was given: begin again without one.
+    /// [`ClientError`] if the service refuses the stream, or no try opens it.
+    /// [`ClientError::is_gone`] if the session was deleted after the cursor was made: begin again
+    /// without a cursor.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
+            if let Heard::Event(event) = self.hear().await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next event or sign.
+    pub(super) async fn hear(&mut self) -> Result<Heard, ClientError> {
+        loop {
             while let Some(block) = self.take_block() {
-                if let Some(event) = self.read_block(&block)? {
-                    return Ok(event);
+                if let Some(heard) = self.read_block(&block)? {
+                    return Ok(heard);
                 }
             }
             self.open().await?;
             let Some(bytes) = &mut self.bytes else { continue };
-            match tokio::time::timeout(self.client.silence, bytes.next()).await {
+            match tokio::time::timeout(self.endpoint.max_silence, bytes.next()).await {
                 Ok(Some(Ok(part))) if self.buffer.len() + part.len() <= MAX_EVENT_BYTES => {
                     self.buffer.extend_from_slice(&part);
                     self.failures = 0;
@@ -109,6 +166,18 @@ impl Events {
     }
 
     /// The events as a stream, which ends after an error.
+    ///
+    /// ```no_run
+    /// use durable_session_http::client::ChatSessionClient;
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn example(chat: ChatSessionClient) {
+    /// let mut events = std::pin::pin!(chat.events(None).into_stream());
+    /// while let Some(Ok(event)) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # }
+    /// ```
     pub fn into_stream(self) -> impl Stream<Item = Result<Event, ClientError>> + Send {
         futures_util::stream::unfold(Some(self), |events| async {
             let mut events = events?;
@@ -121,18 +190,20 @@ impl Events {
 
     fn close(&mut self) {
         self.bytes = None;
-        // Half an event: it comes again.
+        // Half an event: the service sends it again.
         self.buffer.clear();
     }
 
-    async fn try_open(&mut self) -> Result<(), (ClientError, Option<Duration>)> {
+    async fn try_open(&mut self) -> Result<(), Failed> {
         let mut call = Call::new(Method::GET, "/events").query("edited", "true");
         call = call.header(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        if let Some(cursor) = self.cursor.as_deref().and_then(|cursor| HeaderValue::from_str(cursor).ok()) {
+        if let Some(cursor) =
+            self.cursor.as_deref().and_then(|cursor| HeaderValue::from_str(cursor).ok())
+        {
             call = call.header(HeaderName::from_static("last-event-id"), cursor);
         }
-        let open = tokio::time::timeout(self.client.time, self.client.open(&call));
-        let response = open.await.unwrap_or(Err((ClientError::TimedOut, None)))?;
+        let open = tokio::time::timeout(self.endpoint.timeout, self.endpoint.open(&call));
+        let response = open.await.unwrap_or(Err(ClientError::TimedOut))?;
         if !response.status().is_success() {
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes().await.unwrap_or_default();
@@ -142,13 +213,15 @@ impl Events {
         Ok(())
     }
 
-    async fn failed(&mut self, error: ClientError, wish: Option<Duration>) -> Result<(), ClientError> {
+    /// Waits before the next try, or gives up with the error of this one.
+    async fn wait_after(&mut self, failed: Failed) -> Result<(), ClientError> {
+        let Failed { error, retry_after } = failed;
         self.failures += 1;
-        if self.failures >= self.client.retry.tries || !error.is_transient() {
+        if self.failures >= self.endpoint.retry.tries || !error.is_transient() {
             self.failures = 0;
             return Err(error);
         }
-        tokio::time::sleep(self.client.retry.wait(self.failures, wish)).await;
+        tokio::time::sleep(self.endpoint.retry.wait(self.failures, retry_after)).await;
         Ok(())
     }
 
@@ -159,10 +232,13 @@ impl Events {
         Some(block)
     }
 
-    /// What a block says; `None` if it is a comment, a ping, or a kind of event that is not known.
-    fn read_block(&mut self, block: &[u8]) -> Result<Option<Event>, ClientError> {
-        let text =
-            std::str::from_utf8(block).map_err(|_| ClientError::malformed("an event that is not UTF-8"))?;
+    /// Parses a block; `None` for a ping, another comment, or an event of an unknown type.
+    fn read_block(&mut self, block: &[u8]) -> Result<Option<Heard>, ClientError> {
+        let text = std::str::from_utf8(block)
+            .map_err(|_| ClientError::malformed("an event that is not UTF-8"))?;
+        if text == NAMED {
+            return Ok(Some(Heard::Named));
+        }
         let (mut name, mut id, mut data) = ("message", None, Vec::new());
         for line in text.lines() {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -182,32 +258,43 @@ impl Events {
     }
 }
 
-fn read_event(name: &str, data: &str) -> Result<Option<Event>, ClientError> {
+fn read_event(name: &str, data: &str) -> Result<Option<Heard>, ClientError> {
     #[derive(Deserialize)]
     struct Row {
         seq: u64,
         message: Message,
     }
     #[derive(Deserialize)]
+    struct Grown<'d> {
+        seq: u64,
+        at: u64,
+        #[serde(borrow)]
+        chunk: &'d RawValue,
+    }
+    #[derive(Deserialize)]
     struct State {
         state: JsonObject,
     }
-    // The text of serde's error quotes the event, and that is the users' own words.
+    // The text of serde's error quotes the event, which has texts of users.
     let malformed = |_| ClientError::malformed(format!("a {name} event with other data"));
-    Ok(match name {
-        "message" => {
+    Ok(Some(Heard::Event(match name {
+        "message" | "edited" | "reply" => {
             let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
-            Some(Event::Message { seq, message })
+            match name {
+                "message" => Event::Message { seq, message },
+                "edited" => Event::Edited { seq, message },
+                _ => Event::Reply { seq, message },
+            }
         }
-        "edited" => {
-            let Row { seq, message } = serde_json::from_str(data).map_err(malformed)?;
-            Some(Event::Edited { seq, message })
+        "chunk" => {
+            let Grown { seq, at, chunk } = serde_json::from_str(data).map_err(malformed)?;
+            Event::Chunk { seq, at, json: chunk.get().to_owned() }
         }
         "state" => {
             let State { state } = serde_json::from_str(data).map_err(malformed)?;
-            Some(Event::State(state))
+            Event::State(state)
         }
-        "resync" => Some(Event::Resync),
-        _ => None,
-    })
+        "resync" => Event::Resync,
+        _ => return Ok(None),
+    })))
 }

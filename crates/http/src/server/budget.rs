@@ -1,19 +1,20 @@
-//! How many bytes of requests and answers may be in memory at a time.
+//! A bound on the bytes of requests and responses in memory.
 
-use crate::refusal::Refusal;
+use crate::wire::refusal::Refusal;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What has no more bytes is small: a quarter of the budget is kept for it.
+/// Bodies and responses up to this size are small; a quarter of the budget is reserved for them.
 const SMALL: usize = 64 << 10;
 
-/// A bound on the bytes of bodies that were received and of answers that are not sent yet, for everything that shares it.
-/// Cheap to clone; clones share it, also between routers.
+/// A bound on the bytes of received bodies and unsent responses. Cheap to clone; clones share the
+/// bound, also across routers.
 ///
-/// A request that does not fit is answered 503 with `Retry-After`. Bodies and answers larger than 64 KiB have three quarters of
-/// it, so that clients that stall with large ones leave room for everybody else's small ones.
+/// A request that does not fit is 503 with `Retry-After`. Bodies and responses larger than 64 KiB
+/// may use three quarters of the budget, so that clients that stall with large ones leave room for
+/// small ones of other clients.
 ///
 /// ```
 /// use durable_session_http::server::{ByteBudget, RouterOptions};
@@ -31,22 +32,22 @@ struct Inner {
 }
 
 impl ByteBudget {
-    /// So many bytes.
+    /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Inner { limit: bytes, used: AtomicUsize::new(0) }))
     }
 
-    /// How many bytes are in use.
+    /// The bytes in use.
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that one body or answer can have.
+    /// The largest body or response in bytes.
     pub(super) fn largest(&self) -> usize {
         (self.0.limit - self.0.limit / 4).max(SMALL.min(self.0.limit))
     }
 
-    /// A share of it, empty at first.
+    /// An empty share of the budget.
     pub(super) fn share(&self) -> Share {
         Share { budget: self.clone(), bytes: 0 }
     }
@@ -61,11 +62,14 @@ impl Default for ByteBudget {
 
 impl fmt::Debug for ByteBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByteBudget").field("limit", &self.0.limit).field("used", &self.used()).finish()
+        f.debug_struct("ByteBudget")
+            .field("limit", &self.0.limit)
+            .field("used", &self.used())
+            .finish()
     }
 }
 
-/// The bytes that one body or answer has of the budget; dropping it gives them back.
+/// The bytes that one body or response uses of the budget; dropping the share returns them.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: ByteBudget,
@@ -73,7 +77,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes more bytes, if there are any left for something of that size.
+    /// Takes more bytes; refuses if the budget has none left for a share of that size.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Inner { limit, used } = &*self.budget.0;
         let now = self.bytes.saturating_add(bytes);
@@ -83,22 +87,22 @@ impl Share {
             Ok(_) => self.bytes = now,
             Err(_) => {
                 return Err(Refusal::unavailable(
-                    "too many bytes of requests and answers are under way, try again",
+                    "too many bytes of requests and responses are in memory, try again",
                 ));
             }
         }
         Ok(())
     }
 
-    /// Takes more bytes, also beyond the bound: for what can no longer be refused.
+    /// Takes more bytes, also beyond the bound: for responses that cannot be refused any more.
     pub(super) fn force(&mut self, bytes: usize) {
         self.budget.0.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
     }
 
-    /// The same bytes, which give the share back once they were sent.
+    /// Ties the share to `bytes`: it is returned when they are dropped.
     pub(super) fn of(self, bytes: Bytes) -> Bytes {
-        held(bytes, self)
+        guarded(bytes, self)
     }
 }
 
@@ -108,23 +112,24 @@ impl Drop for Share {
     }
 }
 
-/// The same bytes; `with` is kept for as long as they are.
-pub(super) fn held<T: Send + 'static>(bytes: Bytes, with: T) -> Bytes {
+/// The same bytes; `guard` is dropped with them.
+pub(super) fn guarded<T: Send + 'static>(bytes: Bytes, guard: T) -> Bytes {
     struct Owner<T>(Bytes, T);
     impl<T> AsRef<[u8]> for Owner<T> {
         fn as_ref(&self) -> &[u8] {
             &self.0
         }
     }
-    Bytes::from_owner(Owner(bytes, with))
+    Bytes::from_owner(Owner(bytes, guard))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{ByteBudget, SMALL};
+    use bytes::Bytes;
 
     #[test]
-    fn large_ones_leave_a_quarter_for_small_ones() {
+    fn large_bodies_leave_a_quarter_of_the_budget_for_small_ones() {
         let budget = ByteBudget::new(400 << 10);
         let mut large = budget.share();
         assert!(large.grow(300 << 10).is_ok());

@@ -1,10 +1,13 @@
-//! The same routes, answered by a service elsewhere, such as a deployed Worker.
+//! Forwarding the routes to a service elsewhere, such as a deployed Worker.
 
+use super::options::RouterOptions;
+use super::receive;
+use super::router::{refused, under};
 use super::streams::{in_time, until};
-use super::{RouterOptions, receive, refused, under};
-use crate::base::{self, InvalidBase};
-use crate::refusal::Refusal;
-use crate::{DEFAULT_PREFIX, session_of};
+use crate::base_url::{self, InvalidBaseUrl};
+use crate::config::DEFAULT_PREFIX;
+use crate::routes::route::session_of;
+use crate::wire::refusal::Refusal;
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::Request;
@@ -17,7 +20,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
-/// What a session's request may say to the service. Cookies and credentials are for this server, not for that one.
+/// The headers of a request that are forwarded. Cookies and credentials are for this server only.
 const FORWARDED: [HeaderName; 10] = [
     ACCEPT,
     ACCEPT_ENCODING,
@@ -31,7 +34,7 @@ const FORWARDED: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// What an answer says about its own connection only.
+/// The headers of a response that describe only its own connection.
 const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     TE,
@@ -43,25 +46,36 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// After how many silences, each as long as that in which a service sends a ping, an event stream is taken for dead.
-const SILENCES: u32 = 3;
+/// An event stream without a byte for this many intervals of pings is dead.
+const MISSED_PINGS: u32 = 3;
 
 const ID: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What can be set on a [`proxy`].
+/// Options of a [`proxy`].
+///
+/// ```
+/// use durable_session_http::server::ProxyOptions;
+/// use http::HeaderValue;
+/// use http::header::AUTHORIZATION;
+///
+/// let mut options = ProxyOptions::default();
+/// options.headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer token"));
+/// options.max_body_bytes = 1 << 20;
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProxyOptions {
-    /// Where sessions are served, here and there. Default: [`DEFAULT_PREFIX`].
+    /// The path in front of session ids, here and at the service. Default: [`DEFAULT_PREFIX`].
     pub prefix: String,
-    /// Headers that every forwarded request gets, such as a token that the service wants.
+    /// Headers added to every forwarded request, such as a token for the service.
     pub headers: HeaderMap,
     /// How long connecting may take. Default: 5 seconds.
-    pub connect_time: Duration,
-    /// The most bytes of a body. Default: 4 MiB.
+    pub connect_timeout: Duration,
+    /// The largest body in bytes; a larger one is 413. Default: 4 MiB.
     pub max_body_bytes: usize,
-    /// `request_time` bounds the wait for the answer's head, and for each next part of its body. An event stream in which the
-    /// service sends nothing for three times `keep_alive`, not even a ping, is ended; the proxy sends no pings of its own.
+    /// `request_timeout` bounds the wait for the head of a response and for each next part of its
+    /// body. An event stream without a byte, even of a ping, for three times `keep_alive` is ended;
+    /// the proxy sends no pings of its own.
     pub router: RouterOptions,
 }
 
@@ -70,7 +84,7 @@ impl Default for ProxyOptions {
         Self {
             prefix: DEFAULT_PREFIX.to_owned(),
             headers: HeaderMap::new(),
-            connect_time: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
             max_body_bytes: 4 << 20,
             router: RouterOptions::default(),
         }
@@ -84,35 +98,49 @@ struct Upstream {
     options: ProxyOptions,
 }
 
-/// The session routes, answered by the service at `base_url`: its scheme and host, before the prefix.
+/// The session routes, forwarded to the service at `base_url`: its scheme and host, before the
+/// prefix.
 ///
-/// Requests are forwarded once: whether to try again is for the client to say, which knows whether that is safe. A
-/// service that cannot be reached is 502, one that does not answer in time 504.
+/// Each request is forwarded once, since only the client knows whether another try is safe. 502 if
+/// the service cannot be reached, 504 if it does not respond in time.
+///
+/// ```
+/// use durable_session_http::server::{InvalidBaseUrl, ProxyOptions, proxy};
+///
+/// # fn example() -> Result<(), InvalidBaseUrl> {
+/// let routes = proxy("http://127.0.0.1:8787", ProxyOptions::default())?;
+/// let app = axum::Router::new().merge(routes);
+/// # let _: axum::Router = app;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// [`InvalidBase`] if nothing can be forwarded there.
-pub fn proxy(base_url: &str, options: ProxyOptions) -> Result<Router, InvalidBase> {
+/// [`InvalidBaseUrl`] if `base_url` is no URL of a service, or needs TLS and the feature `rustls`
+/// is off.
+pub fn proxy(base_url: &str, options: ProxyOptions) -> Result<Router, InvalidBaseUrl> {
     let base = base_url.trim_end_matches('/').to_owned();
-    base::parse(&base)?;
+    base_url::parse(&base)?;
     let client = reqwest::Client::builder()
-        .connect_timeout(options.connect_time)
+        .connect_timeout(options.connect_timeout)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(InvalidBase::client)?;
+        .map_err(InvalidBaseUrl::client)?;
     let prefix = options.prefix.clone();
     let upstream = std::sync::Arc::new(Upstream { client, base, options });
     Ok(under(&prefix, move |request: Request| {
         let upstream = upstream.clone();
-        async move { upstream.answer(request).await.unwrap_or_else(refused) }
+        async move { upstream.forward(request).await.unwrap_or_else(refused) }
     }))
 }
 
 impl Upstream {
-    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
+    async fn forward(&self, request: Request) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let options = &self.options.router;
         let url = self.url(parts.uri.path(), parts.uri.query())?;
-        let body = receive::whole(&parts.headers, body, self.options.max_body_bytes, options).await?;
+        let body =
+            receive::whole(&parts.headers, body, self.options.max_body_bytes, options).await?;
         let (body, held) = (body.bytes, body.share);
         let mut headers = self.options.headers.clone();
         for name in FORWARDED {
@@ -122,28 +150,32 @@ impl Upstream {
         }
         let request = self.client.request(parts.method, url).headers(headers).body(body).build();
         let request = request.map_err(|_| Refusal::not_found())?;
-        // In a task of its own: a client that goes away does not stop a change on its way.
+        // In a task of its own, so that a client that disconnects does not stop a change.
         let sent = self.client.execute(request).into_future();
         let sent = options.shutdown.track(async move {
             let _held = held;
             sent.await
         });
-        match tokio::time::timeout(options.request_time, sent).await {
-            Ok(Ok(Ok(response))) => Ok(self.carry(response)),
+        match tokio::time::timeout(options.request_timeout, sent).await {
+            Ok(Ok(Ok(response))) => Ok(self.convert(response)),
             Ok(Ok(Err(error))) => Err(unreachable(&error)),
-            Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_GATEWAY, "the request could not be forwarded")),
+            Ok(Err(_)) => {
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, "the request could not be forwarded"))
+            }
             Err(_) => Err(too_late()),
         }
     }
 
-    /// The request's place at the service, put together from what was understood of it: nothing in a path can lead
-    /// outside the prefix.
+    /// The URL of a request at the service. It is assembled from the parsed path, so that no path
+    /// leads outside the prefix.
     fn url(&self, path: &str, query: Option<&str>) -> Result<String, Refusal> {
         let prefix = &self.options.prefix;
         let (id, rest) = session_of(prefix, path)?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~');
         let name = rest.strip_prefix('/').unwrap_or(rest);
-        if !name.bytes().all(plain) {
+        // Such as `replies/3/stop`. Without dots no part leads anywhere else.
+        let part = |part: &str| !part.is_empty() && part.bytes().all(plain);
+        if !name.is_empty() && !name.split('/').all(part) {
             return Err(Refusal::not_found());
         }
         let id = utf8_percent_encode(id.as_str(), ID);
@@ -151,20 +183,21 @@ impl Upstream {
         Ok(format!("{}{prefix}/{id}{rest}{query}", self.base))
     }
 
-    fn carry(&self, response: reqwest::Response) -> Response {
+    fn convert(&self, response: reqwest::Response) -> Response {
         let options = &self.options.router;
         let status = response.status();
         let headers = end_to_end(response.headers());
-        let events =
-            headers.get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"));
+        let events = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"));
         let bytes = response.bytes_stream();
-        // The service's own pings are passed on. None are added: they would say that a stream is there which has died
-        // on its other half.
+        // The service's own pings are forwarded. Pings of the proxy would hide that the connection
+        // to the service is dead.
         let body = if events {
-            let heard = in_time(Box::pin(bytes), options.keep_alive.saturating_mul(SILENCES));
+            let heard = in_time(Box::pin(bytes), options.keep_alive.saturating_mul(MISSED_PINGS));
             Body::from_stream(until(options.shutdown.clone(), heard))
         } else {
-            Body::from_stream(in_time(Box::pin(bytes), options.request_time))
+            Body::from_stream(in_time(Box::pin(bytes), options.request_timeout))
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -176,7 +209,7 @@ impl Upstream {
 fn too_late() -> Refusal {
     Refusal::new(
         StatusCode::GATEWAY_TIMEOUT,
-        "the service does not answer in time; it may or may not have stored this",
+        "the service did not respond in time; the change may or may not be stored",
     )
 }
 
@@ -184,17 +217,20 @@ fn unreachable(error: &reqwest::Error) -> Refusal {
     if error.is_timeout() {
         return too_late();
     }
-    // The URL holds the session's id, so of the error only its kind is told.
+    // The error has the URL with the session id, so only its kind is logged.
     let connected = !error.is_connect();
     tracing::warn!(connected, "a request could not be forwarded");
     Refusal::new(StatusCode::BAD_GATEWAY, "the service cannot be reached")
 }
 
-/// The headers without what is only about the connection to the service.
+/// The headers without those that describe only the connection to the service.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        named.flat_map(|list| list.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-    let kept = headers.iter().filter(|(name, _)| !HOP_BY_HOP.contains(name) && !named.contains(name));
+    let named: Vec<HeaderName> = named
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let kept =
+        headers.iter().filter(|(name, _)| !HOP_BY_HOP.contains(name) && !named.contains(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -1,8 +1,8 @@
-//! Taking in a request's body, bounded in bytes and by its progress.
+//! Receiving the body of a request, within limits of size and progress.
 
-use super::RouterOptions;
 use super::budget::Share;
-use crate::refusal::Refusal;
+use super::options::RouterOptions;
+use crate::wire::refusal::Refusal;
 use ::axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
@@ -11,17 +11,17 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How much of a body that is refused is read and thrown away, so that the client gets to read why: a connection closed
-/// in the middle of its sending would tell it nothing.
+/// The most bytes of a refused body that are read and thrown away. Otherwise the connection would
+/// be closed while the client sends, and the client would not read the refusal.
 const DRAINED: usize = 16 << 20;
 
-/// A body, and its share of the bytes that may be in memory: to be kept as long as the body.
+/// A body and its share of the budget, which must be kept as long as the body.
 pub(super) struct Received {
     pub(super) bytes: Bytes,
     pub(super) share: Share,
 }
 
-/// The whole body.
+/// Receives the whole body.
 pub(super) async fn whole(
     headers: &HeaderMap,
     mut body: Body,
@@ -29,18 +29,19 @@ pub(super) async fn whole(
     options: &RouterOptions,
 ) -> Result<Received, Refusal> {
     let max_bytes = max_bytes.min(options.budget.largest());
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let announced: usize = announced.unwrap_or(0);
     if announced > DRAINED.max(max_bytes) {
         return Err(Refusal::body_too_large(max_bytes));
     }
     let mut share = options.budget.share();
-    let mut gathered = Gathered::expecting(announced.min(max_bytes));
+    let mut buffer = SegmentedBuffer::expecting(announced.min(max_bytes));
     let mut refused = (announced > max_bytes).then(|| Refusal::body_too_large(max_bytes));
     let mut pace = Pace::begin(options);
     while let Ok(frame) = timeout_at(pace.deadline(), body.frame()).await {
         let Some(frame) = frame else {
-            return refused.map_or_else(|| Ok(Received { bytes: gathered.join(), share }), Err);
+            return refused.map_or_else(|| Ok(Received { bytes: buffer.join(), share }), Err);
         };
         let frame = frame.map_err(|_| Refusal::bad_request("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -52,11 +53,11 @@ pub(super) async fn whole(
                 share.grow(data.len()).err()
             };
             if refused.is_some() {
-                (gathered, share) = (Gathered::default(), options.budget.share());
+                (buffer, share) = (SegmentedBuffer::default(), options.budget.share());
             }
         }
         match refused {
-            None => gathered.push(&data),
+            None => buffer.push(&data),
             Some(refusal) if pace.bytes > DRAINED.max(max_bytes) => return Err(refusal),
             Some(_) => {}
         }
@@ -64,15 +65,15 @@ pub(super) async fn whole(
     Err(refused.unwrap_or_else(|| pace.too_slow()))
 }
 
-/// What came of a body. It is kept in segments of one size, so that a body that stops costs what came of it: one buffer
-/// that grows leaves the allocator with holes of every size.
+/// The received bytes of a body, in segments of one size. A body that stops then costs only the
+/// bytes received, while a buffer that grows leaves the allocator with holes of every size.
 #[derive(Debug, Default)]
-struct Gathered {
+struct SegmentedBuffer {
     full: Vec<BytesMut>,
     last: BytesMut,
 }
 
-impl Gathered {
+impl SegmentedBuffer {
     const SEGMENT: usize = 64 << 10;
 
     fn expecting(bytes: usize) -> Self {
@@ -82,7 +83,8 @@ impl Gathered {
     fn push(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             if self.last.len() == self.last.capacity() {
-                let full = std::mem::replace(&mut self.last, BytesMut::with_capacity(Self::SEGMENT));
+                let full =
+                    std::mem::replace(&mut self.last, BytesMut::with_capacity(Self::SEGMENT));
                 if !full.is_empty() {
                     self.full.push(full);
                 }
@@ -100,7 +102,7 @@ impl Gathered {
         }
         let bytes = self.full.iter().map(BytesMut::len).sum::<usize>() + self.last.len();
         let mut whole = BytesMut::with_capacity(bytes);
-        // Each is given back as soon as it is copied.
+        // Each segment is freed as soon as it is copied.
         for segment in self.full.into_iter().chain([self.last]) {
             whole.extend_from_slice(&segment);
         }
@@ -108,7 +110,7 @@ impl Gathered {
     }
 }
 
-/// How a body comes along.
+/// The progress of a body.
 struct Pace {
     begun: Instant,
     last: Instant,
@@ -120,7 +122,13 @@ struct Pace {
 impl Pace {
     fn begin(options: &RouterOptions) -> Self {
         let now = Instant::now();
-        Self { begun: now, last: now, bytes: 0, time: options.body_time, rate: options.body_rate }
+        Self {
+            begun: now,
+            last: now,
+            bytes: 0,
+            time: options.body_timeout,
+            rate: options.min_body_rate,
+        }
     }
 
     fn arrived(&mut self, bytes: usize) {
@@ -128,7 +136,7 @@ impl Pace {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// When more must have come.
+    /// When the next bytes must have arrived.
     fn deadline(&self) -> Instant {
         let next = self.last.checked_add(self.time);
         let at_rate = self.slowest().and_then(|time| self.begun.checked_add(time));
@@ -140,7 +148,7 @@ impl Pace {
         }
     }
 
-    /// The longest that so many bytes may take; `None` for any time.
+    /// The longest time for the bytes so far at the lowest rate; `None` without a lowest rate.
     fn slowest(&self) -> Option<Duration> {
         let seconds = (self.bytes as u64).checked_div(u64::from(self.rate))?;
         self.time.checked_add(Duration::from_secs(seconds))
@@ -149,10 +157,10 @@ impl Pace {
     fn too_slow(&self) -> Refusal {
         let Self { bytes, rate, time, .. } = self;
         let reason = if self.last.elapsed() >= *time {
-            format!("the body stopped after {bytes} bytes: nothing came for {time:?}")
+            format!("the body stopped after {bytes} bytes: nothing arrived for {time:?}")
         } else {
             format!(
-                "the body comes too slowly: {bytes} bytes in {:?}; {rate} bytes/s are needed",
+                "the body is too slow: {bytes} bytes in {:?}; {rate} bytes/s are needed",
                 self.begun.elapsed()
             )
         };
@@ -162,17 +170,19 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::SegmentedBuffer;
 
     #[test]
-    fn what_is_gathered_is_what_came() {
+    fn a_body_of_any_length_is_joined_as_it_was_sent() {
         let body: Vec<u8> = (0..300_000_u32).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
         for expected in [0, 10, 1 << 20] {
-            for length in [0, 1, 10, 11, Gathered::SEGMENT, Gathered::SEGMENT + 1, body.len()] {
+            for length in
+                [0, 1, 10, 11, SegmentedBuffer::SEGMENT, SegmentedBuffer::SEGMENT + 1, body.len()]
+            {
                 for step in [1 << 10, 70_000, 300_000] {
-                    let mut gathered = Gathered::expecting(expected);
-                    body[..length].chunks(step).for_each(|part| gathered.push(part));
-                    assert!(gathered.join() == body[..length], "{expected} {length} {step}");
+                    let mut buffer = SegmentedBuffer::expecting(expected);
+                    body[..length].chunks(step).for_each(|part| buffer.push(part));
+                    assert!(buffer.join() == body[..length], "{expected} {length} {step}");
                 }
             }
         }

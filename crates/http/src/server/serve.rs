@@ -1,7 +1,7 @@
-//! A server for any axum app, with bounds on slow clients and a graceful end.
+//! A server for any axum app, with timeouts for slow clients and a graceful shutdown.
 
-use super::Shutdown;
-use super::progress::Progress;
+use super::shutdown::Shutdown;
+use super::write_timeout::WriteTimeout;
 use ::axum::Router;
 use ::axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1;
@@ -15,42 +15,69 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// How much of a request or an answer a connection holds at most besides what its handler has; a head must fit, too.
+/// The most bytes that a connection buffers of a request or a response; also the largest head.
 const BUFFER: usize = 64 << 10;
 
-/// What can be set on [`serve`].
+/// Options of [`serve`].
+///
+/// ```
+/// use durable_session_http::server::{ServeOptions, Shutdown};
+/// use std::time::Duration;
+///
+/// let shutdown = Shutdown::new();
+/// let mut options = ServeOptions::default();
+/// options.write_timeout = Duration::from_mins(1);
+/// options.max_connections = 1000;
+/// options.shutdown = shutdown.clone();
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// How long a client may take to send a request's head, and how long a connection may wait for the next one.
-    /// Default: 30 seconds.
-    pub head_time: Duration,
-    /// How long a client may leave an answer unread before its connection is closed: the longest time in which it takes not
-    /// a byte, however long it takes for all of them. Default: 30 seconds.
-    pub write_time: Duration,
-    /// How long answers under way may take once the server is to stop. Default: 10 seconds.
-    pub drain_time: Duration,
-    /// The most connections at a time; one more waits to be taken. Default: 10,000.
+    /// How long a client may take to send the head of a request, and how long a connection may be
+    /// idle. Default: 30 seconds.
+    pub head_timeout: Duration,
+    /// How long a client may take no byte of a response; then its connection is closed. The whole
+    /// response may take longer. Default: 30 seconds.
+    pub write_timeout: Duration,
+    /// How long unfinished responses may take after [`Shutdown::begin`]. Default: 10 seconds.
+    pub drain_timeout: Duration,
+    /// The most connections at a time; another one waits to be accepted. Default: 10,000.
     pub max_connections: usize,
-    /// When to stop.
+    /// Stops the server.
     pub shutdown: Shutdown,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            head_time: Duration::from_secs(30),
-            write_time: Duration::from_secs(30),
-            drain_time: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
             max_connections: 10_000,
             shutdown: Shutdown::new(),
         }
     }
 }
 
-/// Serves `app` over HTTP/1.1 until [`Shutdown::begin`], then answers what is under way and returns.
+/// Serves `app` over HTTP/1.1 until [`Shutdown::begin`], then finishes the requests that have begun
+/// and returns.
 ///
 /// Handlers get the client's address as [`ConnectInfo<SocketAddr>`].
+///
+/// ```no_run
+/// use durable_session_http::server::{ServeOptions, Shutdown, serve};
+///
+/// # async fn example(app: axum::Router) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let shutdown = Shutdown::new();
+/// let mut options = ServeOptions::default();
+/// options.shutdown = shutdown.clone();
+/// // Elsewhere, such as at a signal: shutdown.begin()
+/// serve(listener, app, options).await;
+/// shutdown.finished().await;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn serve(listener: TcpListener, app: Router, options: ServeOptions) {
     let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
@@ -63,14 +90,14 @@ pub async fn serve(listener: TcpListener, app: Router, options: ServeOptions) {
         let Some((stream, from, permit)) = accepted else { continue };
         let connection = graceful.watch(connection(stream, from, app.clone(), &options));
         tokio::spawn(async move {
-            // It ends by an error when the client goes away: nothing to tell anybody.
+            // A client that disconnects is an error here and of no interest.
             let _ = connection.await;
             drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(options.drain_time, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections did not end in time and are cut off");
+    if tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not end in time and are closed");
     }
 }
 
@@ -82,8 +109,9 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, from)) => Some((stream, from, permit)),
         Err(error) => {
-            // Out of file descriptors, or a client that has gone already. Others may be served meanwhile.
-            tracing::warn!(%error, "a connection could not be taken");
+            // No file descriptor is free, or the client has disconnected. Other connections are
+            // served meanwhile.
+            tracing::warn!(%error, "a connection could not be accepted");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }
@@ -96,21 +124,22 @@ fn connection(
     app: Router,
     options: &ServeOptions,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static {
-    // Answers are small: waiting to fill a packet would only add delay.
+    // Responses are small: waiting to fill a packet would only add delay.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let service = app.map_request(move |request: http::Request<hyper::body::Incoming>| -> Request {
-        let mut request = request.map(::axum::body::Body::new);
-        request.extensions_mut().insert(ConnectInfo(from));
-        request
-    });
+    let service =
+        app.map_request(move |request: http::Request<hyper::body::Incoming>| -> Request {
+            let mut request = request.map(::axum::body::Body::new);
+            request.extensions_mut().insert(ConnectInfo(from));
+            request
+        });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(options.head_time)
+        .header_read_timeout(options.head_timeout)
         .max_buf_size(BUFFER)
         .serve_connection(
-            TokioIo::new(Progress::new(stream, options.write_time)),
+            TokioIo::new(WriteTimeout::new(stream, options.write_timeout)),
             TowerToHyperService::new(service),
         )
 }

@@ -1,14 +1,27 @@
-//! Stopping without losing what was accepted.
+//! Stopping without losing an accepted change.
 
 use std::future::Future;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The wish to stop, shared by everything that serves, and the changes that have to be finished first. Cheap to clone.
+/// Stops servers and routers that share it, and waits for unfinished changes. Cheap to clone;
+/// clones share one shutdown.
 ///
-/// The order that loses nothing: [`begin`](Self::begin), wait for [`serve`](super::serve()) to return, wait for
-/// [`finished`](Self::finished), close the [`ChatSessions`](durable_session::ChatSessions), close the store.
+/// The order that loses nothing: [`begin`](Self::begin), wait for [`serve`](super::serve()) to
+/// return, wait for [`finished`](Self::finished), close the
+/// [`ChatSessions`](durable_session::ChatSessions), close the store.
+///
+/// ```
+/// use durable_session_http::server::Shutdown;
+///
+/// # async fn example() {
+/// let shutdown = Shutdown::new();
+/// shutdown.begin();
+/// shutdown.begun().await;
+/// shutdown.finished().await;
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -16,12 +29,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Nobody wishes to stop yet.
+    /// A shutdown that has not begun.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Stops: no new connections are taken, event streams end, requests under way are answered.
+    /// Begins the shutdown: servers accept no connection, event streams end, and requests that have
+    /// begun are answered.
     pub fn begin(&self) {
         self.token.cancel();
         self.changes.close();
@@ -32,12 +46,12 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
-    /// Waits until [`begin`](Self::begin) has been called and every change under way is done.
+    /// Waits until [`begin`](Self::begin) has been called and every change is finished.
     pub async fn finished(&self) {
         self.changes.wait().await;
     }
 
-    /// Runs a change in a task of its own; dropping the wait for it stops nothing.
+    /// Runs a change in a task of its own; dropping this future does not stop the change.
     pub(super) async fn track<T: Send + 'static>(
         &self,
         change: impl Future<Output = T> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Comparing answers with what the scenarios expect, and filling captured values into requests. The notation is described
-//! in `protocol/README.md`.
+//! Comparing responses with the patterns of scenarios, and filling captured values into requests.
+//! `protocol/README.md` describes the notation.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ pub(crate) type Captures = BTreeMap<String, Value>;
 
 const OPEN: &str = "{{...}}";
 
-/// What differs between the value and the pattern; captures what the pattern names.
+/// The differences between the value and the pattern. Captures the values that the pattern names.
 pub(crate) fn differences(
     pattern: &Value,
     value: Option<&Value>,
@@ -18,16 +18,20 @@ pub(crate) fn differences(
     if let Some(inner) = pattern.as_str().and_then(placeholder) {
         return compare_placeholder(inner, value, captures, at);
     }
-    let shown = || value.map_or("nothing".to_owned(), |v| v.to_string().chars().take(300).collect());
+    let shown =
+        || value.map_or("nothing".to_owned(), |v| v.to_string().chars().take(300).collect());
     match (pattern, value) {
         (Value::Array(items), Some(Value::Array(values))) if items.len() == values.len() => {
             let each = items.iter().zip(values).enumerate();
-            each.flat_map(|(i, (p, v))| differences(p, Some(v), captures, &format!("{at}[{i}]"))).collect()
+            each.flat_map(|(i, (p, v))| differences(p, Some(v), captures, &format!("{at}[{i}]")))
+                .collect()
         }
         (Value::Object(fields), Some(Value::Object(values))) => {
             let named = fields.iter().filter(|(key, _)| *key != OPEN);
             let mut wrong: Vec<String> = named
-                .flat_map(|(key, p)| differences(p, values.get(key), captures, &format!("{at}.{key}")))
+                .flat_map(|(key, p)| {
+                    differences(p, values.get(key), captures, &format!("{at}.{key}"))
+                })
                 .collect();
             if !fields.contains_key(OPEN) {
                 let extra = values.iter().filter(|(key, _)| !fields.contains_key(*key));
@@ -40,11 +44,13 @@ pub(crate) fn differences(
     }
 }
 
-/// JSON equality, with numbers compared as JavaScript does.
+/// JSON equality that compares numbers as JavaScript does.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
         }
@@ -56,7 +62,12 @@ fn placeholder(text: &str) -> Option<&str> {
     text.strip_prefix("{{")?.strip_suffix("}}")
 }
 
-fn compare_placeholder(inner: &str, value: Option<&Value>, captures: &mut Captures, at: &str) -> Vec<String> {
+fn compare_placeholder(
+    inner: &str,
+    value: Option<&Value>,
+    captures: &mut Captures,
+    at: &str,
+) -> Vec<String> {
     let (test, name) = match inner.rsplit_once(" as ") {
         Some((test, name)) => (test, Some(name)),
         None => (inner, None),
@@ -86,7 +97,8 @@ fn captured(captures: &Captures, name: &str, value: Option<&Value>) -> bool {
 fn passes(word: &str, argument: &str, value: Option<&Value>) -> bool {
     let text = value.and_then(Value::as_str);
     let lower = || text.map(str::to_lowercase);
-    let words = |list: &str| -> Vec<String> { list.split(',').map(|w| w.trim().to_uppercase()).collect() };
+    let words =
+        |list: &str| -> Vec<String> { list.split(',').map(|w| w.trim().to_uppercase()).collect() };
     match word {
         "any" => value.is_some(),
         "absent" => value.is_none(),
@@ -107,17 +119,18 @@ fn passes(word: &str, argument: &str, value: Option<&Value>) -> bool {
 pub(crate) fn fill(template: &Value, captures: &Captures) -> Value {
     match template {
         Value::String(text) => {
-            let whole =
-                placeholder(text).and_then(|inner| inner.strip_prefix('=')).filter(|n| !n.contains('|'));
+            let whole = placeholder(text)
+                .and_then(|inner| inner.strip_prefix('='))
+                .filter(|n| !n.contains('|'));
             match whole.and_then(|name| captures.get(name)) {
                 Some(value) => value.clone(),
                 None => Value::String(fill_text(text, captures)),
             }
         }
         Value::Array(items) => items.iter().map(|item| fill(item, captures)).collect(),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(k, v)| (k.clone(), fill(v, captures))).collect::<Map<_, _>>())
-        }
+        Value::Object(fields) => Value::Object(
+            fields.iter().map(|(k, v)| (k.clone(), fill(v, captures))).collect::<Map<_, _>>(),
+        ),
         other => other.clone(),
     }
 }

@@ -15,32 +15,40 @@ use std::pin::Pin;
 use std::time::Duration;
 
 const PREFIX: &str = "/api/chat/session";
-/// Long enough that only a stream that has nothing to say runs into it.
+/// Long enough that only a stream without events reaches it.
 const EVENT_TIME: Duration = Duration::from_secs(20);
 
 type Stream<E> = Pin<Box<dyn Body<Data = Bytes, Error = E>>>;
 
-/// Plays every scenario; returns what differed.
-pub(crate) async fn play<F, B>(serve: impl Fn(Request<Bytes>) -> F) -> Vec<String>
+/// Plays the scenarios for a service that answers by replies, or all others, and returns the
+/// differences.
+pub(crate) async fn play<F, B>(replies: bool, serve: impl Fn(Request<Bytes>) -> F) -> Vec<String>
 where
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Display + 'static,
 {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/golden");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let (mut failures, mut played) = (Vec::new(), 0);
     for file in files {
         let scenarios: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         for scenario in scenarios["scenarios"].as_array().unwrap() {
+            if (scenario["replies"] == true) != replies {
+                continue;
+            }
             played += 1;
             let wrong = play_scenario(scenario, &serve).await;
-            let name = format!("{}: {}", file.file_stem().unwrap().to_string_lossy(), scenario["name"]);
-            failures.extend((!wrong.is_empty()).then(|| format!("{name}\n    {}", wrong.join("\n    "))));
+            let name =
+                format!("{}: {}", file.file_stem().unwrap().to_string_lossy(), scenario["name"]);
+            failures.extend(
+                (!wrong.is_empty()).then(|| format!("{name}\n    {}", wrong.join("\n    "))),
+            );
         }
     }
-    assert!(played > 50, "only {played} scenarios were found");
+    assert!(played > if replies { 3 } else { 50 }, "only {played} scenarios were found");
     failures
 }
 
@@ -59,7 +67,8 @@ where
             listeners.remove(name);
             Vec::new()
         } else if let Some(name) = step["event"].as_str() {
-            let event = listeners.get_mut(name).unwrap().next(expect["event"].as_str().unwrap()).await;
+            let event =
+                listeners.get_mut(name).unwrap().next(expect["event"].as_str().unwrap()).await;
             match event {
                 Ok(event) => differences(expect, Some(&event), &mut captures, "event"),
                 Err(e) => vec![e],
@@ -69,8 +78,10 @@ where
             let wrong = check_head(expect, &response, &mut captures);
             if let Some(name) = step["listen"].as_str() {
                 let body: Stream<B::Error> = Box::pin(response.into_body());
-                listeners
-                    .insert(name.to_owned(), Listener { body, text: String::new(), events: VecDeque::new() });
+                listeners.insert(
+                    name.to_owned(),
+                    Listener { body, text: String::new(), events: VecDeque::new() },
+                );
                 wrong
             } else {
                 check_body(expect, response, wrong, &mut captures).await
@@ -85,7 +96,9 @@ where
 
 fn request(step: &Value, captures: &Captures) -> Request<Bytes> {
     let path = step["path"].as_str().unwrap();
-    let path = path.strip_prefix('~').map_or(path.to_owned(), |rest| format!("{PREFIX}/{{{{=id}}}}{rest}"));
+    let path = path
+        .strip_prefix('~')
+        .map_or(path.to_owned(), |rest| format!("{PREFIX}/{{{{=id}}}}{rest}"));
     let mut request = Request::builder()
         .method(step["method"].as_str().unwrap_or("GET"))
         .uri(fill_text(&path, captures))
@@ -205,7 +218,7 @@ struct Listener<E> {
 }
 
 impl<E: Display> Listener<E> {
-    /// The next event of this type, passing over others.
+    /// The next event of this type; events of other types are dropped.
     async fn next(&mut self, wanted: &str) -> Result<Value, String> {
         loop {
             while let Some(event) = self.events.pop_front() {
@@ -230,7 +243,10 @@ fn parse_event(block: &str) -> Option<Value> {
     let mut event = json!({ "event": "message" });
     let mut data = Vec::new();
     for line in block.lines() {
-        match line.split_once(':').map(|(name, value)| (name, value.strip_prefix(' ').unwrap_or(value))) {
+        match line
+            .split_once(':')
+            .map(|(name, value)| (name, value.strip_prefix(' ').unwrap_or(value)))
+        {
             Some(("data", value)) => data.push(value),
             Some((name @ ("event" | "id"), value)) => event[name] = Value::from(value),
             _ => {}

@@ -1,4 +1,4 @@
-//! One request for each documented answer.
+//! One request for each documented response.
 
 use durable_session::SessionId;
 use durable_session::store::StoreErrorKind;
@@ -6,17 +6,17 @@ use durable_session::store::StoreErrorKind;
 const ROOT: &str = "/api/chat/session/{id}";
 const JSON: &str = "application/json";
 
-/// A request, and the answer it must get.
+/// A request and the status of its response.
 pub(crate) struct Case {
     pub(crate) method: &'static str,
-    /// The route as the document writes it.
+    /// The route as the description writes it.
     pub(crate) route: String,
     pub(crate) path: String,
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// `None` is a body that never comes.
+    /// `None` is a body that never arrives.
     pub(crate) body: Option<String>,
-    /// Requests that have to be made before.
+    /// Requests to send before this one.
     pub(crate) before: Vec<(&'static str, String, &'static str)>,
     pub(crate) fault: Option<StoreErrorKind>,
 }
@@ -44,17 +44,17 @@ impl Case {
     }
 }
 
-/// An operation: the start of its cases.
+/// An operation of the description.
 struct Operation {
     method: &'static str,
     route: &'static str,
     rest: &'static str,
-    /// A body that it takes.
+    /// A valid body.
     body: &'static str,
 }
 
 impl Operation {
-    /// A request on a session of its own that would be fine.
+    /// A valid request on a session of its own.
     fn case(&self, status: u16) -> Case {
         let id = SessionId::generate().unwrap();
         Case {
@@ -98,10 +98,17 @@ pub(crate) fn all() -> Vec<Case> {
     let put_state = operation("PUT", "", "", r#"{"bookingInfo":null,"future":1}"#);
     let delete = operation("DELETE", "", "", "");
     let get_messages = operation("GET", "/messages", "/messages", "");
-    let add = operation("POST", "/messages", "/messages", r#"{"role":"user","content":"hello","id":"m-1"}"#);
-    let edit = operation("PUT", "/messages/{seq}", "/messages/1", r#"{"role":"user","content":"hello"}"#);
+    let add = operation(
+        "POST",
+        "/messages",
+        "/messages",
+        r#"{"role":"user","content":"hello","id":"m-1"}"#,
+    );
+    let edit =
+        operation("PUT", "/messages/{seq}", "/messages/1", r#"{"role":"user","content":"hello"}"#);
     let remove = operation("DELETE", "/messages/{seq}", "/messages/1", "");
     let rewind = operation("POST", "/rewind", "/rewind", r#"{"to":1}"#);
+    let stop = operation("POST", "/replies/{seq}/stop", "/replies/3/stop", "");
     let reset = operation("POST", "/reset", "/reset", "");
     let events = operation("GET", "/events", "/events", "");
     let get_field = operation("GET", "/{field}", "/booking-info", "");
@@ -126,13 +133,27 @@ pub(crate) fn all() -> Vec<Case> {
     ] {
         cases.extend(operation.common());
     }
+    // A reply that is open at message 3 after the greeting, and messages that no reply wrote.
+    let stream = r#"{"role":"user","content":"stream"}"#;
+    cases.extend(stop.common().into_iter().map(|case| match case.status {
+        200 => case.before("POST", "/messages", stream),
+        _ => case,
+    }));
+    cases.push(stop.case(404));
+    let ended = stop.case(409).before("POST", "/messages", r#"{"role":"assistant"}"#);
+    cases.push(Case { path: ended.path.replace("/replies/3/", "/replies/2/"), ..ended });
+    let mut open = edit.case(409).before("POST", "/messages", stream);
+    open.path = open.path.replace("/messages/1", "/messages/3");
+    cases.push(open);
+    cases.push(put_state.case(409).before("POST", "/messages", stream).body(r#"{"messages":[]}"#));
     for operation in [&add, &edit, &rewind, &put_field] {
         cases.extend(operation.bodies());
         cases.push(operation.case(413).body(format!("\"{}\"", "x".repeat(64 << 10))));
     }
     // A whole state may be as large as a session; a message in it may not.
     cases.extend(put_state.bodies());
-    let large = format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(32 << 10));
+    let large =
+        format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(32 << 10));
     cases.push(put_state.case(413).body(large));
     for operation in [&put_state, &add, &edit, &remove, &rewind, &put_field, &delete_field] {
         cases.push(operation.case(412).header("if-match", "\"another\""));
@@ -153,13 +174,18 @@ pub(crate) fn all() -> Vec<Case> {
     cases.push(put_field.case(422).body(r#"{"skill":7}"#));
     cases.push(add.case(422).body(r#"{"role":"user","content":"no"}"#));
     cases.push(add.case(409).before("POST", "/messages", r#"{"role":"user","id":"m-1"}"#));
-    cases.push(get_messages.case(200).query("?limit=1").before("POST", "/messages", r#"{"role":"user"}"#));
+    cases.push(get_messages.case(200).query("?limit=1").before(
+        "POST",
+        "/messages",
+        r#"{"role":"user"}"#,
+    ));
     let elsewhere = format!("{:032x}-0-1", 7);
     cases.push(get_messages.case(410).query(&format!("?before={elsewhere}")));
     cases.push(events.case(410).header("last-event-id", &elsewhere));
     for operation in [&get_field, &put_field, &delete_field] {
         let mut unknown = operation.case(404);
-        unknown.path = unknown.path.replace("booking-info", "nothing").replace("search-criteria", "nothing");
+        unknown.path =
+            unknown.path.replace("booking-info", "nothing").replace("search-criteria", "nothing");
         cases.push(unknown);
     }
     for operation in [&get_field, &delete_field] {

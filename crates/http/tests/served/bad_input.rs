@@ -1,4 +1,5 @@
-//! What broken and hostile clients send, over raw sockets. Every answer is a JSON error, and no connection hangs.
+//! Requests of broken and hostile clients, over raw sockets. Each gets a JSON error, and no
+//! connection hangs.
 
 use crate::host::{Host, id, listen_for};
 use durable_session_http::server::Shutdown;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longer than any of the server's own waits; a connection that is open after it hangs.
+/// Longer than all timeouts of the server; a connection that is open after it hangs.
 const HANGS: Duration = Duration::from_secs(20);
 
 /// Sends bytes, then reads to the end of the connection.
@@ -27,7 +28,8 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
 
 pub(crate) fn post(body_headers: &str, body: &str) -> String {
     format!(
-        "POST /api/chat/session/{}/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{body_headers}\r\n{body}",
+        "POST /api/chat/session/{}/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         {body_headers}\r\n{body}",
         id().as_str()
     )
 }
@@ -35,32 +37,36 @@ pub(crate) fn post(body_headers: &str, body: &str) -> String {
 pub(crate) fn assert_refused(answer: &str, status: u16) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} expected: {answer}");
     let body = answer.split_once("\r\n\r\n").unwrap().1;
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
+    let body: serde_json::Value =
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
     assert!(body["error"].as_str().is_some_and(|reason| !reason.is_empty()), "{answer}");
     assert!(answer.to_lowercase().contains("content-type: application/json"), "{answer}");
 }
 
 #[tokio::test]
-async fn half_a_body_is_refused_when_its_time_is_over() {
+async fn half_a_body_is_refused_after_the_timeout() {
     let host = Host::start().await;
-    // The client stays and waits: nothing but the time-out can end this.
+    // The client waits, so only the timeout can end this.
     let answer = raw(host.addr, post("content-length: 100\r\n", r#"{"role":"user","#)).await;
     assert_refused(&answer, 408);
     assert!(answer.contains("stopped after 15 bytes"), "{answer}");
-    // The client goes away in the middle.
+    // The client disconnects in the middle.
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
-    stream.write_all(post("content-length: 100\r\n", r#"{"role":"user","#).as_bytes()).await.unwrap();
+    stream
+        .write_all(post("content-length: 100\r\n", r#"{"role":"user","#).as_bytes())
+        .await
+        .unwrap();
     stream.shutdown().await.unwrap();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-    // The service goes on.
+    // The service still works.
     let fine = r#"{"role":"user","content":"fine"}"#;
     let answer = raw(host.addr, post(&format!("content-length: {}\r\n", fine.len()), fine)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_drip_of_bytes_is_cut_off() {
+async fn a_body_that_arrives_byte_by_byte_is_refused() {
     let host = Host::start().await;
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(post("content-length: 1000\r\n", "").as_bytes()).await.unwrap();
@@ -71,12 +77,14 @@ async fn a_drip_of_bytes_is_cut_off() {
         }
     });
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(HANGS, reader.read_to_end(&mut answer)).await.expect("the connection hangs");
+    let _ = tokio::time::timeout(HANGS, reader.read_to_end(&mut answer))
+        .await
+        .expect("the connection hangs");
     let answer = String::from_utf8_lossy(&answer);
     assert_refused(&answer, 408);
     assert!(answer.contains("1024 bytes/s are needed"), "{answer}");
     dripping.await.unwrap();
-    // A request's head that never ends.
+    // The head of a request never ends.
     let app = axum::Router::new();
     let (addr, _) = listen_for(Duration::from_millis(300), app, Shutdown::new()).await;
     let answer = raw(addr, "GET /api/chat/session/a HTTP/1.1\r\nhost").await;
@@ -84,13 +92,15 @@ async fn a_drip_of_bytes_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_wrong_length_is_refused() {
+async fn a_wrong_content_length_is_refused() {
     let host = Host::start().await;
     let short = r#"{"role":"user","content":"x"}"#;
     assert_refused(&raw(host.addr, post("content-length: 10\r\n", short)).await, 400);
-    for nonsense in
-        ["content-length: -1\r\n", "content-length: x\r\n", "content-length: 1\r\ncontent-length: 2\r\n"]
-    {
+    for nonsense in [
+        "content-length: -1\r\n",
+        "content-length: x\r\n",
+        "content-length: 1\r\ncontent-length: 2\r\n",
+    ] {
         let answer = raw(host.addr, post(nonsense, short)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{nonsense}: {answer}");
     }
@@ -100,10 +110,11 @@ async fn a_wrong_length_is_refused() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_message_are_refused() {
+async fn bodies_that_are_not_a_message_are_refused() {
     let host = Host::start().await;
     let send = async |headers: &str, body: &[u8]| {
-        let mut request = post(&format!("{headers}content-length: {}\r\n", body.len()), "").into_bytes();
+        let mut request =
+            post(&format!("{headers}content-length: {}\r\n", body.len()), "").into_bytes();
         request.extend_from_slice(body);
         raw(host.addr, request).await
     };
@@ -129,9 +140,11 @@ async fn bodies_that_are_no_message_are_refused() {
         assert_refused(&refused, 415);
         assert!(refused.contains(named), "{named}: {refused}");
     }
-    for header in
-        ["content-encoding: identity\r\n", "content-encoding: \r\n", "content-encoding: Identity\r\n"]
-    {
+    for header in [
+        "content-encoding: identity\r\n",
+        "content-encoding: \r\n",
+        "content-encoding: Identity\r\n",
+    ] {
         let taken = send(header, br#"{"role":"user"}"#).await;
         assert!(taken.starts_with("HTTP/1.1 200"), "{header}: {taken}");
     }
@@ -140,7 +153,7 @@ async fn bodies_that_are_no_message_are_refused() {
 }
 
 #[tokio::test]
-async fn paths_that_hide_others_are_refused() {
+async fn paths_with_an_encoded_path_inside_are_refused() {
     let host = Host::start().await;
     for path in [
         "a%2Fb",
@@ -159,10 +172,14 @@ async fn paths_that_hide_others_are_refused() {
         "a/%6dessages",
         "",
     ] {
-        let request =
-            format!("GET /api/chat/session/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET /api/chat/session/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        );
         let answer = raw(host.addr, request).await;
-        assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 404"),
+            "{path}: {answer}"
+        );
         assert!(answer.contains("{\"error\":"), "{path}: {answer}");
     }
 }

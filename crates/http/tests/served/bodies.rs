@@ -1,4 +1,4 @@
-//! Bodies that come slowly, stop, or are too many.
+//! Bodies that are slow, stop, or exceed the budget.
 
 use crate::bad_input::{assert_refused, post, raw, read_to_end};
 use crate::host::Host;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// A message whose JSON has so many bytes.
+/// A message whose JSON has `bytes` bytes.
 fn message(bytes: usize) -> String {
     let frame = r#"{"role":"user","content":""}"#;
     format!(r#"{{"role":"user","content":"{}"}}"#, "x".repeat(bytes - frame.len()))
@@ -17,7 +17,7 @@ fn head(bytes: usize) -> String {
     post(&format!("content-length: {bytes}\r\n"), "")
 }
 
-/// Sends `bytes` of a body that is announced to have `of`, and stops.
+/// Announces a body of `of` bytes, sends `bytes` of them, and stops.
 async fn begin(host: &Host, bytes: usize, of: usize) -> TcpStream {
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(head(of).as_bytes()).await.unwrap();
@@ -25,7 +25,7 @@ async fn begin(host: &Host, bytes: usize, of: usize) -> TcpStream {
     stream
 }
 
-/// Waits until the budget is used like this.
+/// Waits until the bytes in use satisfy `used`.
 async fn until(host: &Host, used: impl Fn(usize) -> bool) {
     let wait = async {
         while !used(host.budget.used()) {
@@ -37,8 +37,8 @@ async fn until(host: &Host, used: impl Fn(usize) -> bool) {
 }
 
 #[tokio::test]
-async fn a_body_that_moves_is_taken_however_long_it_takes() {
-    // Two bounds to stay inside of: 300 ms for each next byte, and 1 KiB/s in all.
+async fn a_slow_body_that_keeps_arriving_is_accepted() {
+    // The limits are a pause of 300 ms and a rate of 1 KiB/s.
     let host = Host::start().await;
     let body = message(12 << 10);
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
@@ -52,8 +52,8 @@ async fn a_body_that_moves_is_taken_however_long_it_takes() {
 }
 
 #[tokio::test]
-async fn without_a_rate_only_stopping_is_refused() {
-    let host = Host::tuned(|options, _| options.body_rate = 0).await;
+async fn without_a_lowest_rate_only_a_stopped_body_is_refused() {
+    let host = Host::tuned(|options, _| options.min_body_rate = 0).await;
     let body = message(40);
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(head(body.len()).as_bytes()).await.unwrap();
@@ -68,20 +68,21 @@ async fn without_a_rate_only_stopping_is_refused() {
 }
 
 #[tokio::test]
-async fn large_bodies_that_stop_leave_room_for_small_ones_and_are_given_back() {
+async fn stopped_large_bodies_leave_memory_for_small_ones_and_return_theirs() {
     let host = Host::tuned(|options, _| {
         options.budget = ByteBudget::new(1 << 20);
-        options.body_time = Duration::from_secs(3);
+        options.body_timeout = Duration::from_secs(3);
     })
     .await;
-    // Large ones have three quarters: two of 300 KiB fit.
+    // Large bodies may use three quarters of the budget: two of 300 KiB fit.
     let mut stopped = Vec::new();
     for n in 1..=2 {
         stopped.push(begin(&host, 300 << 10, 400 << 10).await);
         until(&host, |used| used == n * (300 << 10)).await;
     }
     let large = message(300 << 10);
-    let refused = raw(host.addr, post(&format!("content-length: {}\r\n", large.len()), &large)).await;
+    let refused =
+        raw(host.addr, post(&format!("content-length: {}\r\n", large.len()), &large)).await;
     assert_refused(&refused, 503);
     assert!(refused.to_lowercase().contains("retry-after: "), "{refused}");
     for size in [40, 60 << 10] {
@@ -89,16 +90,19 @@ async fn large_bodies_that_stop_leave_room_for_small_ones_and_are_given_back() {
         let taken = raw(host.addr, post(&format!("content-length: {size}\r\n"), &small)).await;
         assert!(taken.starts_with("HTTP/1.1 200"), "{taken}");
     }
-    // A body that could never fit is too large.
+    // A body larger than the budget for large bodies is 413.
     let never = message(800 << 10);
-    assert_refused(&raw(host.addr, post(&format!("content-length: {}\r\n", never.len()), &never)).await, 413);
+    assert_refused(
+        &raw(host.addr, post(&format!("content-length: {}\r\n", never.len()), &never)).await,
+        413,
+    );
     for mut stream in stopped {
         assert_refused(&read_to_end(&mut stream).await, 408);
     }
     until(&host, |used| used == 0).await;
     let taken = raw(host.addr, post(&format!("content-length: {}\r\n", large.len()), &large)).await;
     assert!(taken.starts_with("HTTP/1.1 200"), "{taken}");
-    // A client that goes away gives its bytes back as well.
+    // A client that disconnects returns its bytes, too.
     let gone = begin(&host, 300 << 10, 400 << 10).await;
     until(&host, |used| used > 0).await;
     drop(gone);

@@ -1,4 +1,4 @@
-//! The client against a service, also a bad one.
+//! The client against a service that works and one that fails.
 
 use crate::host::{Host, id};
 use axum::extract::Request;
@@ -15,7 +15,7 @@ fn quick() -> Retry {
     Retry::default().waits(Duration::from_millis(1), Duration::from_millis(5))
 }
 
-/// Runs each request and then loses the answer of all but each third.
+/// Handles each request, and loses two of three responses.
 async fn lose_answers(count: Arc<AtomicU32>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     match count.fetch_add(1, Ordering::Relaxed) % 3 {
@@ -26,7 +26,7 @@ async fn lose_answers(count: Arc<AtomicU32>, request: Request, next: Next) -> Re
 }
 
 #[tokio::test]
-async fn a_lost_answer_never_stores_a_message_twice() {
+async fn a_lost_response_never_stores_a_message_twice() {
     let count = Arc::new(AtomicU32::new(0));
     let host = Host::start_with(|app| {
         app.layer(middleware::from_fn(move |request: Request, next: Next| {
@@ -58,15 +58,15 @@ async fn a_conditional_change_is_not_sent_again_once_it_may_have_been_made() {
     let (_, version) = chat.get_state_versioned().await.unwrap();
     let change: JsonObject = r#"{"future":1}"#.parse().unwrap();
     let error = chat.update_if(&version.clone().unwrap(), &change).await.unwrap_err();
-    assert!(error.may_have_happened() && !error.is_overtaken(), "{error}");
+    assert!(error.may_have_happened() && !error.is_version_changed(), "{error}");
     let state = chat.get_state().await.unwrap();
     assert_eq!(state.app.get::<u8>("future").unwrap(), Some(1));
     let error = chat.update_if(&version.unwrap(), &change).await.unwrap_err();
-    assert!(error.is_overtaken() || error.may_have_happened(), "{error}");
+    assert!(error.is_version_changed() || error.may_have_happened(), "{error}");
 }
 
-/// Each answer is lost once: a removal that was made is not "not found", and nothing is removed
-/// that others added since.
+/// Each response is lost once. A removal that was made is then not an error, and messages that
+/// others added meanwhile stay.
 #[tokio::test]
 async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
     let lost = Arc::new(AtomicU32::new(0));
@@ -76,9 +76,14 @@ async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
             let count = Arc::clone(&count);
             async move {
                 let response = next.run(request).await;
-                let taken =
-                    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-                if taken { Refusal::unavailable("lost").retry_after(0).into_response() } else { response }
+                let taken = count
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                    .is_ok();
+                if taken {
+                    Refusal::unavailable("lost").retry_after(0).into_response()
+                } else {
+                    response
+                }
             }
         }))
     })
@@ -89,7 +94,12 @@ async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
     }
     let texts = async || {
         let messages = chat.messages().await.unwrap();
-        messages.iter().skip(1).map(|m| m.text().unwrap().into_owned()).collect::<Vec<_>>().join(" ")
+        messages
+            .iter()
+            .skip(1)
+            .map(|m| m.text().unwrap().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     lost.store(1, Ordering::SeqCst);
     chat.remove(2, None).await.unwrap();
@@ -116,7 +126,7 @@ async fn a_removal_is_sent_again_only_if_it_names_what_it_removes() {
 }
 
 #[tokio::test]
-async fn every_call_does_what_it_says() {
+async fn every_call_of_the_client_works_against_a_service() {
     let host = Host::start().await;
     let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(Retry::never());
     let before = chat.get_state().await.unwrap();
@@ -129,9 +139,12 @@ async fn every_call_does_what_it_says() {
     chat.set_field("search-criteria", &criteria).await.unwrap();
     assert!(chat.field::<Option<JsonObject>>("pending-match").await.unwrap().is_none());
     let refused = chat.set_field("booking-info", &7).await.unwrap_err();
-    assert!(matches!(&refused, ClientError::Refused { status, .. } if status.as_u16() == 422), "{refused}");
-    let change: JsonObject =
-        r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#.parse().unwrap();
+    assert!(
+        matches!(&refused, ClientError::Refused { status, .. } if status.as_u16() == 422),
+        "{refused}"
+    );
+    let two = r#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#;
+    let change: JsonObject = two.parse().unwrap();
     let state = chat.update(&change).await.unwrap();
     assert_eq!(state.messages.len(), 2);
     assert_eq!(state.app.get::<JsonObject>("lastSearchCriteria").unwrap(), Some(criteria));
@@ -158,7 +171,7 @@ async fn every_call_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn events_go_on_after_a_break_without_a_gap() {
+async fn events_continue_after_a_break_without_a_gap() {
     let host = Host::start().await;
     let chat = ChatSessionClient::new(&host.base(), id()).unwrap().retry(quick());
     chat.add_message(Message::user("before")).await.unwrap();
@@ -178,12 +191,16 @@ async fn events_go_on_after_a_break_without_a_gap() {
         panic!("a message is expected")
     };
     assert_eq!(message.text().unwrap(), "two");
-    chat.set_field("search-criteria", &r#"{"skill":"java"}"#.parse::<JsonObject>().unwrap()).await.unwrap();
+    chat.set_field("search-criteria", &r#"{"skill":"java"}"#.parse::<JsonObject>().unwrap())
+        .await
+        .unwrap();
     let Event::State(state) = events.next().await.unwrap() else { panic!("a state is expected") };
     assert!(state.contains("lastSearchCriteria"));
 
     chat.edit(3, &Message::user("edited"), None).await.unwrap();
-    let Event::Edited { seq, message } = events.next().await.unwrap() else { panic!("an edit is expected") };
+    let Event::Edited { seq, message } = events.next().await.unwrap() else {
+        panic!("an edit is expected")
+    };
     assert_eq!((seq, message.text().unwrap().into_owned()), (3, "edited".to_owned()));
 
     let mut late = chat.events(Some(cursor));
@@ -195,7 +212,7 @@ async fn events_go_on_after_a_break_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_named_without_the_session() {
+async fn the_error_of_an_unreachable_service_has_no_session_id() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

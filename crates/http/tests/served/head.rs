@@ -1,10 +1,10 @@
-//! `HEAD` over raw sockets: the head of `GET`, and nothing after it.
+//! `HEAD` over raw sockets: the head of `GET` without a body.
 
 use crate::bad_input::raw;
 use crate::host::{Host, id};
 
 #[tokio::test]
-async fn the_head_of_a_stream_claims_no_length_and_that_of_a_body_its_own() {
+async fn head_has_the_length_of_a_body_and_none_for_a_stream() {
     let host = Host::start().await;
     let head = async |rest: &str| {
         let request = format!(

@@ -2,8 +2,10 @@
 
 use axum::Router;
 use durable_session::{ChatSessions, Message, SessionId};
-use durable_session_http::server::{ByteBudget, RouterOptions, ServeOptions, Shutdown, router, serve};
-use durable_session_http::{Api, FieldRoute, Refusal};
+use durable_session_http::server::{
+    ByteBudget, RouterOptions, ServeOptions, Shutdown, router, serve,
+};
+use durable_session_http::{Api, ApiBuilder, FieldRoute, Refusal};
 use durable_session_memory::MemoryStore;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,7 +31,7 @@ impl Host {
         Self::set_up(|_, _| {}, wrap).await
     }
 
-    /// A service with other bounds.
+    /// A service with other options.
     pub(crate) async fn tuned(tune: impl FnOnce(&mut RouterOptions, &mut ServeOptions)) -> Self {
         Self::set_up(tune, |app| app).await
     }
@@ -38,11 +40,12 @@ impl Host {
         tune: impl FnOnce(&mut RouterOptions, &mut ServeOptions),
         wrap: impl FnOnce(Router) -> Router,
     ) -> Self {
-        let sessions = ChatSessions::builder(MemoryStore::new()).greeting(Message::assistant("Hi!")).build();
+        let sessions =
+            ChatSessions::builder(MemoryStore::new()).greeting(Message::assistant("Hi!")).build();
         let shutdown = Shutdown::new();
         let (mut options, mut serving) = (RouterOptions::default(), ServeOptions::default());
-        // Waits that a test runs into are short, waits that it must not run into are long.
-        options.body_time = Duration::from_millis(300);
+        // Timeouts that tests reach are short; those that they must not reach are long.
+        options.body_timeout = Duration::from_millis(300);
         options.keep_alive = Duration::from_millis(100);
         tune(&mut options, &mut serving);
         options.shutdown = shutdown.clone();
@@ -59,28 +62,34 @@ impl Host {
 }
 
 pub(crate) fn api(sessions: ChatSessions<Tutoring>) -> Api<Tutoring> {
-    Api::builder(sessions)
+    api_with(sessions, |api| api)
+}
+
+pub(crate) fn api_with(
+    sessions: ChatSessions<Tutoring>,
+    set: impl FnOnce(ApiBuilder<Tutoring>) -> ApiBuilder<Tutoring>,
+) -> Api<Tutoring> {
+    let api = Api::builder(sessions)
         .field(FieldRoute::new("pending-match", "pendingMatch"))
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
-        .field(FieldRoute::put_only("available-tutors", "availableTutorsList"))
-        .build()
-        .unwrap()
+        .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
+    set(api).build().unwrap()
 }
 
-/// Serves an app; unknown paths are refused as the protocol says.
+/// Serves an app; unknown paths get the refusal of the protocol.
 pub(crate) async fn listen(app: Router, shutdown: Shutdown) -> (SocketAddr, JoinHandle<()>) {
     listen_for(Duration::from_secs(30), app, shutdown).await
 }
 
-/// The same with a bound on the time for a request's head.
+/// Like [`listen`], with a timeout for the head of a request.
 pub(crate) async fn listen_for(
-    head_time: Duration,
+    head_timeout: Duration,
     app: Router,
     shutdown: Shutdown,
 ) -> (SocketAddr, JoinHandle<()>) {
     let mut options = ServeOptions::default();
-    options.head_time = head_time;
+    options.head_timeout = head_timeout;
     options.shutdown = shutdown;
     listen_with(options, app).await
 }
@@ -88,7 +97,8 @@ pub(crate) async fn listen_for(
 async fn listen_with(options: ServeOptions, app: Router) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let app = app.fallback(|| async { axum::response::IntoResponse::into_response(Refusal::not_found()) });
+    let app = app
+        .fallback(|| async { axum::response::IntoResponse::into_response(Refusal::not_found()) });
     (addr, tokio::spawn(serve(listener, app, options)))
 }
 

@@ -1,4 +1,4 @@
-//! Answers that are read while they are sent.
+//! Responses that are read from the store while they are sent.
 
 use crate::host::{Host, id, listen};
 use durable_session::{ChatSession, Message};
@@ -6,12 +6,13 @@ use durable_session_http::server::{ProxyOptions, Shutdown, proxy};
 use http::Method;
 use tutoring::Tutoring;
 
-/// A session of some megabytes.
+/// A session of several megabytes.
 async fn filled(host: &Host, messages: usize) -> ChatSession<Tutoring> {
     let chat = host.sessions.session(id());
     for n in (0..messages).step_by(500) {
         let count = messages.min(n + 500);
-        let messages = (n..count).map(|n| Message::user(format!("{n:05}{}", "x".repeat(990)))).collect();
+        let messages =
+            (n..count).map(|n| Message::user(format!("{n:05}{}", "x".repeat(990)))).collect();
         chat.add_messages(messages).await.unwrap();
     }
     chat
@@ -23,7 +24,7 @@ async fn proxied(host: &Host) -> String {
 }
 
 #[tokio::test]
-async fn a_state_of_any_size_is_the_same_whole_and_in_parts() {
+async fn a_large_state_sent_in_parts_equals_the_whole_state() {
     let host = Host::start().await;
     let client = reqwest::Client::new();
     for (messages, parts) in [(0, false), (20, false), (500, true), (6000, true)] {
@@ -31,14 +32,16 @@ async fn a_state_of_any_size_is_the_same_whole_and_in_parts() {
         let (version, state) = chat.get_state_json().await.unwrap();
         for base in [host.base(), proxied(&host).await] {
             let url = format!("{base}/api/chat/session/{}", chat.id().as_str());
-            let get = async |method: Method, url: &str| client.request(method, url).send().await.unwrap();
+            let get =
+                async |method: Method, url: &str| client.request(method, url).send().await.unwrap();
             let whole = get(Method::GET, &url).await;
             let headers = whole.headers().clone();
             assert!(whole.text().await.unwrap() == state, "{messages}: another state");
-            let tag = version.map_or_else(|| "\"new\"".to_owned(), |version| format!("\"{version}\""));
+            let tag =
+                version.map_or_else(|| "\"new\"".to_owned(), |version| format!("\"{version}\""));
             assert_eq!(headers["etag"], *tag);
             assert_eq!(headers.contains_key("content-length"), !parts, "{messages}: {headers:?}");
-            // HEAD says the same of it.
+            // HEAD has the same headers.
             let head = get(Method::HEAD, &url).await;
             for name in ["etag", "content-type", "content-length", "cache-control"] {
                 assert_eq!(head.headers().get(name), headers.get(name), "{messages}: {name}");
@@ -50,19 +53,23 @@ async fn a_state_of_any_size_is_the_same_whole_and_in_parts() {
             let unchanged = client.get(&url).header("if-none-match", &tag).send().await.unwrap();
             assert_eq!(unchanged.status(), 304);
         }
-        // What PUT answers, too.
+        // The response to PUT is in parts, too.
         let url = format!("{}/api/chat/session/{}", host.base(), chat.id().as_str());
         let put = client.put(&url).body(r#"{"bookingInfo":null}"#).send().await.unwrap();
         let (put, now) = (put.text().await.unwrap(), chat.get_state_json().await.unwrap().1);
-        assert!(put == format!("{{\"success\":true,\"state\":{now}}}"), "{messages}: another answer");
+        assert!(
+            put == format!("{{\"success\":true,\"state\":{now}}}"),
+            "{messages}: another answer"
+        );
     }
 }
 
 #[tokio::test]
-async fn an_answer_breaks_off_when_the_session_is_rewritten() {
+async fn a_response_breaks_off_when_the_session_is_rewritten() {
     const MESSAGES: u64 = 36_000;
     let host = Host::start().await;
-    // Far more than the sockets of two connections hold, so that the end is not read yet when the first bytes arrive.
+    // Far more than two connections buffer, so that the end is not read from the store when the
+    // first bytes arrive.
     let chat = filled(&host, 36_000).await;
     for base in [host.base(), proxied(&host).await] {
         for route in ["", "/messages"] {

@@ -1,4 +1,4 @@
-//! Event streams that are silent: kept alive by pings, and taken for dead without them.
+//! Silent event streams: pings keep them alive, and a stream without pings is dead.
 
 use crate::host::{Host, id, listen};
 use durable_session_http::PING;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const HEAD: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n: following\nid: c-1\n\n";
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+                    : following\nid: c-1\n\n";
 
-/// A service whose first event stream sends a ping now and then until it falls silent, and whose later ones send a message.
+/// A service whose first event stream sends a few pings and falls silent, and whose later streams
+/// send a message.
 async fn falls_silent(pings: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -35,10 +36,10 @@ async fn falls_silent(pings: usize) -> (SocketAddr, Arc<AtomicUsize>) {
                         stream.write_all(PING.as_bytes()).await.unwrap();
                     }
                 } else {
-                    // A ping has no id, so the place to go on from is the one before it.
+                    // A ping has no id, so the client resumes from the event before it.
                     assert!(request.contains("last-event-id: c-1"), "{request}");
-                    let event =
-                        "event: message\nid: c-2\ndata: {\"seq\":7,\"message\":{\"role\":\"user\"}}\n\n";
+                    let event = "event: message\nid: c-2\n\
+                                 data: {\"seq\":7,\"message\":{\"role\":\"user\"}}\n\n";
                     stream.write_all(event.as_bytes()).await.unwrap();
                 }
                 std::future::pending::<()>().await;
@@ -49,16 +50,17 @@ async fn falls_silent(pings: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_client_opens_a_silent_stream_anew_and_not_one_that_pings() {
+async fn a_client_reopens_a_silent_stream_and_not_a_stream_with_pings() {
     let (addr, opened) = falls_silent(20).await;
     let chat = ChatSessionClient::new(&format!("http://{addr}"), id()).unwrap();
-    let mut events = chat.silence(Duration::from_secs(1)).retry(Retry::never()).events(None);
+    let mut events = chat.max_silence(Duration::from_secs(1)).retry(Retry::never()).events(None);
     events.open().await.unwrap();
     let event = tokio::time::timeout(Duration::from_secs(1), events.next()).await;
     assert!(event.is_err(), "{event:?}");
-    // Longer than the silence allowed, but with pings.
+    // Longer than the longest silence, but with pings.
     assert_eq!(opened.load(Ordering::Relaxed), 1);
-    let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap().unwrap();
+    let event =
+        tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap().unwrap();
     assert!(matches!(event, Event::Message { seq: 7, .. }), "{event:?}");
     assert_eq!(opened.load(Ordering::Relaxed), 2);
     assert_eq!(events.cursor(), Some("c-2"));
@@ -75,26 +77,27 @@ async fn stream(base: SocketAddr) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn a_ping_is_an_event_without_an_id_and_goes_through_the_proxy() {
+async fn a_ping_is_an_event_without_an_id_and_passes_the_proxy() {
     assert_eq!(PING, "event: ping\ndata: {}\n\n");
     let host = Host::start().await;
-    // The proxy would ping ten times as often, if it did.
+    // The proxy's interval is long, so any ping is the service's.
     let front = in_front_of(&host.base(), Duration::from_secs(20)).await;
     for base in [host.addr, front] {
         let mut answer = stream(base).await;
         let mut text = String::new();
-        while text.matches(PING).count() < 3 {
+        while text.matches(PING).count() < 4 {
             text.push_str(std::str::from_utf8(&answer.chunk().await.unwrap().unwrap()).unwrap());
         }
         let events = text.split("\n\n").filter(|block| !block.is_empty());
         let (pings, others): (Vec<_>, Vec<_>) = events.partition(|block| *block == PING.trim_end());
-        assert_eq!((pings.len(), others.len()), (3, 1), "{text}");
+        assert_eq!((pings.len(), others.len()), (4, 2), "{text}");
         assert!(others[0].starts_with(": following\nid: "), "{text}");
+        assert_eq!(others[1], ": every open reply is named");
     }
 }
 
 #[tokio::test]
-async fn the_proxy_hides_no_dead_stream_behind_pings_of_its_own() {
+async fn the_proxy_ends_a_dead_stream_and_adds_no_pings() {
     let (silent, _) = falls_silent(0).await;
     let front = in_front_of(&format!("http://{silent}"), Duration::from_millis(200)).await;
     let mut answer = stream(front).await;
@@ -104,6 +107,6 @@ async fn the_proxy_hides_no_dead_stream_behind_pings_of_its_own() {
             text.extend_from_slice(&part);
         }
     });
-    ended.await.expect("the stream goes on");
+    ended.await.expect("the stream does not end");
     assert_eq!(String::from_utf8(text).unwrap(), ": following\nid: c-1\n\n");
 }

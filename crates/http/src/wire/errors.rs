@@ -1,13 +1,13 @@
-//! What each failure of a session is to a client.
+//! The refusal for each failure of a session.
 
-use crate::etag;
-use crate::refusal::Refusal;
-use durable_session::store::StoreErrorKind;
+use crate::wire::etag;
+use crate::wire::refusal::Refusal;
+use durable_session::store::{StoreErrorKind, Version};
 use durable_session::{Error, ErrorChain, SessionId};
 use http::StatusCode;
 
-/// The answer to a failed call on `id`. What is the server's own trouble is logged here and told to the client in general
-/// words only.
+/// The refusal for a failed call on `id`. Failures on the server's side are logged here; the client
+/// learns them in general words only.
 pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
     match error {
         Error::TooLarge { limit, is, max, .. } => {
@@ -15,54 +15,71 @@ pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
         }
         Error::IdReused { seq, .. } => Refusal::new(
             StatusCode::CONFLICT,
-            format!("this id belongs to the message at seq {seq}, which says something else"),
+            format!("this id belongs to the message at seq {seq}, which has other content"),
         ),
         Error::PartlyKnown { seq, known, given, .. } => Refusal::new(
             StatusCode::CONFLICT,
             format!(
-                "{known} of the {given} messages are stored already, the first of them at seq {seq}, and the others are not; nothing was changed"
+                "{known} of the {given} messages are stored already, the first of them at seq \
+                 {seq}, and the others are not; nothing was changed"
             ),
         ),
         Error::IdGivenTwice { first, second, .. } => Refusal::new(
             StatusCode::CONFLICT,
             format!(
-                "messages {first} and {second} (counted from 0) have the same id and say different things; nothing was changed"
+                "messages {first} and {second} (counted from 0) have the same id and different \
+                 content; nothing was changed"
             ),
         ),
+        Error::ReplyOpen { seq, .. } => Refusal::new(
+            StatusCode::CONFLICT,
+            format!(
+                "a reply is writing the message at seq {seq}, so its content cannot be set; stop \
+                 the reply first"
+            ),
+        ),
+        Error::ReplyEnded { seq, how, .. } => {
+            Refusal::new(StatusCode::CONFLICT, format!("the reply at seq {seq} was {how} before"))
+        }
+        Error::UnknownFormat { .. } => {
+            log(id, error);
+            internal("this service does not have the format of the reply")
+        }
         Error::NoSuchMessage { seq, .. } => {
             Refusal::new(StatusCode::NOT_FOUND, format!("there is no message at seq {seq}"))
         }
-        Error::VersionChanged { current, .. } => Refusal::new(
-            StatusCode::PRECONDITION_FAILED,
-            "the session has changed since that version was read",
-        )
-        .etag(&etag::of(*current)),
-        Error::Contended { .. } => Refusal::unavailable("others kept changing the session first, try again"),
+        Error::VersionChanged { current, .. } => version_changed(*current),
+        Error::Contended { .. } => {
+            Refusal::unavailable("other writers kept changing the session, try again")
+        }
         Error::Rejected(reason) => match reason.downcast_ref::<Refusal>() {
             Some(refusal) => refusal.clone(),
             None => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason.to_string()),
         },
-        Error::Closed { .. } => Refusal::unavailable("the service is going down, try again"),
+        Error::Closed { .. } => Refusal::unavailable("the service is shutting down, try again"),
         Error::AppState { .. } => {
             log(id, error);
-            internal("the stored app state does not fit this service; messages still work")
+            internal("this service cannot read the stored app state; messages still work")
         }
         Error::Store(e) => {
             log(id, error);
             match e.kind() {
-                StoreErrorKind::Unavailable => {
-                    Refusal::unavailable("the store is not available, nothing was changed; try again")
-                }
-                StoreErrorKind::OutcomeUnknown => Refusal::unavailable(
-                    "it may or may not be stored; a message that is sent again with the same id is stored once only if the first one is still among the session's last messages (so many, and so many bytes)",
+                StoreErrorKind::Unavailable => Refusal::unavailable(
+                    "the store is not available, nothing was changed; try again",
                 ),
-                StoreErrorKind::Closed => Refusal::unavailable("the store is closed, try again later"),
+                StoreErrorKind::OutcomeUnknown => Refusal::unavailable(
+                    "the change may or may not be stored; a message that is sent again with the \
+                     same id is stored once while the first one is among the session's last 64",
+                ),
+                StoreErrorKind::Closed => {
+                    Refusal::unavailable("the store is closed, try again later")
+                }
                 StoreErrorKind::TooLarge => Refusal::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
-                    "more than the store takes; nothing was changed",
+                    "the change is too large for the store; nothing was changed",
                 ),
                 StoreErrorKind::Corrupt => {
-                    internal("something stored of this session cannot be read; nothing was changed")
+                    internal("stored data of this session is damaged; nothing was changed")
                 }
                 _ => internal("the store failed"),
             }
@@ -74,19 +91,31 @@ pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
     }
 }
 
+/// The refusal of a change to another version than the client has.
+pub(crate) fn version_changed(current: Option<Version>) -> Refusal {
+    Refusal::new(
+        StatusCode::PRECONDITION_FAILED,
+        "the session has changed since that version was read",
+    )
+    .etag(&etag::of(current))
+}
+
 fn internal(reason: &str) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
 }
 
-/// The error and its sources, which name the session by its fingerprint only.
+/// Logs the error and its sources. They name the session by its fingerprint.
 pub(crate) fn log(id: &SessionId, error: &Error) {
     tracing::error!(session = %id.fingerprint(), error = %ErrorChain(error), "a session failed");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use durable_session::store::StoreError;
+    use super::refusal;
+    use crate::wire::refusal::Refusal;
+    use durable_session::store::{StoreError, StoreErrorKind};
+    use durable_session::{Error, ReplyEnd, SessionId};
+    use http::StatusCode;
 
     #[test]
     fn every_kind_of_failure_has_its_status() {
@@ -99,6 +128,11 @@ mod tests {
         let twice = Error::IdGivenTwice { session: session.clone(), first: 0, second: 1 };
         assert_eq!(status(&twice), 409);
         assert_eq!(status(&Error::NoSuchMessage { session: session.clone(), seq: 1 }), 404);
+        assert_eq!(status(&Error::ReplyOpen { session: session.clone(), seq: 1 }), 409);
+        let how = ReplyEnd::Stopped;
+        assert_eq!(status(&Error::ReplyEnded { session: session.clone(), seq: 1, how }), 409);
+        let format = "parts".into();
+        assert_eq!(status(&Error::UnknownFormat { session: session.clone(), format }), 500);
         assert_eq!(status(&Error::VersionChanged { session: session.clone(), current: None }), 412);
         assert_eq!(status(&Error::Contended { session: session.clone() }), 503);
         assert_eq!(status(&Error::Closed { session }), 503);
@@ -112,7 +146,8 @@ mod tests {
             (StoreErrorKind::Corrupt, 500),
             (StoreErrorKind::Internal, 500),
         ] {
-            let error = Error::from(StoreError::new(kind, "the disk at /var/secret").in_session(&id));
+            let error =
+                Error::from(StoreError::new(kind, "the disk at /var/secret").in_session(&id));
             let refusal = refusal(&id, &error);
             assert_eq!(refusal.status().as_u16(), expected, "{kind}");
             assert!(!refusal.reason().contains("secret"), "{refusal}");

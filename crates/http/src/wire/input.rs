@@ -1,14 +1,14 @@
-//! What a request brings: its body as JSON text.
+//! The headers, query and body of a request.
 
-use crate::refusal::Refusal;
+use crate::wire::refusal::Refusal;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
-/// How much of the name of an encoding is repeated in a refusal.
+/// The most characters of an encoding's name in a refusal.
 const MAX_ENCODING_NAME: usize = 40;
 
-/// A request once its path and method are known.
+/// A request without its method and path.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) headers: HeaderMap,
@@ -18,7 +18,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// The body as text that may be JSON.
+    /// The body as text, which the caller parses as JSON.
     pub(crate) fn text(&self) -> Result<&str, Refusal> {
         check_content_type(&self.headers)?;
         check_content_encoding(&self.headers)?;
@@ -30,7 +30,7 @@ impl Input {
     }
 }
 
-/// JSON, or `text/plain`, which is what a string body posted by a browser without a header arrives as.
+/// Accepts JSON, and `text/plain`: browsers send it for a string body without a header.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -46,15 +46,17 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-/// A body as it is: compressed ones are not taken.
+/// Refuses a compressed body.
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let names = value.to_str().unwrap_or("unreadable").split(',').map(str::trim);
-        if let Some(name) = names.into_iter().find(|n| !n.is_empty() && !n.eq_ignore_ascii_case("identity")) {
+        if let Some(name) =
+            names.into_iter().find(|n| !n.is_empty() && !n.eq_ignore_ascii_case("identity"))
+        {
             let name: String = name.chars().take(MAX_ENCODING_NAME).collect();
             return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                format!("content-encoding {name:?} is not supported; send the body as it is, without one"),
+                format!("content-encoding {name:?} is not supported; send the body without one"),
             ));
         }
     }

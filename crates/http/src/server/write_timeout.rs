@@ -1,4 +1,4 @@
-//! Connections whose clients do not read are closed.
+//! Closing connections whose clients do not read.
 
 use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
@@ -8,17 +8,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// A connection on which a write that makes no progress for some time fails. Each byte that is taken is progress.
-pub(super) struct Progress {
+/// A connection whose writes fail after a time without progress. Each byte that the kernel takes is
+/// progress.
+pub(super) struct WriteTimeout {
     stream: TcpStream,
-    time: Duration,
-    /// Runs while a write waits.
+    timeout: Duration,
+    /// The timer, while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Progress {
-    pub(super) fn new(stream: TcpStream, time: Duration) -> Self {
-        Self { stream, time, stalled: None }
+impl WriteTimeout {
+    pub(super) fn new(stream: TcpStream, timeout: Duration) -> Self {
+        Self { stream, timeout, stalled: None }
     }
 
     fn write(
@@ -32,19 +33,19 @@ impl Progress {
             self.stalled = None;
             return written;
         }
-        let time = self.time;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        let timeout = self.timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         if stalled.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.stalled = None;
-        // The kernel says that there is room only once a third of what it holds was taken, and it may hold megabytes: a
-        // slow client takes longer for that. Whether there is any room at all, a write tells.
+        // The kernel reports room only when a third of its buffer is free, and the buffer may have
+        // megabytes: a slow client needs longer for that. A direct write finds any room.
         let written = direct(&self.stream).and_then(at_once);
         if written.as_ref().is_ok_and(|bytes| *bytes > 0) {
             return Poll::Ready(written);
         }
-        // What waits in the kernel for this client is thrown away with the connection.
+        // Bytes in the kernel's buffer are thrown away with the connection.
         if let Err(error) = self.stream.set_zero_linger() {
             tracing::debug!(%error, "SO_LINGER could not be set");
         }
@@ -52,7 +53,7 @@ impl Progress {
     }
 }
 
-/// The same socket, to be asked without waiting for it.
+/// A handle on the same socket, for a write that does not wait.
 #[cfg(unix)]
 fn direct(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
     std::os::fd::AsFd::as_fd(stream).try_clone_to_owned().map(Into::into)
@@ -63,7 +64,7 @@ fn direct(_: &TcpStream) -> io::Result<std::net::TcpStream> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-impl AsyncRead for Progress {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -73,8 +74,12 @@ impl AsyncRead for Progress {
     }
 }
 
-impl AsyncWrite for Progress {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+impl AsyncWrite for WriteTimeout {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.write(cx, |stream, cx| stream.poll_write(cx, buf), |mut stream| stream.write(buf))
     }
 

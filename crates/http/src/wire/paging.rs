@@ -1,15 +1,15 @@
 //! Pages of messages: `?limit=&before=&after=`.
 
-use crate::cursor::Cursor;
-use crate::refusal::Refusal;
+use crate::wire::cursor::Cursor;
+use crate::wire::refusal::Refusal;
 use durable_session::{MessagePage, MessageQuery};
 
-/// How many messages a page has when the client names no number.
+/// Messages in a page if the client does not set `limit`.
 const DEFAULT_LIMIT: usize = 100;
-/// How many it has at most; more are given in the next page.
+/// The most messages in a page, for every `limit`.
 const MAX_LIMIT: usize = 1000;
 
-/// A page that was asked for.
+/// The page that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PageQuery {
     limit: usize,
@@ -17,35 +17,36 @@ pub(crate) struct PageQuery {
     after: Option<After>,
 }
 
-/// Where a page that goes forward begins.
+/// The position where a page of newer messages begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum After {
     /// Before the first message.
-    Nothing,
+    Start,
     Cursor(Cursor),
 }
 
 impl After {
     fn seq(self) -> u64 {
         match self {
-            Self::Nothing => 0,
+            Self::Start => 0,
             Self::Cursor(cursor) => cursor.seq,
         }
     }
 }
 
 impl PageQuery {
-    /// The page that a query string asks for; `None` if it asks for no page. Other parameters are passed over.
+    /// Parses a query string; `None` if it has no parameter of a page. Other parameters are
+    /// ignored.
     pub(crate) fn parse(query: Option<&str>) -> Result<Option<Self>, Refusal> {
         let (mut limit, mut before, mut after) = (None, None, None);
         let mut from_end = None;
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
                 "limit" => once(&mut limit, "limit", parse_limit(&value)?)?,
-                // An empty one is from the end, or from the beginning.
+                // An empty `before` is the end, an empty `after` the beginning.
                 "before" if value.is_empty() => once(&mut from_end, "before", ())?,
                 "before" => once(&mut before, "before", value.parse::<Cursor>()?)?,
-                "after" if value.is_empty() => once(&mut after, "after", After::Nothing)?,
+                "after" if value.is_empty() => once(&mut after, "after", After::Start)?,
                 "after" => once(&mut after, "after", After::Cursor(value.parse()?))?,
                 _ => {}
             }
@@ -71,20 +72,20 @@ impl PageQuery {
         }
     }
 
-    /// The cursors that it begins and ends at.
+    /// The cursors that bound the page.
     pub(crate) fn cursors(&self) -> impl Iterator<Item = Cursor> + use<> {
         let after = match self.after {
             Some(After::Cursor(cursor)) => Some(cursor),
-            Some(After::Nothing) | None => None,
+            Some(After::Start) | None => None,
         };
         self.before.into_iter().chain(after)
     }
 
-    /// The page as JSON. `next` is where to go on: a message of the page, the first one going back, the last one going
-    /// forward.
-    pub(crate) fn answer(&self, page: &MessagePage) -> String {
+    /// The page as JSON. `next` is the cursor for the next page: the first message of this page
+    /// going back, the last message going forward.
+    pub(crate) fn page_json(&self, page: &MessagePage) -> String {
         let next = match self.after {
-            // There may always be more to come.
+            // More messages may be added later, so there is always a next page.
             Some(after) => Some(page.messages.last().map_or(after.seq(), |m| m.seq)),
             None => page.messages.first().filter(|_| page.more).map(|m| m.seq),
         };
@@ -110,7 +111,7 @@ impl PageQuery {
     }
 }
 
-/// `{"seq":…,"message":{…}}`, as pages and events have it.
+/// Appends `{"seq":…,"message":{…}}`, the form of a message in pages and events.
 pub(crate) fn push_row(json: &mut String, seq: u64, message: &str) {
     json.push_str("{\"seq\":");
     json.push_str(&seq.to_string());
@@ -119,9 +120,9 @@ pub(crate) fn push_row(json: &mut String, seq: u64, message: &str) {
     json.push('}');
 }
 
-/// Takes a parameter that may be given once.
-pub(crate) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
-    match slot.replace(value) {
+/// Sets a parameter; refuses one that is given twice.
+pub(crate) fn once<T>(parameter: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
+    match parameter.replace(value) {
         None => Ok(()),
         Some(_) => Err(given_twice(name)),
     }
@@ -133,7 +134,7 @@ fn given_twice(name: &str) -> Refusal {
 
 fn parse_limit(text: &str) -> Result<usize, Refusal> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // More digits than a number can have are still a count, and more than a page has.
+    // A number that does not fit into `usize` is larger than the largest page.
     let limit = text.parse::<usize>().unwrap_or(MAX_LIMIT);
     if digits && limit > 0 {
         Ok(limit.min(MAX_LIMIT))

@@ -1,52 +1,48 @@
-//! The routes to single fields of the app state.
+//! Reading and replacing single fields of the app state.
 
-use crate::api::turn;
-use crate::body::Body;
-use crate::errors;
-use crate::input::Input;
-use crate::refusal::{self, Refusal, success};
+use crate::config::FieldRoute;
+use crate::routes::preconditions::turn;
+use crate::wire::body::Body;
+use crate::wire::errors;
+use crate::wire::input::Input;
+use crate::wire::refusal::Refusal;
+use crate::wire::response::{self, success};
 use durable_session::{AppState, ChatSession, Draft, Error, ErrorChain, JsonObject, json};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 
-/// A field route, as it was configured.
-#[derive(Debug)]
-pub(crate) struct Field {
-    pub(crate) route: String,
-    /// Its name in the app state.
-    pub(crate) key: String,
-    pub(crate) methods: Vec<Method>,
-}
-
-/// The field's value; `null` if there is none.
+/// `GET`: the value of the field, `null` if there is none.
 pub(crate) async fn get<A: AppState>(
     chat: &ChatSession<A>,
-    field: &Field,
+    field: &FieldRoute,
 ) -> Result<Response<Body>, Refusal> {
     let app = chat.snapshot().await.and_then(|snapshot| snapshot.app_json());
     let app = app.map_err(|e| errors::refusal(chat.id(), &e))?;
-    let value = app.get_json(&field.key).unwrap_or("null").to_owned();
-    Ok(refusal::json(StatusCode::OK, value))
+    let value = app.get_json(&field.field).unwrap_or("null").to_owned();
+    Ok(response::json(StatusCode::OK, value))
 }
 
-/// Replaces the field's value.
+/// `PUT` and `DELETE`: replaces the value of the field.
 pub(crate) async fn put<A: AppState>(
     chat: &ChatSession<A>,
-    field: &Field,
+    field: &FieldRoute,
     value: &str,
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
-    // Checked once; the turn may run several times.
+    // Parsed once; the turn may run several times.
     let mut given = JsonObject::new();
     given
-        .set_json(&field.key, value)
+        .set_json(&field.field, value)
         .map_err(|e| Refusal::bad_request(format!("the body must be JSON: {e}")))?;
     turn(chat, input, |draft| set_fields(draft, &given)).await?;
     Ok(success())
 }
 
-/// Puts the fields of `given` in the place of those in the app state. One that says what is there
-/// already stays as it is.
-pub(crate) fn set_fields<A: AppState>(draft: &mut Draft<'_, A>, given: &JsonObject) -> Result<(), Error> {
+/// Replaces the fields of the app state that `given` has. A field with an equal value stays as it
+/// is written.
+pub(crate) fn set_fields<A: AppState>(
+    draft: &mut Draft<'_, A>,
+    given: &JsonObject,
+) -> Result<(), Error> {
     if given.is_empty() {
         return Ok(());
     }

@@ -1,16 +1,18 @@
-//! The whole state of a session: reading, changing, resetting and deleting it.
+//! Reading, changing, resetting and deleting the whole state of a session.
 
-use crate::api::turn_or;
-use crate::body::Body;
-use crate::client_may::ClientMay;
-use crate::fields::set_fields;
-use crate::input::Input;
-use crate::refusal::{Refusal, respond, success};
-use crate::{errors, etag, parts};
+use crate::client_permissions::ClientPermissions;
+use crate::routes::fields::set_fields;
+use crate::routes::preconditions::{client_has, refuse_if_match, turn_or};
+use crate::wire::body::Body;
+use crate::wire::input::Input;
+use crate::wire::refusal::Refusal;
+use crate::wire::response::{respond, success};
+use crate::wire::{errors, etag, parts};
 use bytes::Bytes;
 use durable_session::store::Version;
 use durable_session::{
-    AppState, ChatSession, Draft, Error, ErrorChain, JsonObject, LimitKind, Limits, Message, SessionId,
+    AppState, ChatSession, Draft, Error, ErrorChain, JsonObject, LimitKind, Limits, Message,
+    SessionId,
 };
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Response, StatusCode};
@@ -24,22 +26,25 @@ pub(crate) async fn get<A: AppState>(
     let error = |e| errors::refusal(chat.id(), &e);
     if input.headers.contains_key(IF_NONE_MATCH) {
         let version = chat.snapshot().await.map_err(error)?.version();
-        if etag::client_has(&input.headers, version) {
-            return Ok(tagged(respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())), version));
+        if client_has(&input.headers, version) {
+            return Ok(tagged(
+                respond(StatusCode::NOT_MODIFIED, None, Body::Full(Bytes::new())),
+                version,
+            ));
         }
     }
     let state = chat.state_parts().await.map_err(error)?;
     let version = state.version();
-    Ok(tagged(parts::answer(state, chat.id(), ["", ""]).await?, version))
+    Ok(tagged(parts::response(state, chat.id(), ["", ""]).await?, version))
 }
 
-/// `PUT /`: each given field replaces the stored one, `messages` the whole list, of which the
-/// difference is stored. The two times are the session's own: they may stand in the body, as in a
-/// state that was read and is written back, and change nothing.
+/// `PUT /`: replaces the given fields. `messages` replaces the whole list, and only the difference
+/// is stored. The session's own times may be in the body, as in a state that was read and is
+/// written back; they are ignored.
 pub(crate) async fn put<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
-    may: &ClientMay,
+    may: &ClientPermissions,
 ) -> Result<Response<Body>, Refusal> {
     let mut given: JsonObject = input
         .text()?
@@ -73,10 +78,13 @@ pub(crate) async fn put<A: AppState>(
     turn_or(chat, input, change, refusal).await?;
     let state = chat.state_parts().await.map_err(|e| errors::refusal(chat.id(), &e))?;
     let version = state.version();
-    Ok(tagged(parts::answer(state, chat.id(), ["{\"success\":true,\"state\":", "}"]).await?, version))
+    Ok(tagged(
+        parts::response(state, chat.id(), ["{\"success\":true,\"state\":", "}"]).await?,
+        version,
+    ))
 }
 
-/// The refusal of a list that differs from the stored one in more than one commit can change.
+/// The refusal of a list whose difference to the stored messages does not fit into one commit.
 fn too_different(limit: LimitKind, is: u64, max: u64) -> Option<Refusal> {
     let unit = match limit {
         LimitKind::CommitOps => "operations",
@@ -84,14 +92,14 @@ fn too_different(limit: LimitKind, is: u64, max: u64) -> Option<Refusal> {
         _ => return None,
     };
     let reason = format!(
-        "the difference to the stored messages needs {is} {unit}; the store takes {max} in one commit"
+        "the difference to the stored messages needs {is} {unit}; the limit of one commit is {max}"
     );
     Some(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason))
 }
 
-/// The most bytes of a state that a client may put, within these limits and as `GET /` writes it.
-pub(crate) fn max_bytes(limits: Limits, may: &ClientMay) -> usize {
-    // The names of the session's own fields, their punctuation and the digits of two times.
+/// The largest state in bytes that a client may put: as `GET /` writes it, within these limits.
+pub(crate) fn max_bytes(limits: Limits, may: &ClientPermissions) -> usize {
+    // The names of the session's own fields, punctuation and the digits of two times.
     const FRAME: u64 = 128;
     let messages = limits.session_bytes.saturating_add(limits.session_messages);
     let messages = if may.may_rewrite() { messages } else { 0 };
@@ -109,22 +117,22 @@ fn read_messages(list: &str) -> Result<Vec<Message>, Refusal> {
     list.into_iter().enumerate().map(message).collect()
 }
 
-/// `POST /reset`. What the body says does not matter.
+/// `POST /reset`. The body is ignored.
 pub(crate) async fn reset<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
-    etag::refuse_if_match(&input.headers)?;
+    refuse_if_match(&input.headers)?;
     chat.reset().await.map_err(|e| errors::refusal(chat.id(), &e))?;
     Ok(success())
 }
 
-/// `DELETE /`. Deleting what is not there succeeds.
+/// `DELETE /`. Deleting a session that does not exist succeeds.
 pub(crate) async fn delete<A: AppState>(
     chat: &ChatSession<A>,
     input: &Input,
 ) -> Result<Response<Body>, Refusal> {
-    etag::refuse_if_match(&input.headers)?;
+    refuse_if_match(&input.headers)?;
     chat.delete().await.map_err(|e| errors::refusal(chat.id(), &e))?;
     Ok(success())
 }

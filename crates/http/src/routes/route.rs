@@ -1,50 +1,68 @@
-//! Which session a path names, and what of it.
+//! Paths: which session and which of its routes they name.
 
-use crate::client_may::ClientMay;
-use crate::fields::Field;
-use crate::refusal::Refusal;
+use crate::client_permissions::ClientPermissions;
+use crate::config::FieldRoute;
+use crate::wire::refusal::Refusal;
 use durable_session::SessionId;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-/// What of a session a path names.
+/// A route of a session.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
+pub(crate) enum Route<'a> {
     State,
     Messages,
-    /// The message at this seq.
+    /// The message with this seq.
     Message(u64),
     Rewind,
     Reset,
     Events,
-    Field(&'a Field),
+    /// Stopping the reply that writes the message with this seq.
+    Stop(u64),
+    Field(&'a FieldRoute),
 }
 
-/// The session and the rest of the path, of a path under `prefix`.
+/// Splits a path under `prefix` into the session's id and the rest of the path.
 ///
-/// The id is percent-decoded once, and an id may not hold `%`, `/` or `\`: no encoding can hide another path in it. For what
-/// stands in front of an [`Api`](crate::Api) and has to know the session, such as a Worker in front of Durable Objects.
+/// The id is percent-decoded once, and an id cannot contain `%`, `/` or `\`: no encoding can hide
+/// another path in it. For code in front of an [`Api`](crate::Api) that needs the session, such as
+/// a Worker in front of Durable Objects.
+///
+/// ```
+/// use durable_session_http::session_of;
+///
+/// let (id, rest) = session_of("/api/chat/session", "/api/chat/session/s-1/messages").unwrap();
+/// assert_eq!((id.as_str(), rest), ("s-1", "/messages"));
+/// assert_eq!(session_of("/api/chat/session", "/health").unwrap_err().status(), 404);
+/// ```
 ///
 /// # Errors
-/// The [`Refusal`] that an [`Api`](crate::Api) would answer.
+/// The [`Refusal`] of an [`Api`](crate::Api): 404 for another path, 400 for an
+/// id that is not valid.
 pub fn session_of<'p>(prefix: &str, path: &'p str) -> Result<(SessionId, &'p str), Refusal> {
     let under = path.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
-    let Some(under) = under.filter(|rest| !rest.is_empty()) else { return Err(Refusal::not_found()) };
+    let Some(under) = under.filter(|rest| !rest.is_empty()) else {
+        return Err(Refusal::not_found());
+    };
     let (id, rest) = match under.find('/') {
         Some(slash) => under.split_at(slash),
         None => (under, ""),
     };
     let decoded = percent_decode_str(id)
         .decode_utf8()
-        .map_err(|_| Refusal::bad_request("the session id is not text"))?;
+        .map_err(|_| Refusal::bad_request("the session id is not UTF-8"))?;
     let id = SessionId::new(decoded).map_err(|e| Refusal::bad_request(e.to_string()))?;
     Ok((id, rest))
 }
 
-impl<'a> Place<'a> {
-    /// What the rest of a path names. It is taken as it is: route names need no encoding.
-    /// Routes that clients may not use do not exist.
-    pub(crate) fn find(rest: &str, fields: &'a [Field], may: &ClientMay) -> Result<Self, Refusal> {
+impl<'a> Route<'a> {
+    /// The route with this path after the session id. Route names need no percent-encoding, so the
+    /// path is not decoded. A route that clients may not use is not found.
+    pub(crate) fn find(
+        rest: &str,
+        fields: &'a [FieldRoute],
+        may: &ClientPermissions,
+    ) -> Result<Self, Refusal> {
         let name = match rest {
             "" | "/" => return Ok(Self::State),
             _ => rest.strip_prefix('/').unwrap_or(rest),
@@ -53,6 +71,11 @@ impl<'a> Place<'a> {
             && let Some(seq) = name.strip_prefix("messages/").filter(|seq| !seq.contains('/'))
         {
             return parse_seq(seq).map(Self::Message);
+        }
+        if let Some(seq) = name.strip_prefix("replies/").and_then(|rest| rest.strip_suffix("/stop"))
+            && !seq.contains('/')
+        {
+            return parse_seq(seq).map(Self::Stop);
         }
         match name {
             "messages" => Ok(Self::Messages),
@@ -67,21 +90,21 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The methods it takes. `HEAD` is `GET` without the body.
+    /// The methods of the route. `HEAD` comes with `GET`.
     pub(crate) fn methods(&self) -> &[Method] {
         match self {
             Self::State => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Messages => &[Method::GET, Method::POST],
             Self::Message(_) => &[Method::PUT, Method::DELETE],
-            Self::Reset | Self::Rewind => &[Method::POST],
+            Self::Reset | Self::Rewind | Self::Stop(_) => &[Method::POST],
             Self::Events => &[Method::GET],
             Self::Field(field) => &field.methods,
         }
     }
 
-    /// The method to act on, with `HEAD` taken for `GET`.
-    pub(crate) fn method(&self, asked: &Method) -> Result<Method, Refusal> {
-        let method = if *asked == Method::HEAD { Method::GET } else { asked.clone() };
+    /// The method to handle: `GET` for `HEAD`, otherwise the method of the request.
+    pub(crate) fn method(&self, requested: &Method) -> Result<Method, Refusal> {
+        let method = if *requested == Method::HEAD { Method::GET } else { requested.clone() };
         if self.methods().contains(&method) {
             Ok(method)
         } else {
@@ -98,9 +121,10 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The seq in a path. One with more digits than a seq can have is a seq without a message.
+/// The seq in a path. A number too large for a seq is `u64::MAX`, which no message has.
 fn parse_seq(text: &str) -> Result<u64, Refusal> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') && !text.is_empty();
+    let digits =
+        text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0') && !text.is_empty();
     if digits {
         Ok(text.parse().unwrap_or(u64::MAX))
     } else {
@@ -110,18 +134,22 @@ fn parse_seq(text: &str) -> Result<u64, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Route, session_of};
+    use crate::client_permissions::ClientPermissions;
 
     #[test]
-    fn a_message_is_named_by_its_seq() {
-        let (all, public) = (ClientMay::everything(), ClientMay::public());
-        let found = |rest: &str, may: &ClientMay| {
-            Place::find(rest, &[], may).map_err(|refusal| refusal.status().as_u16())
+    fn routes_of_messages_and_replies_take_a_seq() {
+        let (all, public) = (ClientPermissions::everything(), ClientPermissions::public());
+        let found = |rest: &str, may: &ClientPermissions| {
+            Route::find(rest, &[], may).map_err(|refusal| refusal.status().as_u16())
         };
         for (rest, seq) in
             [("/messages/1", 1), ("/messages/20", 20), ("/messages/99999999999999999999", u64::MAX)]
         {
-            assert!(matches!(found(rest, &all), Ok(Place::Message(found)) if found == seq), "{rest}");
+            assert!(
+                matches!(found(rest, &all), Ok(Route::Message(found)) if found == seq),
+                "{rest}"
+            );
         }
         for bad in [
             "/messages/0",
@@ -136,15 +164,26 @@ mod tests {
             assert_eq!(found(bad, &all).unwrap_err(), 400, "{bad}");
         }
         assert_eq!(found("/messages/1/x", &all).unwrap_err(), 404);
+        assert!(matches!(found("/replies/7/stop", &public), Ok(Route::Stop(7))));
+        for (bad, status) in [
+            ("/replies/0/stop", 400),
+            ("/replies//stop", 400),
+            ("/replies/1/2/stop", 404),
+            ("/replies/1", 404),
+            ("/replies/stop", 404),
+        ] {
+            assert_eq!(found(bad, &all).unwrap_err(), status, "{bad}");
+        }
         for none in ["/messages/1", "/messages/0", "/messages/x", "/rewind"] {
             assert_eq!(found(none, &public).unwrap_err(), 404, "{none}");
         }
-        assert!(matches!(found("/rewind", &all), Ok(Place::Rewind)));
+        assert!(matches!(found("/rewind", &all), Ok(Route::Rewind)));
     }
 
     #[test]
     fn an_id_is_decoded_once_and_cannot_hide_a_path() {
-        let found = |path: &str| session_of("/s", path).map(|(id, rest)| format!("{} {rest}", id.as_str()));
+        let found =
+            |path: &str| session_of("/s", path).map(|(id, rest)| format!("{} {rest}", id.as_str()));
         assert_eq!(found("/s/a-1/messages").unwrap(), "a-1 /messages");
         assert_eq!(found("/s/a%3A1").unwrap(), "a:1 ");
         assert_eq!(found("/s/a/").unwrap(), "a /");

@@ -1,15 +1,17 @@
-//! Whole states and lists as answers: in one piece if they are at hand, otherwise read while they are sent.
+//! Whole states and lists of messages as responses: in one piece if they are in memory, otherwise
+//! read from the store while they are sent.
 
-use crate::body::{Body, BrokenOff, PartStream};
-use crate::errors;
-use crate::refusal::{Refusal, json, respond};
+use crate::wire::body::{Body, BodyAborted, PartStream};
+use crate::wire::errors;
+use crate::wire::refusal::Refusal;
+use crate::wire::response::{json, respond};
 use bytes::{Bytes, BytesMut};
 use durable_session::{Error, JsonParts, SessionId};
 use futures_util::stream;
 use http::{Response, StatusCode};
 
-/// A JSON answer of these parts, with text before and after them.
-pub(crate) async fn answer(
+/// A JSON response of these parts, with text before and after them.
+pub(crate) async fn response(
     mut parts: JsonParts,
     id: &SessionId,
     [before, after]: [&'static str; 2],
@@ -32,7 +34,7 @@ pub(crate) async fn answer(
                 if !matches!(e, Error::VersionChanged { .. }) {
                     errors::log(&id, &e);
                 }
-                Some((Err(BrokenOff), None))
+                Some((Err(BodyAborted), None))
             }
         }
     });

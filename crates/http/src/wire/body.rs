@@ -1,4 +1,4 @@
-//! The body of a response: all there, in parts, or a stream of events.
+//! The body of a response: complete, in parts, or a stream of events.
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -11,40 +11,40 @@ use std::task::{Context, Poll};
 /// The body of a response.
 #[derive(Debug)]
 pub enum Body {
-    /// The whole body.
+    /// The complete body.
     Full(Bytes),
-    /// JSON text that is read while it is sent.
+    /// JSON text that is read from the store while it is sent.
     Parts(PartStream),
-    /// Server-sent events as they happen.
+    /// Server-sent events, sent as they happen.
     Events(EventStream),
 }
 
-/// The rest of an answer can no longer be read: the session was rewritten meanwhile, or its store failed. What was sent is
-/// of no use; a client that asks again gets the session as it is by then.
+/// The rest of a response cannot be read: messages were replaced or removed meanwhile, or the store
+/// failed. The part that was sent is useless; a client should repeat the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the rest of this answer can no longer be read, ask again")]
-pub struct BrokenOff;
+#[error("the rest of this response cannot be read; repeat the request")]
+pub struct BodyAborted;
 
-/// A whole state or list of messages of one version, in parts of some 256 KiB, each read when it is asked for. How long
-/// it is in all is not known before its end. After the end it stays at its end.
-pub struct PartStream(Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>);
+/// A state or list of messages of one version, in parts of about 256 KiB. Each part is read from
+/// the store when it is polled for, so the total length is unknown. May be polled after its end.
+pub struct PartStream(Pin<Box<dyn Stream<Item = Result<Bytes, BodyAborted>> + Send>>);
 
 impl PartStream {
     pub(crate) fn new(
         first: Bytes,
-        rest: impl Stream<Item = Result<Bytes, BrokenOff>> + Send + 'static,
+        rest: impl Stream<Item = Result<Bytes, BodyAborted>> + Send + 'static,
     ) -> Self {
         Self(Box::pin(stream::once(std::future::ready(Ok(first))).chain(rest).fuse()))
     }
 
-    /// Nothing, in the place of parts: for the answer to `HEAD`.
+    /// No parts, for the response to `HEAD`.
     pub(crate) fn none() -> Self {
         Self(Box::pin(stream::empty()))
     }
 }
 
 impl Stream for PartStream {
-    type Item = Result<Bytes, BrokenOff>;
+    type Item = Result<Bytes, BodyAborted>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(cx)
@@ -57,8 +57,10 @@ impl fmt::Debug for PartStream {
     }
 }
 
-/// A `text/event-stream`: each item is one or more whole events. It ends when the session's store fails; the client then
-/// comes back with `Last-Event-ID`. It never sends anything just to keep a connection alive: that is the transport's part, with [`PING`](crate::PING).
+/// A `text/event-stream`; each item is one or more complete events.
+///
+/// It ends when the store fails; the client then resumes with `Last-Event-ID`. The transport sends
+/// a [`PING`](crate::PING) when the stream is silent; this stream does not.
 pub struct EventStream(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
 impl EventStream {
@@ -83,12 +85,12 @@ impl fmt::Debug for EventStream {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyAborted;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyAborted>>> {
         match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

@@ -1,0 +1,377 @@
+//! Setting up an [`Api`].
+
+use crate::api::Api;
+use crate::client_permissions::ClientPermissions;
+use crate::config::{Config, DEFAULT_PREFIX, FieldRoute};
+use crate::producing::Replies;
+use durable_session::{
+    Added, AppState, ChatSession, ChatSessions, Draft, Error, JsonObject, NewReply, Reply,
+};
+use futures_core::future::BoxFuture;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Names of routes and fields that the protocol itself uses.
+const RESERVED_ROUTES: [&str; 6] = ["messages", "replies", "rewind", "reset", "events", "state"];
+const RESERVED_FIELDS: [&str; 3] = ["messages", "createdAt", "lastAccessedAt"];
+
+/// [`ApiBuilder::build`] found a setting that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidConfig {
+    /// The prefix does not begin with a slash, or it ends with one. So `/` alone is refused, and so
+    /// is an empty prefix.
+    #[error(
+        "the prefix {prefix:?} must begin with a slash and not end with one, \
+         such as {DEFAULT_PREFIX:?}"
+    )]
+    Prefix {
+        /// The prefix that was given.
+        prefix: String,
+    },
+    /// The name of a field route is empty, is reserved, is given twice, or has a character other
+    /// than ASCII letters, digits, `-`, `_` and `~`.
+    #[error(
+        "{route:?} cannot be the name of a field route: it is empty, is reserved, is given twice, \
+         or has a character other than ASCII letters, digits, - _ ~"
+    )]
+    Route {
+        /// The name that was given.
+        route: String,
+    },
+    /// A field route cannot serve this field: in the JSON of a state, the protocol itself writes a
+    /// key of this name.
+    #[error(
+        "a field route cannot serve the field {field:?}: the state of every session has a key of \
+         this name; rename the field"
+    )]
+    Field {
+        /// The field that was given.
+        field: String,
+    },
+    /// There is a handler for replies, and nothing runs it: the feature `axum` is off, so give a
+    /// [`spawner`](ApiBuilder::spawner).
+    #[error("nothing runs the handler of replies; give a spawner, or turn on the feature `axum`")]
+    NoSpawner,
+}
+
+/// Settings of an [`Api`]. [`Api::builder`] makes them. `A` is the type of the app state.
+///
+/// ```
+/// use durable_session::{ChatSessions, Message};
+/// use durable_session_http::{Api, ClientPermissions, FieldRoute};
+///
+/// # fn example(sessions: ChatSessions) -> Result<(), durable_session_http::InvalidConfig> {
+/// let api = Api::builder(sessions)
+///     .prefix("/chats")
+///     .field(FieldRoute::new("booking-info", "bookingInfo"))
+///     .max_body_bytes(1 << 20)
+///     .max_streams(1000)
+///     .client_permissions(ClientPermissions::public())
+///     .on_message(|draft, posted| {
+///         let text = format!("you said {:?}", posted.message.text());
+///         draft.add_message(Message::assistant(text)).map(drop)
+///     })
+///     .build()?;
+/// assert_eq!(api.prefix(), "/chats");
+/// # Ok(())
+/// # }
+/// ```
+pub struct ApiBuilder<A = JsonObject> {
+    config: Config<A>,
+}
+
+impl<A> fmt::Debug for ApiBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiBuilder")
+            .field("prefix", &self.config.prefix)
+            .field("fields", &self.config.fields)
+            .field("max_body_bytes", &self.config.max_body_bytes)
+            .field("max_streams", &self.config.max_streams)
+            .field("client_permissions", &self.config.client_permissions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: AppState> Api<A> {
+    /// Begins to set up the protocol over `sessions`.
+    ///
+    /// ```
+    /// # use durable_session::ChatSessions;
+    /// # use durable_session_http::{Api, InvalidConfig};
+    /// # fn example(sessions: ChatSessions) -> Result<(), InvalidConfig> {
+    /// let api = Api::builder(sessions).build()?;
+    /// assert_eq!(api.prefix(), "/api/chat/session");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(sessions: ChatSessions<A>) -> ApiBuilder<A> {
+        ApiBuilder {
+            config: Config {
+                sessions,
+                prefix: DEFAULT_PREFIX.to_owned(),
+                fields: Vec::new(),
+                max_body_bytes: 4 << 20,
+                max_streams: 10_000,
+                client_permissions: ClientPermissions::everything(),
+                on_message: None,
+                replies: Replies::default(),
+            },
+        }
+    }
+}
+
+impl<A: AppState> ApiBuilder<A> {
+    /// Sets the path in front of session ids. It begins with a slash and does not end with one, so
+    /// ids cannot be at the root of the server; [`Api::handle_session`] takes requests whose path
+    /// has another form. Default: [`DEFAULT_PREFIX`].
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.config.prefix = prefix.into();
+        self
+    }
+
+    /// Adds a route to a field of the app state. In the example, `GET {prefix}/{id}/booking-info`
+    /// reads the key `bookingInfo`.
+    ///
+    /// ```
+    /// # use durable_session_http::{ApiBuilder, FieldRoute};
+    /// # fn example(builder: ApiBuilder) {
+    /// let builder = builder.field(FieldRoute::new("booking-info", "bookingInfo"));
+    /// # }
+    /// ```
+    pub fn field(mut self, route: FieldRoute) -> Self {
+        self.config.fields.push(route);
+        self
+    }
+
+    /// Sets the largest body of a request, in bytes. A larger body gets status 413. Default: 4 MiB.
+    ///
+    /// A `PUT` of a whole state may be larger (see [`Api::body_limit`]). Each message must also
+    /// keep to the [`Limits`](durable_session::Limits) of the sessions.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_body_bytes = bytes;
+        self
+    }
+
+    /// Sets how many event streams may be open at a time, over all sessions. A request for one more
+    /// gets status 503. Default: 10,000.
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.config.max_streams = streams;
+        self
+    }
+
+    /// Sets which changes clients may make to messages. Default: [`ClientPermissions::everything`].
+    /// Set [`ClientPermissions::public`] if browsers reach the service directly.
+    ///
+    /// ```
+    /// # use durable_session_http::{ApiBuilder, ClientPermissions};
+    /// # fn example(builder: ApiBuilder) {
+    /// let permissions = ClientPermissions::public().roles(["user", "tool"]);
+    /// let builder = builder.client_permissions(permissions);
+    /// # }
+    /// ```
+    pub fn client_permissions(mut self, permissions: ClientPermissions) -> Self {
+        self.config.client_permissions = permissions;
+        self
+    }
+
+    /// Runs `handler` for each message that a client posts, in the turn that stores the message:
+    /// both the message and the handler's changes become durable, or neither does.
+    ///
+    /// If a client posts a stored message with the same `id` again, `handler` does not run again,
+    /// as long as the stored one is among the last 64 messages of the session (clause C7 of
+    /// `docs/contract.md`).
+    ///
+    /// `handler` may run more than once for one message, each time on a fresh draft (clause C5), so
+    /// it must have no effects except on the draft. It returns no value: drop the [`Added`] that
+    /// [`Draft::add_message`] returns. A [`Refusal`](crate::Refusal) in [`Error::rejected`] becomes
+    /// the response to the client.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error, Message};
+    /// # use durable_session_http::{Api, InvalidConfig, Refusal};
+    /// # fn example(sessions: ChatSessions) -> Result<(), InvalidConfig> {
+    /// let api = Api::builder(sessions)
+    ///     .on_message(|draft, posted| {
+    ///         if posted.message.text().is_none() {
+    ///             let refusal = Refusal::new(http::StatusCode::UNPROCESSABLE_ENTITY, "no text");
+    ///             return Err(Error::rejected(refusal));
+    ///         }
+    ///         draft.add_message(Message::assistant("Thank you")).map(drop)
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_message(
+        mut self,
+        handler: impl Fn(&mut Draft<'_, A>, &Added) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.on_message = Some(Arc::new(handler));
+        self
+    }
+
+    /// Answers posted messages with durable replies, which `handler` writes.
+    ///
+    /// A posted message of a user and the opening of its reply become durable together
+    /// ([`open_replies`](Self::open_replies) changes which messages are answered). Then `handler`
+    /// runs in a task of its own, with the session, the posted message and the open [`Reply`]; the
+    /// response to the client does not wait for it and names the reply's `seq` as `reply`. A client
+    /// that leaves does not stop it. The task shows that the producer is alive, which a handler of
+    /// its own would have to do by [`Reply::beat`].
+    ///
+    /// A handler that returns without having ended the reply, or panics, leaves it interrupted. A
+    /// handler that returns an error does, too; to mark the reply as failed, call [`Reply::fail`].
+    /// If somebody stops the reply, the handler's next call on it fails, and
+    /// [`Reply::ended`] resolves at once.
+    ///
+    /// A message that is posted again gets no second reply, as long as the first message is among
+    /// the last 64 messages of the session and has an `id` (clause C7).
+    ///
+    /// ```
+    /// # use durable_session_http::ApiBuilder;
+    /// # fn words(text: &str) -> impl futures_util::Stream<Item = String> + use<> {
+    /// #     let words: Vec<_> = text.split_inclusive(' ').map(str::to_owned).collect();
+    /// #     futures_util::stream::iter(words)
+    /// # }
+    /// # fn example(builder: ApiBuilder) {
+    /// let builder = builder.reply_with(|_chat, posted, mut reply| async move {
+    ///     let question = posted.message.text().unwrap_or_default();
+    ///     reply.pump(words(&question)).await?;
+    ///     reply.finish().await?;
+    ///     Ok(())
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// [`Reply`]: durable_session::Reply
+    /// [`Reply::beat`]: durable_session::Reply::beat
+    /// [`Reply::fail`]: durable_session::Reply::fail
+    /// [`Reply::ended`]: durable_session::Reply::ended
+    pub fn reply_with<F>(
+        mut self,
+        handler: impl Fn(ChatSession<A>, Added, Reply<A>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        self.config.replies.write =
+            Some(Arc::new(move |chat, posted, reply| Box::pin(handler(chat, posted, reply))));
+        self
+    }
+
+    /// Sets which posted messages [`reply_with`](Self::reply_with) answers, and the message that
+    /// each reply begins with. `open` runs in the turn that stores the message, after
+    /// [`on_message`](Self::on_message), and may change the draft. Default: each message with the
+    /// role `user` is answered by an empty message with the role `assistant`.
+    ///
+    /// ```
+    /// use durable_session::{Message, NewReply};
+    /// # use durable_session_http::ApiBuilder;
+    /// # fn example(builder: ApiBuilder) {
+    /// let builder = builder.open_replies(|_draft, posted| {
+    ///     let answered = posted.message.role() == "tool" || posted.message.role() == "user";
+    ///     Ok(answered.then(|| NewReply::new(Message::assistant(""))))
+    /// });
+    /// # }
+    /// ```
+    pub fn open_replies(
+        mut self,
+        open: impl Fn(&mut Draft<'_, A>, &Added) -> Result<Option<NewReply>, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.config.replies.open = Arc::new(open);
+        self
+    }
+
+    /// Sets how many replies may be open in a session when [`reply_with`](Self::reply_with) opens
+    /// another one. A message that would be answered beyond that gets status 429 and is not stored.
+    /// Default: 16.
+    pub fn max_open_replies(mut self, replies: usize) -> Self {
+        self.config.replies.max_open = replies;
+        self
+    }
+
+    /// Sets the function that runs the tasks of [`reply_with`](Self::reply_with). By default they
+    /// run on the tokio runtime that the request runs on, if the feature `axum` is on. Set it on
+    /// other hosts, such as a Worker. A task that is dropped leaves its reply interrupted.
+    ///
+    /// ```
+    /// # use durable_session_http::ApiBuilder;
+    /// # fn example(builder: ApiBuilder) {
+    /// let builder = builder.spawner(|task| {
+    ///     std::thread::spawn(|| futures_executor::block_on(task));
+    /// });
+    /// # }
+    /// ```
+    pub fn spawner(
+        mut self,
+        spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
+    ) -> Self {
+        self.config.replies.spawn = Some(Arc::new(spawn));
+        self
+    }
+
+    /// Checks the settings and makes the [`Api`].
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] names the first setting that is not valid.
+    pub fn build(self) -> Result<Api<A>, InvalidConfig> {
+        let prefix = &self.config.prefix;
+        if !prefix.starts_with('/') || prefix.ends_with('/') {
+            return Err(InvalidConfig::Prefix { prefix: prefix.clone() });
+        }
+        for (i, FieldRoute { route, field, .. }) in self.config.fields.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~');
+            let taken = RESERVED_ROUTES.contains(&&**route)
+                || self.config.fields[..i].iter().any(|other| other.route == *route);
+            if route.is_empty() || taken || !route.chars().all(plain) {
+                return Err(InvalidConfig::Route { route: route.clone() });
+            }
+            if RESERVED_FIELDS.contains(&&**field) {
+                return Err(InvalidConfig::Field { field: field.clone() });
+            }
+        }
+        if self.config.replies.write.is_some() && self.config.replies.spawn.is_none() {
+            return Err(InvalidConfig::NoSpawner);
+        }
+        Ok(Api::from(self.config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Api, FieldRoute, InvalidConfig};
+    use durable_session::ChatSessions;
+    use durable_session_memory::MemoryStore;
+
+    #[test]
+    fn the_error_of_a_refused_setting_names_the_value_and_the_rule() {
+        let builder = || {
+            let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
+            Api::builder(sessions)
+        };
+        for prefix in ["", "/", "chats", "/chats/"] {
+            let error = builder().prefix(prefix).build().map(drop).unwrap_err();
+            assert_eq!(error, InvalidConfig::Prefix { prefix: prefix.to_owned() });
+            assert!(error.to_string().contains("must begin with a slash and not end with one"));
+        }
+        for (route, rule) in [
+            ("", "\"\" cannot be the name of a field route: it is empty"),
+            ("events", "\"events\" cannot be the name of a field route"),
+            ("büro", "a character other than ASCII letters"),
+        ] {
+            let route = FieldRoute::new(route, "field");
+            let error = builder().field(route).build().map(drop).unwrap_err();
+            assert!(error.to_string().contains(rule), "{error}");
+        }
+        let twice = builder().field(FieldRoute::new("a", "b")).field(FieldRoute::new("a", "c"));
+        assert_eq!(twice.build().map(drop), Err(InvalidConfig::Route { route: "a".to_owned() }));
+        let error = builder().field(FieldRoute::new("a", "createdAt")).build().map(drop);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("the field \"createdAt\"") && error.contains("rename"), "{error}");
+    }
+}
