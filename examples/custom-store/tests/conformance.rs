@@ -1,4 +1,4 @@
-//! The store keeps the contract.
+//! The store passes the conformance suite.
 #![allow(clippy::unwrap_used)] // Clippy knows tests, but not their helpers.
 
 use async_trait::async_trait;
@@ -6,7 +6,8 @@ use durable_session::SessionId;
 use durable_session::store::{SessionList, SessionStore};
 use durable_session_conformance::{BoxError, Capability, Factory, Instance, conformance_tests};
 use log_store::LogStore;
-use log_store::log::{Log, Record};
+use log_store::log::{Change, Header, Log, Record};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -20,8 +21,10 @@ impl Factory for LogFiles {
     }
 
     fn capabilities(&self) -> &'static [Capability] {
-        use Capability::{AcceptsOnFirstPoll, Corrupt, List, ReachableLimits, Reopen, Threads};
-        &[AcceptsOnFirstPoll, Corrupt, List, ReachableLimits, Reopen, Threads]
+        use Capability::{
+            AcceptsOnFirstPoll, Backup, Corrupt, List, Misplace, ReachableLimits, Reopen, Threads,
+        };
+        &[AcceptsOnFirstPoll, Backup, Corrupt, List, Misplace, ReachableLimits, Reopen, Threads]
     }
 
     async fn create(&self) -> Result<Box<dyn Instance>, BoxError> {
@@ -31,7 +34,7 @@ impl Factory for LogFiles {
     }
 }
 
-/// The folder goes when this does.
+/// A store in a temporary folder, which is removed with it.
 struct LogFile {
     store: Option<LogStore>,
     path: PathBuf,
@@ -43,25 +46,45 @@ impl LogFile {
         self.store.clone().unwrap()
     }
 
-    /// Flips a bit of the last row of the session that `wanted` picks, while the store is closed.
+    fn copy(&self) -> PathBuf {
+        self.path.with_extension("copy")
+    }
+
+    /// The number of the session, and the place in the file of its last row that `wanted` picks.
+    /// The store must be closed.
+    fn find(
+        &self,
+        id: &SessionId,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Result<(u64, Range<usize>), BoxError> {
+        let mut found = None;
+        Log::open(&self.path, None, |frame| {
+            let Header::Change(change) = frame.header else { return };
+            let mut at = usize::try_from(frame.rows_at).unwrap();
+            for record in change.records {
+                let (Record::Message { len, .. }
+                | Record::Head { len }
+                | Record::Reply { len, .. }
+                | Record::Chunks { len, .. }) = record
+                else {
+                    continue;
+                };
+                let end = at + len as usize;
+                if change.id == *id && wanted(&record) {
+                    found = Some((change.number, at..end));
+                }
+                at = end;
+            }
+        })?;
+        found.ok_or_else(|| "no such row".into())
+    }
+
+    /// Closes the store, flips a bit of a row and opens the store again.
     fn damage(&mut self, id: &SessionId, wanted: impl Fn(&Record) -> bool) -> Result<(), BoxError> {
         self.store = None;
-        let mut found = None;
-        drop(Log::open(&self.path, |frame| {
-            let mut at = usize::try_from(frame.rows_at).unwrap();
-            for record in frame.header.iter().filter(|header| header.id == *id).flat_map(|h| &h.records) {
-                if let Record::Message { len, .. } | Record::Head { len } = record {
-                    let len = *len as usize;
-                    if wanted(record) {
-                        found = Some(at + len / 2);
-                    }
-                    at += len;
-                }
-            }
-        })?);
+        let (_, row) = self.find(id, wanted)?;
         let mut bytes = std::fs::read(&self.path)?;
-        let byte = found.and_then(|at| bytes.get_mut(at)).ok_or("no such row")?;
-        *byte ^= 1;
+        bytes[usize::midpoint(row.start, row.end)] ^= 1;
         std::fs::write(&self.path, bytes)?;
         self.store = Some(LogStore::open(&self.path)?);
         Ok(())
@@ -90,6 +113,53 @@ impl Instance for LogFile {
 
     async fn corrupt_head(&mut self, id: &SessionId) -> Result<(), BoxError> {
         self.damage(id, |record| matches!(record, Record::Head { .. }))
+    }
+
+    async fn corrupt_chunk(
+        &mut self,
+        id: &SessionId,
+        wanted: u64,
+        offset: u64,
+    ) -> Result<(), BoxError> {
+        self.damage(id, |record| match record {
+            Record::Chunks { seq, offset: first, chunks: end, .. } => {
+                *seq == wanted && (*first..*end).contains(&offset)
+            }
+            _ => false,
+        })
+    }
+
+    async fn misplace_message(
+        &mut self,
+        from: &SessionId,
+        to: &SessionId,
+        wanted: u64,
+    ) -> Result<(), BoxError> {
+        self.store = None;
+        let is_it =
+            |record: &Record| matches!(record, Record::Message { seq, .. } if *seq == wanted);
+        let (_, row) = self.find(from, is_it)?;
+        let (number, _) = self.find(to, is_it)?;
+        let row = std::fs::read(&self.path)?[row].to_vec();
+        let records = vec![Record::Message { seq: wanted, tag: 0, len: u32::try_from(row.len())? }];
+        let change = Change { id: to.clone(), number, records };
+        let (mut log, _) = Log::open(&self.path, None, |_| {})?;
+        log.append(&Header::Change(change), &row)?;
+        drop(log);
+        self.store = Some(LogStore::open(&self.path)?);
+        Ok(())
+    }
+
+    async fn back_up(&mut self) -> Result<(), BoxError> {
+        std::fs::copy(&self.path, self.copy())?;
+        Ok(())
+    }
+
+    async fn restore_backup(&mut self) -> Result<(), BoxError> {
+        self.store = None;
+        std::fs::copy(self.copy(), &self.path)?;
+        self.store = Some(LogStore::open_restored(&self.path)?);
+        Ok(())
     }
 }
 

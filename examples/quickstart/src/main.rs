@@ -1,4 +1,4 @@
-//! The README's code. Run it twice: the conversation goes on.
+//! The README's code. Its second run continues the conversation of the first.
 
 use durable_session::{ChatSessions, Message, MessageQuery, SessionId};
 use durable_session_redb::RedbStore;
@@ -21,7 +21,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     chat.update(|app| app.questions_asked += 1).await?;
 
     for stored in chat.messages(MessageQuery::last(50)).await?.messages {
-        println!("{} {}: {}", stored.seq, stored.message.role(), stored.message.text().unwrap_or_default());
+        println!(
+            "{} {}: {}",
+            stored.seq,
+            stored.message.role(),
+            stored.message.text().unwrap_or_default()
+        );
     }
     println!("asked {} times", chat.get_state().await?.app.questions_asked);
     sessions.close().await?;

@@ -1,4 +1,4 @@
-//! An app's state that changes its shape between releases, as `docs/operations.md` advises.
+//! App state that changes its shape between releases, as `docs/operations.md` advises.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use durable_session::{AppState, ChatSession, ChatSessions, Message, MessageQuery, SessionId};
@@ -6,7 +6,7 @@ use durable_session_redb::RedbStore;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What the last release left behind.
+/// The app state that the last release stored.
 const LAST_RELEASE: &str =
     r#"{"step":"email","topic":"python","bookingInfo":{"email":"a@b.c"},"searches":3}"#;
 
@@ -62,22 +62,28 @@ async fn left_by_the_last_release(file: &Path) {
 }
 
 #[tokio::test]
-async fn this_release_reads_what_the_last_one_left() {
+async fn this_release_reads_the_app_state_of_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chat.redb");
     left_by_the_last_release(&file).await;
     release::<This, _>(&file, async |chat| {
         let app = chat.get_state().await.unwrap().app;
-        assert_eq!((app.step.as_str(), app.topic, app.language), ("email", vec!["python".to_owned()], None));
+        assert_eq!(
+            (app.step.as_str(), app.topic, app.language),
+            ("email", vec!["python".to_owned()], None)
+        );
         chat.update(|app| app.language = Some("en".to_owned())).await.unwrap();
-        // What only the last release knows is still there for it.
-        assert_eq!(chat.snapshot().await.unwrap().app_json().unwrap().get_json("searches"), Some("3"));
+        // A key that only the last release has is kept.
+        assert_eq!(
+            chat.snapshot().await.unwrap().app_json().unwrap().get_json("searches"),
+            Some("3")
+        );
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_state_that_does_not_fit_is_an_error_of_its_own_and_messages_go_on() {
+async fn app_state_that_does_not_fit_is_an_error_and_messages_stay_usable() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chat.redb");
     left_by_the_last_release(&file).await;

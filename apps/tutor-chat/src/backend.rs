@@ -1,0 +1,93 @@
+//! Opens the store and the routes over it, and closes them.
+
+use crate::args::{Args, Clients, Store};
+use anyhow::{anyhow, ensure};
+use axum::Router;
+use durable_session::{ChatSessions, Message};
+use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
+use durable_session_http::{Api, ClientPermissions, FieldRoute};
+use durable_session_memory::MemoryStore;
+use durable_session_redb::{OpenError, RedbStore};
+use std::time::Duration;
+use tutoring::{Tutoring, write_reply};
+
+/// The session routes, and the sessions and the store behind them.
+pub(crate) struct Backend {
+    pub(crate) routes: Router,
+    /// `None` if a Worker has them.
+    pub(crate) sessions: Option<ChatSessions<Tutoring>>,
+    pub(crate) redb: Option<RedbStore>,
+}
+
+pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+    let mut options = RouterOptions::default();
+    options.shutdown = shutdown.clone();
+    let (builder, redb) = match &args.store {
+        Store::Memory => (ChatSessions::builder(MemoryStore::new()), None),
+        Store::Redb(path) => {
+            let store = RedbStore::open(path).map_err(|error| match error {
+                OpenError::AlreadyOpen { .. } => {
+                    anyhow!(
+                        "another program has {} open; stop it, or choose another file",
+                        path.display()
+                    )
+                }
+                other => anyhow!(other).context(format!("{} cannot be opened", path.display())),
+            })?;
+            (ChatSessions::builder(store.clone()), Some(store))
+        }
+        Store::Worker(url) => {
+            ensure!(
+                args.client_may.is_none(),
+                "--client-may has no effect on a Worker; set its variable CLIENT_MAY instead"
+            );
+            ensure!(
+                args.stream_ms.is_none(),
+                "--stream-ms has no effect on a Worker, which has its own app"
+            );
+            // The Worker has its own app, which answers its users.
+            let mut forward = ProxyOptions::default();
+            forward.router = options;
+            return Ok(Backend { routes: proxy(url, forward)?, sessions: None, redb: None });
+        }
+    };
+    let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
+    let routes = router(api(&sessions, args)?, options);
+    Ok(Backend { routes, sessions: Some(sessions), redb })
+}
+
+/// The session protocol with the tutoring app's fields.
+fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tutoring>> {
+    let may = match args.client_may {
+        Some(Clients::Everything) => ClientPermissions::everything(),
+        Some(Clients::Public) | None => ClientPermissions::public(),
+    };
+    let mut api = Api::builder(sessions.clone())
+        .client_permissions(may)
+        .field(FieldRoute::new("pending-match", "pendingMatch"))
+        .field(FieldRoute::new("booking-info", "bookingInfo"))
+        .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
+        .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
+    if let Some(ms) = args.stream_ms {
+        let pause = move || tokio::time::sleep(Duration::from_millis(ms));
+        api = api
+            .open_replies(tutoring::open_reply)
+            .reply_with(move |chat, posted, reply| write_reply(chat, posted, reply, pause));
+    } else if !args.no_answers {
+        api = api.on_message(tutoring::answer);
+    }
+    Ok(api.build()?)
+}
+
+impl Backend {
+    /// Finishes the accepted calls, then closes the store.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        if let Some(sessions) = self.sessions {
+            sessions.close().await?;
+        }
+        if let Some(redb) = self.redb {
+            redb.close().await?;
+        }
+        Ok(())
+    }
+}
