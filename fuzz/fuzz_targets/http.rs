@@ -1,5 +1,5 @@
-//! The request function: any method, path, headers and body are answered, and never with a fault of ours.
-//! Input: method, path, then headers, one to a line; an empty line; the body.
+//! The request function: any method, path, headers and body are answered, and never with a fault of
+//! ours. Input: method, path, then headers, one to a line; an empty line; the body.
 #![no_main]
 
 use bytes::Bytes;
@@ -23,10 +23,13 @@ fuzz_target!(|data: &[u8]| {
     let body = Bytes::copy_from_slice(body.get(2..).unwrap_or_default());
     let Ok(request) = request.body(body) else { return };
     let store = MemoryStore::new();
-    let sessions: ChatSessions = ChatSessions::builder(store).greeting(Message::assistant("Hi!")).build();
-    let api =
-        Api::builder(sessions).field(FieldRoute::new("booking-info", "bookingInfo")).build().expect("an api");
-    // Twice: the second request finds what the first one left.
+    let sessions: ChatSessions =
+        ChatSessions::builder(store).greeting(Message::assistant("Hi!")).build();
+    let api = Api::builder(sessions)
+        .field(FieldRoute::new("booking-info", "bookingInfo"))
+        .build()
+        .expect("an api");
+    // Twice: the second request finds the messages of the first.
     for _ in 0..2 {
         let response = block_on(api.handle(request.clone()));
         assert!(response.status().as_u16() < 500, "{} for {request:?}", response.status());

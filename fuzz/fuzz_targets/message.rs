@@ -1,4 +1,4 @@
-//! Message JSON: what is taken is kept as it came, and is what serde_json reads, too.
+//! Message JSON: an accepted message is kept byte for byte, and serde_json reads it alike.
 #![no_main]
 
 use durable_session::Message;
@@ -11,8 +11,9 @@ fuzz_target!(|data: &[u8]| {
     let value: serde_json::Value = serde_json::from_str(kept).expect("a message is JSON");
     assert!(value.is_object());
     assert_eq!(Message::from_json(kept).expect("a message is one again").as_json(), kept);
-    let _ = (message.role().len(), message.text().map(|t| t.len()), message.id().map(|id| id.len()));
+    let _ =
+        (message.role().len(), message.text().map(|t| t.len()), message.id().map(|id| id.len()));
     let _ = message.extra::<serde_json::Value>("tutorMatch");
     let written = serde_json::to_string(&message).expect("a message can be written");
-    assert_eq!(Message::from_json(written).expect("what is written can be read").as_json(), kept);
+    assert_eq!(Message::from_json(written).expect("a written message can be read").as_json(), kept);
 });

@@ -1,4 +1,4 @@
-//! State JSON: what is read and written is the same state.
+//! State JSON: a state that is read and written is the same state.
 #![no_main]
 
 use durable_session::{ChatSessionState, JsonObject};
@@ -10,5 +10,8 @@ fuzz_target!(|data: &[u8]| {
     let again: ChatSessionState<JsonObject> = serde_json::from_str(&text).expect("and read again");
     assert_eq!(serde_json::to_string(&again).expect("and written again"), text);
     assert_eq!(again.messages.len(), state.messages.len());
-    assert_eq!((again.created_at, again.last_accessed_at), (state.created_at, state.last_accessed_at));
+    assert_eq!(
+        (again.created_at, again.last_accessed_at),
+        (state.created_at, state.last_accessed_at)
+    );
 });

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Plays every entry of the list of faults against built programs and says of each member of a kind whether it is
-// WRONG or right, with what was seen: node play.mjs --tutor-chat BIN --replay BIN. Node 20 or newer; README.md has more.
+// WRONG or right, with the evidence: node play.mjs --tutor-chat BIN --replay BIN. Node 20 or newer; README.md has more.
 
 import fs from 'node:fs';
 import path from 'node:path';

@@ -2,19 +2,20 @@
 
 mod campaign;
 mod damage;
+mod digest;
 mod histories;
 mod io_faults;
 mod kill;
 mod long;
 mod model;
 mod model_run;
-mod planted;
 mod power_loss;
+mod runs;
 mod security;
 mod seeded;
 mod verdict;
 
-use campaign::{Budget, Plan, Tally};
+use campaign::{Alteration, Budget, Plan, Tally};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,28 +39,36 @@ const CAMPAIGNS: [Campaign; 8] = [
 #[derive(Debug, Parser)]
 #[command(name = "torture", about = "Attacks every promise of durable-session by machine")]
 struct Cli {
-    /// Every campaign for some seconds; this is what runs without --minutes, too.
+    /// Every campaign for some seconds; the default without --minutes.
     #[arg(long, conflicts_with = "minutes")]
     quick: bool,
     /// Each campaign for so long.
     #[arg(long, value_name = "N")]
     minutes: Option<f64>,
-    /// What all random choices come from; a fresh one unless given.
+    /// So many cases of each campaign.
+    #[arg(long, value_name = "N", conflicts_with_all = ["minutes", "quick"])]
+    cases: Option<u64>,
+    /// Go on with this case: a run with the same seed ended before it.
+    #[arg(long, value_name = "N", requires = "only", requires = "seed", default_value_t = 0)]
+    first: u64,
+    /// The source of all random choices; a fresh one unless given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this campaign. `interleavings`, which needs a build of its own, only `cargo xtask torture` knows.
+    /// Only this campaign. `interleavings`, which needs a build of its own, only
+    /// `cargo xtask torture` knows.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// Only this case of it.
     #[arg(long, requires = "only", requires = "seed")]
     case: Option<u64>,
-    /// Show that a verdict can turn: alter in this way what the campaign sees, before it checks it.
+    /// Show that a verdict can turn: alter the messages that the campaign sees, before it checks
+    /// them.
     #[arg(long, value_name = "KIND", requires = "only")]
-    doctor: Option<Kind>,
-    /// Show that each campaign finds the bug that is planted for it.
-    #[arg(long)]
-    planted: bool,
-    /// What the kill campaign runs and kills.
+    alter: Option<Kind>,
+    /// With --alter: alter chunks of open replies, and not messages.
+    #[arg(long, requires = "alter")]
+    chunks: bool,
+    /// Run as the process that the kill campaign kills.
     #[arg(long, hide = true, value_name = "FILE")]
     child: Option<PathBuf>,
 }
@@ -76,21 +85,12 @@ fn main() -> ExitCode {
             }
         };
     }
-    let budget = match cli.minutes {
-        Some(minutes) => Budget::Time(Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0)),
-        None => Budget::Quick,
+    let budget = match (cli.minutes, cli.cases) {
+        (Some(minutes), _) => Budget::Time(Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0)),
+        (None, Some(cases)) => Budget::Cases(cases),
+        (None, None) => Budget::Quick,
     };
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..));
-    if cli.planted {
-        return match planted::run(seed) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            }
-        };
-    }
     let wanted = |name: &str| cli.only.as_deref().is_none_or(|only| only == name);
     let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if campaigns.is_empty() {
@@ -100,9 +100,14 @@ fn main() -> ExitCode {
     }
     println!("torture seed={seed}");
     let mut failed = 0;
-    for (_, run) in campaigns {
-        let tally = run(&Plan { seed, budget, case: cli.case, doctor: cli.doctor });
+    for (name, run) in campaigns {
+        let alteration = cli.alter.map(|kind| Alteration { kind, chunks: cli.chunks });
+        let plan = Plan { seed, budget, first: cli.first, case: cli.case, alteration };
+        let tally = run(&plan);
         println!("{tally}");
+        if cli.case.is_none() && !matches!(budget, Budget::Quick) {
+            println!("{}", runs::line(name, &plan, &tally));
+        }
         if let Some(error) = tally.failed() {
             failed += 1;
             println!("FAILED {error:#}");

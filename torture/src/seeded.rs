@@ -1,6 +1,7 @@
-//! Randomness for stores under test: the same in every run.
+//! Randomness for stores under test, the same in every run, and their sizes.
 
 use durable_session::env::{Random, RandomError};
+use durable_session_redb::{OpenCheck, RedbStore, RedbStoreBuilder};
 use fastrand::Rng;
 use std::sync::Mutex;
 
@@ -20,8 +21,20 @@ impl Random for Seeded {
     }
 }
 
-/// How large the store's logs are, this time: none, always full, full now and then, or never.
-pub(crate) fn log_bytes(seed: u64) -> u64 {
-    const SIZES: [u64; 5] = [0, 1, 1_500, 20_000, 64 << 20];
-    SIZES[usize::try_from(seed % SIZES.len() as u64).unwrap_or_default()]
+/// Options of a small store: its log and its memtable are full all the time, now and then, or
+/// never, and its file is verified in any of the ways.
+pub(crate) fn options(rng: &mut Rng) -> RedbStoreBuilder {
+    let log_bytes = pick(rng, [1, 2_000, 10_000, 60_000, 64 << 20]);
+    let memtable_bytes = pick(rng, [1, 1_000, 6_000, 64 << 20]);
+    let check = pick(rng, [OpenCheck::Background, OpenCheck::First, OpenCheck::Skip]);
+    RedbStore::builder()
+        .log_bytes(log_bytes)
+        .memtable_bytes(memtable_bytes)
+        .check(check)
+        .reader_threads(1)
+        .cache_bytes(1 << 20)
+}
+
+fn pick<T: Copy, const N: usize>(rng: &mut Rng, from: [T; N]) -> T {
+    from[rng.usize(0..N)]
 }

@@ -1,4 +1,4 @@
-//! What was found broken. Every count of a verdict comes from here, none from a constant.
+//! Broken promises. Every count of a verdict comes from here, none from a constant.
 
 use anyhow::Error;
 use clap::ValueEnum;
@@ -9,13 +9,13 @@ use std::hash::Hash;
 /// How a promise can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// What was acknowledged is not there.
+    /// An acknowledged message is not there.
     Lost,
     /// A message is there more than once.
     Doubled,
-    /// A message is there behind one that follows it.
+    /// A message is there behind its successor.
     Reordered,
-    /// What nobody asked for, or what was refused, is there.
+    /// A message is there that nobody sent, or that was refused.
     Ghosts,
     /// An answer shows something of another's session.
     Shown,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// What was found broken, by kind, and a line for each finding. By default nothing.
+/// Broken promises by kind, and a line for each finding. By default none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Broken {
     counts: [u64; Kind::NAMES.len()],
@@ -56,8 +56,7 @@ impl Broken {
         broken
     }
 
-    /// How the messages that are there differ from those that should be. Each is known by its
-    /// content.
+    /// How the messages that are there differ from the expected ones. Each is known by its content.
     pub(crate) fn between<T: Eq + Hash + fmt::Debug>(should: &[T], is: &[T]) -> Self {
         let mut times: HashMap<&T, u64> = HashMap::new();
         for message in is {
@@ -74,7 +73,8 @@ impl Broken {
         for (message, count) in times {
             broken.add(Kind::Ghosts, count, message);
         }
-        let places: HashMap<&T, usize> = should.iter().enumerate().map(|(n, message)| (message, n)).collect();
+        let places: HashMap<&T, usize> =
+            should.iter().enumerate().map(|(n, message)| (message, n)).collect();
         let mut furthest = 0;
         for message in is {
             let Some(&place) = places.get(message) else { continue };
@@ -91,7 +91,7 @@ impl Broken {
         self.told.push(format!("{} {message:.200?}", kind.name()));
     }
 
-    /// At least one of this kind: for what is lost or there although no message shows it.
+    /// Counts at least one of this kind: a session without messages can be lost, too.
     pub(crate) fn at_least_one(mut self, kind: Kind) -> Self {
         self.counts[kind as usize] = self.counts[kind as usize].max(1);
         self
@@ -120,6 +120,12 @@ impl Broken {
         self.counts.iter().sum()
     }
 
+    /// How far the stored state is from the expected one. A count or an app state that is of another
+    /// state weighs most: no message that is missing or too many explains it.
+    pub(crate) fn distance(&self) -> (u64, u64) {
+        (self.count(Kind::Wrong), self.findings())
+    }
+
     pub(crate) fn is_nothing(&self) -> bool {
         self.findings() == 0
     }
@@ -129,7 +135,7 @@ impl Broken {
         if self.is_nothing() { Ok(()) } else { Err(self) }
     }
 
-    /// What made a case fail: the findings that its error carries, or something wrong.
+    /// The findings of a case that failed: those in its error, or something wrong.
     pub(crate) fn of(error: &Error) -> Self {
         error
             .downcast_ref::<Self>()
@@ -167,7 +173,8 @@ impl std::error::Error for Broken {}
 macro_rules! hold {
     ($condition:expr, $kind:ident, $($told:tt)+) => {
         if !$condition {
-            return Err($crate::verdict::Broken::new($crate::verdict::Kind::$kind, 1, format!($($told)+)).into());
+            let kind = $crate::verdict::Kind::$kind;
+            return Err($crate::verdict::Broken::new(kind, 1, format!($($told)+)).into());
         }
     };
 }
@@ -175,7 +182,8 @@ pub(crate) use hold;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Broken, Error, Kind};
+    use clap::ValueEnum;
 
     fn found(should: &[u8], is: &[u8]) -> Vec<(&'static str, u64)> {
         Broken::between(should, is).counts(&[]).collect()

@@ -17,7 +17,7 @@ const FEW = 10;
 export default async function play(report, programs, options) {
   const service = await programs.service({ store: 'redb', clientMay: 'everything' });
   for (let n = 0; n < 10; n++) await service.say('s-large', `${n}`.padEnd(900_000, 'x'));
-  // What one reader takes is not counted.
+  // The memory of one reader is not counted.
   await service.get('s-large');
   for (const path of ['', '/messages']) await readers(report, service, path, options.slow ? 300 : 60);
   await stalled(report, service, options.slow ? 400 : 150);

@@ -1,4 +1,4 @@
-// Entry 4: changing a conversation over HTTP, whatever its size; and the roles that a client may post.
+// Entry 4: changing a conversation of any size over HTTP, and the roles that a client may post.
 // Of entry 8f: the answer to a POST has the message's seq.
 
 export const ENTRIES = ['4', '8f'];
@@ -151,7 +151,7 @@ async function sizes(report, service) {
   }
 }
 
-/** `--client-may public`, which is also what is meant when nothing is said. */
+/** `--client-may public`, which is also the default. */
 async function roles(report, programs) {
   for (const clientMay of [undefined, 'public']) {
     const service = await programs.service({ clientMay });

@@ -1,4 +1,4 @@
-// Entry 7: refusals that say what is not true.
+// Entry 7: refusals that are not true.
 
 import zlib from 'node:zlib';
 

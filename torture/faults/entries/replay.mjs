@@ -1,4 +1,4 @@
-// Entries 2, 3 and 6: what `replay` takes, and what it says of the rest.
+// Entries 2, 3 and 6: the inputs that `replay` takes, and its errors for the others.
 
 import fs from 'node:fs';
 import zlib from 'node:zlib';
@@ -43,7 +43,7 @@ export default async function play(report, programs) {
   await times(report, programs);
 }
 
-/** Nothing of these can be taken: exit 2, and the output names what was given. */
+/** None of these inputs can be taken: exit 2, and the output names the argument. */
 async function refused(report, programs) {
   for (const [name, bytes, named, file] of [
     ['a ChatGPT export', JSON.stringify(CHATGPT), /ChatGPT|mapping/i, 'conversations.json'],

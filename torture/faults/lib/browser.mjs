@@ -9,13 +9,16 @@ import { Skip } from './report.mjs';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** Where the packages of the page's tests may be: beside them, or where `cargo xtask test` installs them. */
-const packages = (root) => ['examples/tutor-chat/tests-browser', 'target/npm/examples-tutor-chat-tests-browser'].map((folder) => path.join(root, folder, 'node_modules/playwright-core'));
+/** The tests of the page, in this checkout and in older ones. */
+const TESTS = ['apps/tutor-chat/tests-browser', 'examples/tutor-chat/tests-browser'];
+/** Where their packages may be: beside them, or where `cargo xtask test` installs them. */
+const folders = TESTS.flatMap((tests) => [tests, `target/npm/${tests.replaceAll('/', '-')}`]);
+const packages = (root) => folders.map((folder) => path.join(root, folder, 'node_modules/playwright-core'));
 
-/** A Chromium, or a Skip that says what is missing. */
+/** A Chromium, or a Skip that names the missing program. */
 export async function launch(root) {
-  const folders = (process.env.PATH ?? '').split(path.delimiter);
-  const program = process.env.CHROMIUM || NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
+  const search = (process.env.PATH ?? '').split(path.delimiter);
+  const program = process.env.CHROMIUM || NAMES.flatMap((name) => search.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
   if (!program) throw new Skip('there is no Chromium in PATH; install it, or set CHROMIUM');
   // The packages of this folder's checkout do for another one, too.
   const candidates = [root, path.resolve(import.meta.dirname, '../../..')].flatMap(packages);
@@ -67,7 +70,7 @@ export class Between {
     request.pipe(forward);
   }
 
-  /** Those that are open stay open and bring nothing any more. */
+  /** Open streams stay open and bring nothing any more. */
   silence() {
     for (const stream of this.#streams) stream.silent = true;
   }

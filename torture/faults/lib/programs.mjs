@@ -1,4 +1,4 @@
-// Starts the programs under test, each on a port and in a folder of its own, and ends what it started.
+// Starts the programs under test, each on a port and in a folder of its own, and ends them.
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -107,7 +107,7 @@ export class Service {
     return `${this.base}/api/chat/session/${id}${rest}`;
   }
 
-  /** One request with a JSON body: status, headers and what was answered, parsed if it is JSON. */
+  /** One request with a JSON body: status, headers and the body of the answer, parsed if it is JSON. */
   async ask(method, id, rest = '', body = undefined, headers = {}) {
     const sent = body === undefined ? {} : { 'content-type': 'application/json' };
     const answer = await fetch(this.url(id, rest), {

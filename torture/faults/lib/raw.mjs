@@ -1,9 +1,9 @@
-// HTTP by hand over a socket, for what no client library would do.
+// HTTP by hand over a socket, for requests that no client library sends.
 
 import net from 'node:net';
 import { sleep } from './programs.mjs';
 
-/** A connection to `service`; it collects what comes unless it is told not to read. */
+/** A connection to `service`; it collects the answer unless it is told not to read. */
 export class Connection {
   received = '';
   /** When it ended, or undefined. */
@@ -22,7 +22,7 @@ export class Connection {
     return new Promise((resolve) => this.socket.write(data, () => resolve()));
   }
 
-  /** Waits until `done` of what was received, the end of the connection, or the limit in ms. */
+  /** Waits until `done` holds for the bytes received, or for the end of the connection, or the limit in ms. */
   async until(done, limit) {
     for (const end = Date.now() + limit; Date.now() < end && !this.ended && !done(this.received); ) await sleep(20);
     return this.received;

@@ -1,4 +1,4 @@
-//! Entry 7: errors of `add_messages` that say what is not true.
+//! Entry 7: errors of `add_messages` that are not true.
 
 use crate::report::Report;
 use anyhow::Result;
@@ -32,18 +32,24 @@ pub(crate) async fn play(report: &mut Report) -> Result<()> {
 
 async fn judge(chat: &ChatSession, batch: Vec<Message>, differs: bool) -> Result<(bool, String)> {
     let count = chat.snapshot().await?.message_count();
-    let ids: std::collections::HashSet<_> = batch.iter().filter_map(|m| m.id().map(String::from)).collect();
+    let ids: std::collections::HashSet<_> =
+        batch.iter().filter_map(|m| m.id().map(String::from)).collect();
     match chat.add_messages(batch).await {
         Ok(added) => {
             let now = chat.snapshot().await?.message_count();
             let there = added.iter().all(|added| added.seq <= now);
-            Ok((!differs && there, format!("Ok, {} answered, {count} -> {now} messages", added.len())))
+            Ok((
+                !differs && there,
+                format!("Ok, {} answered, {count} -> {now} messages", added.len()),
+            ))
         }
         Err(error) => {
             let text = error.to_string();
             // Session ids hold digits, too.
             let told = text.replace(chat.id().as_str(), "");
-            let claims_other = told.contains("something else") || told.contains("other content");
+            let claims_other = ["something else", "other content", "different content"]
+                .iter()
+                .any(|claim| told.contains(claim));
             let seqs = numbers_after(&told, "seq ");
             let cites_absent = seqs.iter().any(|&seq| seq == 0 || seq > count);
             let unchanged = chat.snapshot().await?.message_count() == count;
@@ -58,6 +64,8 @@ async fn judge(chat: &ChatSession, batch: Vec<Message>, differs: bool) -> Result
 fn numbers_after(text: &str, word: &str) -> Vec<u64> {
     let rests = text.match_indices(word).map(|(at, _)| &text[at + word.len()..]);
     rests
-        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()))
+        .filter_map(|rest| {
+            rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok())
+        })
         .collect()
 }

@@ -16,7 +16,7 @@ pub(crate) fn play(report: &mut Report) -> Result<()> {
         let made = ChatSessionClient::new(base, SessionId::generate()?);
         let right = match &made {
             Ok(_) => speaks,
-            Err(ClientError::InvalidBase { .. }) => !speaks,
+            Err(ClientError::InvalidBaseUrl { .. }) => !speaks,
             Err(_) => false,
         };
         let seen = made.map_or_else(|e| format!("Err: {e}"), |_| "Ok".to_owned());

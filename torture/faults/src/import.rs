@@ -3,7 +3,7 @@
 use crate::importing;
 use crate::report::Report;
 use anyhow::{Context, Result};
-use durable_session::store::{SessionStore, TailBounds};
+use durable_session::store::{LoadQuery, SessionStore, TailBounds};
 use durable_session::{ChatSessions, Expiry, JsonObject, SessionId};
 use durable_session_memory::MemoryStore;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,9 +38,9 @@ pub(crate) async fn play(report: &mut Report) -> Result<()> {
 }
 
 fn line(created: &str, used: &str) -> String {
-    format!(
-        r#"{{"id":"imported","state":{{"messages":[{{"role":"user","content":"hi"}}],"createdAt":{created},"lastAccessedAt":{used}}}}}"#
-    )
+    let messages = r#"[{"role":"user","content":"hi"}]"#;
+    let times = format!(r#""createdAt":{created},"lastAccessedAt":{used}"#);
+    format!(r#"{{"id":"imported","state":{{"messages":{messages},{times}}}}}"#)
 }
 
 async fn swept(report: &mut Report, name: &str, used: u64) -> Result<()> {
@@ -64,7 +64,7 @@ async fn refused(report: &mut Report, field: &str, value: &str, unit: Option<&st
     let (right, seen) = match importing::with_defaults(&store, &line).await {
         Ok(_) => (false, format!("imported, {}", times(&store).await?)),
         Err(error) => {
-            // A source may hold what is wrong.
+            // A source may hold records that are wrong.
             let error = anyhow::Error::new(error);
             let text = format!("{error:#}");
             (text.contains(field) && unit.is_none_or(|unit| text.contains(unit)), text)
@@ -88,8 +88,9 @@ async fn equal_to_the_integer(report: &mut Report, field: &str, value: &str) -> 
 }
 
 async fn head(store: &MemoryStore) -> Result<(u64, u64)> {
-    let tail = TailBounds { max_messages: 1, max_bytes: 1 };
-    let loaded = store.load(&SessionId::new("imported")?, tail).await?.context("nothing was imported")?;
+    let query = LoadQuery::new(TailBounds::new(1, 1));
+    let outcome = store.load(&SessionId::new("imported")?, query).await?;
+    let loaded = outcome.loaded().context("nothing was imported")?;
     Ok((loaded.head.created_at, loaded.head.last_accessed_at))
 }
 

@@ -11,7 +11,7 @@ use durable_session_redb::RedbStore;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 
-/// What must be in no log.
+/// The text that must be in no log.
 const CAPABILITY: &str = "secret-capability-7f3a";
 const WORDS: &str = "my secret diagnosis";
 
@@ -78,7 +78,7 @@ fn leaks(error: &(dyn Error + 'static)) -> (String, String) {
     (found.join(" | "), error.to_string())
 }
 
-/// The errors of calls that fail, each with what was called.
+/// The errors of calls that fail, each with the name of the call.
 async fn errors() -> Result<Vec<Seen>> {
     let store = MemoryStore::new();
     let id = SessionId::new(CAPABILITY)?;
@@ -113,18 +113,30 @@ async fn errors() -> Result<Vec<Seen>> {
     fails!("replace of no message", chat.replace(99, Message::user(WORDS)).await);
     let limits = Limits { message_bytes: 10, ..Limits::default() };
     let small = ChatSessions::<JsonObject>::builder(store.clone()).limits(limits).build();
-    fails!("a message beyond a limit", small.session(id.clone()).add_message(Message::user(WORDS)).await);
-    fails!("a message that is none", Message::from_json(format!("{{\"role\":{WORDS:?},\"content\":[}}")));
+    fails!(
+        "a message beyond a limit",
+        small.session(id.clone()).add_message(Message::user(WORDS)).await
+    );
+    fails!(
+        "a message that is none",
+        Message::from_json(format!("{{\"role\":{WORDS:?},\"content\":[}}"))
+    );
     fails!("a message that is a text", Message::from_json(format!("{WORDS:?}")));
     let ended = ChatSessions::<JsonObject>::builder(store.clone()).build();
     ended.close().await?;
-    fails!("sessions that are closed", ended.session(id.clone()).add_message(Message::user("x")).await);
+    fails!(
+        "sessions that are closed",
+        ended.session(id.clone()).add_message(Message::user("x")).await
+    );
 
     let store_error = StoreError::new(StoreErrorKind::Corrupt, "the row's checksum does not match");
     fails!("a store's error", Err::<(), _>(store_error.in_session(&id).at_seq(7)));
     let line = transfer::export(&store, &id).await?.context("nothing to export")?;
     let twisted = line.replace("\"messages\":[", &format!("\"messages\":[{WORDS:?},"));
-    fails!("import of a line that is none", importing::with_defaults(&MemoryStore::new(), &twisted).await);
+    fails!(
+        "import of a line that is none",
+        importing::with_defaults(&MemoryStore::new(), &twisted).await
+    );
     let other = line.replace("m-1", "m-2");
     fails!("import over another conversation", importing::with_defaults(&store, &other).await);
     fails!("an id that is none", SessionId::new(format!("{CAPABILITY}/{WORDS}")));

@@ -1,7 +1,7 @@
 //! Plays the faults that show on the crates alone, one line for each member of a kind:
 //! `entry ENTRY NAME: WRONG|right: SEEN`. Exit code 1 if any is wrong.
 //!
-//! `faults [--only ENTRY]`. It is built against an older checkout and against this one, so it calls
+//! `faults [--only ENTRY]`. It is built against other checkouts and against this one, so it calls
 //! only functions that both have, and asks for newer ones by a trait that gives way to them.
 
 mod batches;

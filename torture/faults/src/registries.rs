@@ -1,5 +1,5 @@
-//! Entry 8b: two registries over one store. Staleness is the contract of today; that `Debug` and the
-//! documentation say so is checked here and by the script.
+//! Entry 8b: two registries over one store. Staleness is the contract of today; that `Debug` and
+//! the documentation say so is checked here and by the script.
 
 use crate::report::Report;
 use anyhow::Result;
@@ -16,9 +16,20 @@ pub(crate) async fn play(report: &mut Report) -> Result<()> {
     writer.add_message(Message::user("hello")).await?;
     let seen = reader.snapshot().await?.message_count();
     let told = format!("{two:?}");
-    let says =
-        ["stale", "shared", "other registr", "second registr", "only registry", "another ChatSessions"];
+    let says = [
+        "stale",
+        "shared",
+        "other registr",
+        "second registr",
+        "only registry",
+        "another ChatSessions",
+    ];
     let right = seen == 1 || says.iter().any(|word| told.contains(word));
-    report.say("8b", "Debug of a registry that reads stale", right, format!("1 stored, {seen} read; {told}"));
+    report.say(
+        "8b",
+        "Debug of a registry that reads stale",
+        right,
+        format!("1 stored, {seen} read; {told}"),
+    );
     Ok(())
 }

@@ -10,7 +10,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Says whether the member `name` of `entry` behaves, and what was seen.
+    /// Says whether the member `name` of `entry` behaves, with the evidence.
     pub(crate) fn say(&mut self, entry: &str, name: impl Display, right: bool, seen: impl Display) {
         let verdict = if right { "right" } else { "WRONG" };
         *(if right { &mut self.right } else { &mut self.wrong }) += 1;

@@ -1,8 +1,9 @@
-//! Whether a history of one session is linearizable: after Wing and Gong, with the states already tried remembered.
+//! Whether a history of one session is linearizable: after Wing and Gong, with the states already
+//! tried remembered.
 
 use std::collections::HashSet;
 
-/// What a client asked for.
+/// A call of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
     Add(u32),
@@ -10,7 +11,7 @@ pub(super) enum Call {
     Read,
 }
 
-/// What it was answered.
+/// The answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     Added,
@@ -27,15 +28,21 @@ pub(super) struct Event {
     pub(super) answered: u64,
 }
 
-/// Whether there is one order of all calls that fits their answers and in which no call comes before one that had been
-/// answered when it was invoked. At most 128 calls.
+/// Whether some order of all calls fits their answers, and in it no call comes
+/// before one that had been answered when it was invoked. At most 128 calls.
 pub(super) fn linearizable(history: &[Event]) -> bool {
     search(history, 0, &[], &mut HashSet::new())
 }
 
-fn search(history: &[Event], done: u128, content: &[u32], tried: &mut HashSet<(u128, Vec<u32>)>) -> bool {
+fn search(
+    history: &[Event],
+    done: u128,
+    content: &[u32],
+    tried: &mut HashSet<(u128, Vec<u32>)>,
+) -> bool {
     let open = |n: usize| done >> n & 1 == 0;
-    let Some(first_answer) = (0..history.len()).filter(|&n| open(n)).map(|n| history[n].answered).min()
+    let Some(first_answer) =
+        (0..history.len()).filter(|&n| open(n)).map(|n| history[n].answered).min()
     else {
         return true;
     };
@@ -61,7 +68,7 @@ fn search(history: &[Event], done: u128, content: &[u32], tried: &mut HashSet<(u
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Answer, Call, Event, linearizable};
 
     fn event(call: Call, answer: Answer, invoked: u64, answered: u64) -> Event {
         Event { call, answer, invoked, answered }
@@ -78,7 +85,12 @@ mod tests {
     #[test]
     fn good_histories_are_accepted() {
         assert!(linearizable(&[]));
-        assert!(linearizable(&[added(1, 0, 5), read(&[], 1, 2), read(&[1], 3, 4), read(&[1], 6, 7)]));
+        assert!(linearizable(&[
+            added(1, 0, 5),
+            read(&[], 1, 2),
+            read(&[1], 3, 4),
+            read(&[1], 6, 7)
+        ]));
         assert!(linearizable(&[added(1, 0, 9), added(2, 1, 8), read(&[2, 1], 10, 11)]));
         let popped = event(Call::Pop, Answer::Popped(Some(1)), 2, 3);
         assert!(linearizable(&[added(1, 0, 1), popped, read(&[], 4, 5)]));

@@ -1,11 +1,11 @@
-//! Campaign 6: concurrent clients note when they asked and what they were answered; a checker looks for an order of all
-//! calls that explains it.
+//! Campaign 6: concurrent clients note when they asked, and the answers; a checker looks for an
+//! order of all calls that explains them.
 
 mod checker;
 mod client;
 
 use crate::campaign::{Plan, Tally};
-use crate::seeded::log_bytes;
+use crate::seeded::options;
 use crate::verdict::{Broken, Kind, hold};
 use anyhow::{Result, anyhow};
 use checker::{Answer, Call, Event, linearizable};
@@ -14,13 +14,12 @@ use durable_session::store::SessionStore;
 use durable_session::{ChatSessions, Memory, SessionId};
 use durable_session_http::Api;
 use durable_session_memory::MemoryStore;
-use durable_session_redb::RedbStore;
 use fastrand::Rng;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use torture_disk::Disk;
+use testkit::disk::Disk;
 
 pub(crate) const NAME: &str = "histories";
 
@@ -34,29 +33,34 @@ pub(crate) fn run(plan: &Plan) -> Tally {
         let (what, store): (_, Arc<dyn SessionStore>) = if case % 2 == 0 {
             ("memory", Arc::new(MemoryStore::new()))
         } else {
-            let logs = log_bytes(rng.u64(..));
-            let store = RedbStore::builder().reader_threads(1).cache_bytes(1 << 20).log_bytes(logs);
-            ("redb", Arc::new(store.open_backend(Disk::default().backend())?))
+            let disk = Disk::default();
+            ("redb", Arc::new(options(rng).open_backend(disk.backend(), disk.log())?))
         };
         tally.add(what, 1);
         match case / 2 % 4 {
-            0 | 1 => one_hub(&store, false, rng, tally),
-            2 => one_hub(&store, true, rng, tally),
-            _ => two_hubs(&store, rng, tally),
+            0 | 1 => one_registry(&store, false, rng, tally),
+            2 => one_registry(&store, true, rng, tally),
+            _ => two_registries(&store, rng, tally),
         }
     })
 }
 
-fn hub(store: &Arc<dyn SessionStore>, rng: &mut Rng) -> ChatSessions {
-    // Sometimes hardly anything stays in memory, so that sessions are dropped and loaded between calls.
+fn registry(store: &Arc<dyn SessionStore>, rng: &mut Rng) -> ChatSessions {
+    // Sometimes hardly anything stays in memory, so that sessions are dropped and loaded between
+    // calls.
     let bytes = if rng.bool() { 0 } else { 1 << 20 };
     let memory = Memory { bytes, idle: Duration::from_mins(10) };
     ChatSessions::builder(Arc::clone(store)).memory(memory).attempts(1000).build()
 }
 
-/// Under one hub, directly or through HTTP, every history is linearizable.
-fn one_hub(store: &Arc<dyn SessionStore>, http: bool, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let sessions = hub(store, rng);
+/// Under one session registry, directly or through HTTP, every history is linearizable.
+fn one_registry(
+    store: &Arc<dyn SessionStore>,
+    http: bool,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<()> {
+    let sessions = registry(store, rng);
     let client = if http {
         tally.add("http", 1);
         Client::Http(Api::builder(sessions).build()?)
@@ -73,7 +77,7 @@ fn one_hub(store: &Arc<dyn SessionStore>, http: bool, rng: &mut Rng, tally: &mut
         invoked: after,
         answered: after + 1,
     });
-    if tally.doctors(Kind::Wrong)
+    if tally.alters(Kind::Wrong)
         && let Some(Answer::Content(shown)) =
             history.iter_mut().map(|event| &mut event.answer).find(is_content)
     {
@@ -95,7 +99,7 @@ fn is_content(answer: &&mut Answer) -> bool {
     matches!(answer, Answer::Content(_))
 }
 
-/// What everybody sees once all is done.
+/// The content that everybody sees once all calls are done.
 fn at_the_end(client: &Client, tally: &Tally) -> Result<Vec<u32>> {
     match client.call(&SessionId::new("shared")?, &Call::Read)? {
         Answer::Content(mut content) => {
@@ -106,8 +110,8 @@ fn at_the_end(client: &Client, tally: &Tally) -> Result<Vec<u32>> {
     }
 }
 
-/// Whether what is there at the end follows from the calls: what was added and not popped, each
-/// client's in its order.
+/// Whether the content at the end follows from the calls: the messages that were added and not
+/// popped, each client's in its order.
 fn explained(content: &[u32], events: &[&Event]) -> Result<(), Broken> {
     let popped: HashSet<u32> = events
         .iter()
@@ -125,14 +129,15 @@ fn explained(content: &[u32], events: &[&Event]) -> Result<(), Broken> {
     Broken::between(&should, &is).into_result()
 }
 
-/// Under two hubs nothing is lost, and what one hub shows never goes back.
-fn two_hubs(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    tally.add("two_hubs", 1);
-    let hubs = [Client::Direct(hub(store, rng)), Client::Direct(hub(store, rng))];
-    let clients: Vec<Client> = (0..CLIENTS).map(|n| hubs[n % 2].clone()).collect();
+/// Under two session registries nothing is lost, and no registry goes back to an earlier state.
+fn two_registries(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    tally.add("two_registries", 1);
+    let registries = [Client::Direct(registry(store, rng)), Client::Direct(registry(store, rng))];
+    let clients: Vec<Client> = (0..CLIENTS).map(|n| registries[n % 2].clone()).collect();
     let histories = play(&clients, false, rng)?;
-    for hub in 0..2 {
-        let mut events: Vec<&Event> = histories.iter().skip(hub).step_by(2).flatten().collect();
+    for registry in 0..2 {
+        let mut events: Vec<&Event> =
+            histories.iter().skip(registry).step_by(2).flatten().collect();
         events.sort_by_key(|event| event.invoked);
         tally.add("calls", events.len() as u64);
         tally.checked(events.len());
@@ -142,33 +147,45 @@ fn two_hubs(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tally) -> 
             }
         }
     }
-    let content = at_the_end(&Client::Direct(hub(store, rng)), tally)?;
+    let content = at_the_end(&Client::Direct(registry(store, rng)), tally)?;
     tally.checked(1 + content.len());
     explained(&content, &histories.iter().flatten().collect::<Vec<_>>())?;
     for event in histories.iter().flatten() {
         if let Answer::Content(shown) = &event.answer {
-            hold!(content.starts_with(shown), Reordered, "shown was {shown:?}, in the end {content:?}");
+            hold!(
+                content.starts_with(shown),
+                Reordered,
+                "shown was {shown:?}, in the end {content:?}"
+            );
         }
     }
     Ok(())
 }
 
-/// What a hub answered `later` has what it answered `earlier`.
+/// The `later` answer of a session registry has all that its `earlier` answer had.
 fn goes_on(earlier: &Event, later: &Event) -> Result<()> {
     let Answer::Content(shown) = &later.answer else { return Ok(()) };
     match (&earlier.call, &earlier.answer) {
         (Call::Add(value), _) => {
-            hold!(shown.contains(value), Lost, "a hub does not show what it added: {value} in {shown:?}");
+            hold!(
+                shown.contains(value),
+                Lost,
+                "a registry does not show its own message: {value} in {shown:?}"
+            );
         }
         (_, Answer::Content(before)) => {
-            hold!(shown.starts_with(before), Wrong, "a hub goes back from {before:?} to {shown:?}");
+            hold!(
+                shown.starts_with(before),
+                Wrong,
+                "a registry goes back from {before:?} to {shown:?}"
+            );
         }
         _ => {}
     }
     Ok(())
 }
 
-/// All clients at once; returns what each of them saw.
+/// All clients at once; returns the events of each.
 fn play(clients: &[Client], pops: bool, rng: &mut Rng) -> Result<Vec<Vec<Event>>> {
     let clock = AtomicU64::new(0);
     let id = SessionId::new("shared")?;

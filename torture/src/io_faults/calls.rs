@@ -1,23 +1,23 @@
-//! Calls of many callers on a few sessions: what each is told, and what everybody sees afterwards.
+//! Calls of many callers on a few sessions: the answer to each, and the content that everybody sees
+//! afterwards.
 
-use super::{create, heal, recover};
+use super::{Sizes, create, heal, recover};
 use crate::campaign::Tally;
 use crate::model::{self};
 use crate::verdict::{Broken, Kind};
 use anyhow::{Context, Result, bail};
 use durable_session::store::StoreErrorKind;
 use durable_session::{ChatSession, ChatSessions, Error, Message, SessionId};
-use durable_session_redb::RedbDurability;
 use fastrand::Rng;
 use futures_executor::block_on;
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use torture_disk::Disk;
+use testkit::disk::Disk;
 
 const ROUNDS: usize = 6;
 const CALLERS: usize = 4;
 
-/// What a caller was told.
+/// The answer to a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Done,
@@ -25,8 +25,8 @@ enum Told {
     Unknown,
 }
 
-pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let Some(store) = create(disk, level, tally)? else {
+pub(super) fn play(disk: &Disk, sizes: Sizes, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let Some(store) = create(disk, sizes, tally)? else {
         tally.skipped();
         return Ok(());
     };
@@ -35,8 +35,10 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
     let mut told: [Vec<(String, Told)>; 2] = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         for (chat, told) in chats.iter().zip(&mut told) {
-            let texts: Vec<String> = (0..CALLERS).map(|n| format!("{round}.{n}.{:x}", rng.u32(..))).collect();
-            let calls = texts.iter().map(|text| call(chat, text, text.ends_with(['0', '1', '2', '3'])));
+            let texts: Vec<String> =
+                (0..CALLERS).map(|n| format!("{round}.{n}.{:x}", rng.u32(..))).collect();
+            let calls =
+                texts.iter().map(|text| call(chat, text, text.ends_with(['0', '1', '2', '3'])));
             for (text, result) in texts.iter().zip(block_on(join_all(calls))) {
                 let pair = text.ends_with(['0', '1', '2', '3']);
                 let answer = answer(&result)?;
@@ -46,17 +48,18 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
                     told.push((format!("{text}+"), answer));
                 }
             }
-            // What the instance shows is what is stored: no ghost.
+            // The instance shows the stored messages, and no ghost.
             let mut state = if let Ok(state) = block_on(chat.get_state()) {
                 state
             } else {
                 recover(&store, disk)?;
                 block_on(chat.get_state()).context("reading on a sound disk")?
             };
-            tally.sees(&mut state.messages, |_| Message::user("doctored"));
+            tally.sees(&mut state.messages, |_| Message::user("altered"));
             tally.checked(1 + state.messages.len());
             let shown: Vec<String> = texts_of(&state.messages);
-            check(&shown, told).with_context(|| format!("session {}, round {round}", chat.id().as_str()))?;
+            check(&shown, told)
+                .with_context(|| format!("session {}, round {round}", chat.id().as_str()))?;
             let stored = if let Ok(loaded) = model::load(&store, chat.id()) {
                 loaded
             } else {
@@ -64,11 +67,19 @@ pub(super) fn play(disk: &Disk, level: RedbDurability, rng: &mut Rng, tally: &mu
                 model::load(&store, chat.id())?
             };
             let stored: Vec<String> = stored.map_or_else(Vec::new, |loaded| {
-                loaded.tail.iter().map(|row| String::from_utf8_lossy(&row.body).into_owned()).collect()
+                loaded
+                    .tail
+                    .iter()
+                    .map(|row| String::from_utf8_lossy(&row.body).into_owned())
+                    .collect()
             });
-            let shown: Vec<String> = state.messages.iter().map(|m| m.as_json().to_owned()).collect();
+            let shown: Vec<String> =
+                state.messages.iter().map(|m| m.as_json().to_owned()).collect();
             Broken::between(&stored, &shown).into_result().with_context(|| {
-                format!("session {} shows what is not stored, round {round}", chat.id().as_str())
+                format!(
+                    "session {} shows messages that are not stored, round {round}",
+                    chat.id().as_str()
+                )
             })?;
             // The unknown is known now.
             for (text, told) in &mut *told {
@@ -112,10 +123,12 @@ fn texts_of(messages: &[Message]) -> Vec<String> {
     messages.iter().filter_map(|message| message.text().map(std::borrow::Cow::into_owned)).collect()
 }
 
-/// Compares what is shown with what callers were told. Calls of one round may be in any order.
+/// Compares the messages that are shown with the answers to callers. Calls of one round may be in
+/// any order.
 fn check(shown: &[String], told: &[(String, Told)]) -> Result<(), Broken> {
-    let shown_at: HashMap<&str, usize> = shown.iter().enumerate().map(|(n, text)| (&**text, n)).collect();
-    // What is unknown may be there.
+    let shown_at: HashMap<&str, usize> =
+        shown.iter().enumerate().map(|(n, text)| (&**text, n)).collect();
+    // Messages of an unknown outcome may be there.
     let stands = |(text, told): &&(String, Told)| match told {
         Told::Done => true,
         Told::Not => false,

@@ -1,9 +1,9 @@
 //! The process that is killed.
 
-use super::script;
+use super::{SESSIONS, replies, script};
 use anyhow::{Context, Result};
 use durable_session::ChatSessions;
-use durable_session_redb::{RedbDurability, RedbStore};
+use durable_session_redb::{OpenCheck, RedbStore};
 use futures_executor::block_on;
 use std::io::Write;
 use std::path::Path;
@@ -11,27 +11,35 @@ use std::time::Duration;
 
 const THREADS: usize = 8;
 
-/// Plays the script of all sessions from where the parent says, telling each step before and after, until killed.
+/// Plays the script of all sessions from where the parent says, telling each step before and after,
+/// until killed.
 pub(crate) fn run(file: &Path) -> Result<()> {
     let starts: Vec<u64> = std::env::var("TORTURE_STARTS")
         .context("TORTURE_STARTS")?
         .split(',')
         .map(str::parse)
         .collect::<Result<_, _>>()?;
-    let quick = std::env::var("TORTURE_QUICK_RECOVERY").is_ok_and(|quick| quick == "true");
-    let level = if quick { RedbDurability::QuickRecovery } else { RedbDurability::Immediate };
-    let store =
-        RedbStore::builder().durability(level).cache_bytes(16 << 20).log_bytes(32 * 1024).open(file)?;
+    let number = |name: &'static str| {
+        let text = std::env::var(name).context(name)?;
+        text.parse::<u64>().context(name)
+    };
+    let checks = [OpenCheck::Background, OpenCheck::First, OpenCheck::Skip];
+    let store = RedbStore::builder()
+        .check(checks[usize::try_from(number("TORTURE_CHECK")?)? % checks.len()])
+        .cache_bytes(16 << 20)
+        .log_bytes(number("TORTURE_LOG_BYTES")?)
+        .memtable_bytes(usize::try_from(number("TORTURE_MEMTABLE_BYTES")?)?)
+        .open(file)?;
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (sessions, starts) = (&sessions, &starts);
+            let (sessions, store, starts) = (&sessions, &store, &starts);
             scope.spawn(move || {
                 let mut steps = starts.clone();
                 loop {
                     for session in (thread..steps.len()).step_by(THREADS) {
-                        if let Err(error) = one(sessions, session, &mut steps[session]) {
-                            eprintln!("killed child: {error:#}");
+                        if let Err(error) = one(sessions, store, session, &mut steps[session]) {
+                            eprintln!("killed child: session {session}: {error:#}");
                             std::process::exit(1);
                         }
                     }
@@ -49,11 +57,12 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn one(sessions: &ChatSessions, session: usize, step: &mut u64) -> Result<()> {
-    let chat = sessions.session(script::id(session)?);
+fn one(sessions: &ChatSessions, store: &RedbStore, session: usize, step: &mut u64) -> Result<()> {
     tell(&format!("begun {session} {step}\n"))?;
-    block_on(script::play(&chat, session, *step))
-        .with_context(|| format!("session {session}, step {step}"))?;
+    match session.checked_sub(SESSIONS) {
+        None => block_on(script::play(&sessions.session(script::id(session)?), session, *step))?,
+        Some(n) => block_on(replies::play(store, n, *step))?,
+    }
     tell(&format!("done {session} {step}\n"))?;
     *step += 1;
     Ok(())

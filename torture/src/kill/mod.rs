@@ -1,6 +1,8 @@
-//! Campaign 3: a child process under load is killed at random moments; its parent keeps the journal of what it was told.
+//! Campaign 3: a child process under load is killed at random moments; its parent keeps a journal
+//! of the steps that the child told.
 
 mod child;
+mod replies;
 mod script;
 
 pub(crate) use child::run as child;
@@ -13,6 +15,8 @@ use durable_session_redb::RedbStore;
 use fastrand::Rng;
 use futures_executor::block_on;
 use script::Conversation;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,28 +27,51 @@ pub(crate) const NAME: &str = "kill";
 /// A case is so many kills of processes on one file, one after the other.
 const KILLS: usize = 20;
 const SESSIONS: usize = 24;
+/// After the sessions there are so many with replies, on the store itself.
+const WITH_REPLIES: usize = 8;
 
-/// What the parent knows of one session: how many steps were begun and how many acknowledged.
+/// The parent's journal of one session: how many steps were begun and how many acknowledged.
 #[derive(Debug, Clone, Copy, Default)]
 struct Journal {
     begun: u64,
     acknowledged: u64,
 }
 
+/// Options of the store in the process that is killed.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    check: u8,
+    log_bytes: u64,
+    memtable_bytes: u64,
+}
+
+impl Options {
+    fn any(rng: &mut Rng) -> Self {
+        let sizes = [8_000, 64 * 1024, 1 << 20, 64 << 20];
+        Self {
+            check: rng.u8(0..3),
+            log_bytes: sizes[rng.usize(0..sizes.len())],
+            memtable_bytes: sizes[rng.usize(0..sizes.len())],
+        }
+    }
+}
+
 pub(crate) fn run(plan: &Plan) -> Tally {
     plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("killed.redb");
-        let quick_recovery = rng.bool();
-        let mut journal = vec![Journal::default(); SESSIONS];
+        let options = Options::any(rng);
+        tally.note(&options);
+        let mut journal = vec![Journal::default(); SESSIONS + WITH_REPLIES];
         for kill in 0..KILLS {
             let starts: Vec<u64> = journal.iter().map(|journal| journal.acknowledged).collect();
-            run_and_kill(&file, quick_recovery, &starts, &mut journal, rng)?;
+            run_and_kill(&file, options, &starts, &mut journal, rng)?;
             tally.add("kills", 1);
-            let in_flight = journal.iter().filter(|journal| journal.begun > journal.acknowledged).count();
+            let in_flight =
+                journal.iter().filter(|journal| journal.begun > journal.acknowledged).count();
             tally.add("in_flight", in_flight as u64);
             tally.add("killed_in_flight", u64::from(in_flight > 0));
-            verify(&file, &mut journal, tally).with_context(|| format!("kill {kill}"))?;
+            verify(&file, &mut journal, rng, tally).with_context(|| format!("kill {kill}"))?;
         }
         tally.add("steps", journal.iter().map(|journal| journal.acknowledged).sum());
         Ok(())
@@ -53,14 +80,16 @@ pub(crate) fn run(plan: &Plan) -> Tally {
 
 fn run_and_kill(
     file: &Path,
-    quick_recovery: bool,
+    options: Options,
     starts: &[u64],
     journal: &mut [Journal],
     rng: &mut Rng,
 ) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--child").arg(file);
-    command.env("TORTURE_QUICK_RECOVERY", quick_recovery.to_string());
+    command.env("TORTURE_CHECK", options.check.to_string());
+    command.env("TORTURE_LOG_BYTES", options.log_bytes.to_string());
+    command.env("TORTURE_MEMTABLE_BYTES", options.memtable_bytes.to_string());
     command.env("TORTURE_STARTS", starts.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let result = note_until_killed(&mut child, journal, rng);
@@ -98,8 +127,10 @@ fn note(journal: &mut [Journal], line: &str) -> Result<()> {
     let (Some(session), Some(step)) = (number(), number()) else {
         bail!("the child said {line:?}");
     };
-    let journal =
-        usize::try_from(session).ok().and_then(|n| journal.get_mut(n)).context("no such session")?;
+    let journal = usize::try_from(session)
+        .ok()
+        .and_then(|n| journal.get_mut(n))
+        .context("no such session")?;
     match what {
         Some("begun") => journal.begun = step + 1,
         Some("done") => journal.acknowledged = step + 1,
@@ -108,8 +139,8 @@ fn note(journal: &mut [Journal], line: &str) -> Result<()> {
     Ok(())
 }
 
-/// Compares what is stored with the script, and goes on from there.
-fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()> {
+/// Compares the stored sessions with the script, and goes on from there.
+fn verify(file: &Path, journal: &mut [Journal], rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     if !file.exists() {
         let acknowledged: u64 = journal.iter().map(|journal| journal.acknowledged).sum();
         hold!(acknowledged == 0, Lost, "the file is gone, {acknowledged} steps were acknowledged");
@@ -117,17 +148,14 @@ fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()>
         tally.skipped();
         return Ok(());
     }
+    if rng.bool() {
+        only_read(file, journal, tally).context("opening only to read after the kill")?;
+    }
     let store = RedbStore::open(file).context("opening after the kill")?;
+    tally.add("torn", store.stats().torn_batches);
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
-    for (n, journal) in journal.iter_mut().enumerate() {
-        let chat = sessions.session(script::id(n)?);
-        let stored = Conversation::of(block_on(chat.get_state())?, tally);
-        let Journal { begun, acknowledged } = *journal;
-        let step =
-            (acknowledged..=begun.max(acknowledged)).rev().find(|&step| script::after(n, step) == stored);
-        tally.checked(1 + stored.texts.len());
-        tally.add("sessions", 1);
-        let Some(step) = step else { return Err(explain(n, *journal, &stored).into()) };
+    let steps = steps(&store, &sessions, journal, tally)?;
+    for (journal, step) in journal.iter_mut().zip(steps) {
         *journal = Journal { begun: step, acknowledged: step };
     }
     block_on(sessions.close())?;
@@ -135,17 +163,78 @@ fn verify(file: &Path, journal: &mut [Journal], tally: &mut Tally) -> Result<()>
     Ok(())
 }
 
+/// After how many of its steps each session is as it is stored.
+fn steps(
+    store: &RedbStore,
+    sessions: &ChatSessions,
+    journal: &[Journal],
+    tally: &mut Tally,
+) -> Result<Vec<u64>> {
+    let mut steps = Vec::new();
+    for (n, journal) in journal.iter().enumerate() {
+        let Journal { begun, acknowledged } = *journal;
+        tally.add("sessions", 1);
+        if let Some(n) = n.checked_sub(SESSIONS) {
+            steps.push(replies::find(store, n, acknowledged, begun, tally)?);
+            continue;
+        }
+        let chat = sessions.session(script::id(n)?);
+        let stored = Conversation::of(block_on(chat.get_state())?, tally);
+        let step = (acknowledged..=begun.max(acknowledged))
+            .rev()
+            .find(|&step| script::after(n, step) == stored);
+        tally.checked(1 + stored.texts.len());
+        steps.push(step.ok_or_else(|| explain(n, *journal, &stored))?);
+    }
+    Ok(steps)
+}
+
+/// The files that the process left can be read without being written.
+fn only_read(file: &Path, journal: &[Journal], tally: &mut Tally) -> Result<()> {
+    let before = files_of(file)?;
+    let store = RedbStore::builder().open_read_only(file)?;
+    let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
+    steps(&store, &sessions, journal, tally)?;
+    drop(sessions);
+    block_on(store.close())?;
+    hold!(files_of(file)? == before, Wrong, "a store that was only read was written");
+    tally.add("only_read", 1);
+    Ok(())
+}
+
+/// The store's file and the segments of its log.
+fn files_of(file: &Path) -> Result<BTreeMap<OsString, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(file.parent().context("no folder")?)? {
+        let entry = entry?;
+        files.insert(entry.file_name(), std::fs::read(entry.path())?);
+    }
+    Ok(files)
+}
+
 fn explain(session: usize, journal: Journal, stored: &Conversation) -> Broken {
     let Journal { begun, acknowledged } = journal;
-    let should = script::after(session, acknowledged);
-    let broken = Broken::between(&should.texts, &stored.texts);
+    // The step that was under way may be stored: the nearest of the states that may be.
+    let (should, broken) = (acknowledged..=begun.max(acknowledged))
+        .map(|step| {
+            let should = script::after(session, step);
+            let broken = Broken::between(&should.texts, &stored.texts);
+            (should, broken)
+        })
+        .min_by_key(|(should, broken)| (should.app != stored.app, broken.findings()))
+        .unwrap_or_default();
     let step = (0..acknowledged).rev().find(|&step| script::after(session, step) == *stored);
     let broken = match step {
-        Some(step) => broken.at_least_one(Kind::Lost).within(format_args!("is as after {step} steps")),
-        None if broken.is_nothing() => {
-            Broken::new(Kind::Wrong, 1, format!("the app state is {}, not {}", stored.app, should.app))
+        Some(step) => {
+            broken.at_least_one(Kind::Lost).within(format_args!("is as after {step} steps"))
         }
+        None if broken.is_nothing() => Broken::new(
+            Kind::Wrong,
+            1,
+            format!("the app state is {}, not {}", stored.app, should.app),
+        ),
         None => broken,
     };
-    broken.within(format_args!("session {session}, {acknowledged} steps acknowledged, {begun} begun"))
+    broken
+        .within(format_args!("session {session}, {acknowledged} steps acknowledged, {begun} begun"))
 }

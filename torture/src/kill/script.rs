@@ -1,11 +1,11 @@
-//! What every session goes through, step by step: the same in parent and child.
+//! The script of every session, step by step: the same in parent and child.
 
 use crate::campaign::Tally;
 use crate::verdict::Kind;
 use anyhow::Result;
 use durable_session::{ChatSession, ChatSessionState, Error, Message, SessionId};
 
-/// What is to be seen of a session.
+/// The content of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Conversation {
     pub(super) texts: Vec<String>,
@@ -26,7 +26,8 @@ enum Step {
 }
 
 fn step(session: usize, number: u64) -> Step {
-    let mixed = fastrand::Rng::with_seed(number.wrapping_mul(0x9e37_79b9) ^ session as u64).u8(0..64);
+    let mixed =
+        fastrand::Rng::with_seed(number.wrapping_mul(0x9e37_79b9) ^ session as u64).u8(0..64);
     match mixed {
         0..36 => Step::Add,
         36..42 => Step::AddTwo,
@@ -73,7 +74,7 @@ pub(super) async fn play(chat: &ChatSession, session: usize, number: u64) -> Res
     }
 }
 
-/// What is to be seen after so many steps.
+/// The expected content after so many steps.
 pub(super) fn after(session: usize, steps: u64) -> Conversation {
     let mut seen = Conversation { app: "{}".to_owned(), ..Conversation::default() };
     for number in 0..steps {
@@ -97,10 +98,14 @@ pub(super) fn after(session: usize, steps: u64) -> Conversation {
 
 impl Conversation {
     pub(super) fn of(mut state: ChatSessionState, tally: &Tally) -> Self {
-        tally.sees(&mut state.messages, |_| Message::user("doctored"));
-        let texts =
-            state.messages.iter().filter_map(|m| m.text().map(std::borrow::Cow::into_owned)).collect();
-        let app = if tally.doctors(Kind::Wrong) { "doctored".to_owned() } else { state.app.to_string() };
+        tally.sees(&mut state.messages, |_| Message::user("altered"));
+        let texts = state
+            .messages
+            .iter()
+            .filter_map(|m| m.text().map(std::borrow::Cow::into_owned))
+            .collect();
+        let app =
+            if tally.alters(Kind::Wrong) { "altered".to_owned() } else { state.app.to_string() };
         Self { texts, app }
     }
 }

@@ -1,4 +1,4 @@
-//! What callers do in a round.
+//! The calls of a round.
 
 use super::ROUNDS_TO_LIVE;
 use crate::campaign::Tally;
@@ -54,7 +54,9 @@ impl Load {
                 .chunks_mut(share)
                 .map(|mine| {
                     let mut rng = rng.fork();
-                    scope.spawn(move || (0..CALLS).try_for_each(|_| call(sessions, mine, round, &mut rng)))
+                    scope.spawn(move || {
+                        (0..CALLS).try_for_each(|_| call(sessions, mine, round, &mut rng))
+                    })
                 })
                 .collect();
             results.extend(threads.into_iter().map(std::thread::ScopedJoinHandle::join));
@@ -78,8 +80,8 @@ impl Load {
             if rng.u8(0..4) == 0 {
                 let snapshot = block_on(sessions.session(known.id.clone()).snapshot())?;
                 let mut is = snapshot.message_count();
-                is += u64::from(tally.doctors(Kind::Ghosts));
-                is -= u64::from(tally.doctors(Kind::Lost) && is > 0);
+                is += u64::from(tally.alters(Kind::Ghosts));
+                is -= u64::from(tally.alters(Kind::Lost) && is > 0);
                 tally.checked(1);
                 known.has(is)?;
             }
@@ -87,14 +89,25 @@ impl Load {
         Ok(())
     }
 
-    /// What was not used for long enough is gone; what was is there.
-    pub(super) fn only_the_living(&self, listed: &ListPage, round: u64, tally: &mut Tally) -> Result<()> {
+    /// Expired sessions are gone; the others are there.
+    pub(super) fn only_the_living(
+        &self,
+        listed: &ListPage,
+        round: u64,
+        tally: &mut Tally,
+    ) -> Result<()> {
         for session in &listed.sessions {
             let known = self.known.iter().find(|known| known.id == session.id);
             let lives = known.is_some_and(|known| known.used + ROUNDS_TO_LIVE >= round);
-            hold!(lives, Ghosts, "{} should have expired in round {round}: {known:?}", session.id.as_str());
+            hold!(
+                lives,
+                Ghosts,
+                "{} should have expired in round {round}: {known:?}",
+                session.id.as_str()
+            );
         }
-        let listed: HashSet<&SessionId> = listed.sessions.iter().map(|session| &session.id).collect();
+        let listed: HashSet<&SessionId> =
+            listed.sessions.iter().map(|session| &session.id).collect();
         for known in self.known.iter().filter(|known| known.messages > 0) {
             tally.checked(1);
             hold!(listed.contains(&known.id), Lost, "{known:?} is not listed in round {round}");
@@ -107,8 +120,12 @@ impl Known {
     /// Whether these are as many messages as it should have.
     fn has(&self, messages: u64) -> Result<(), Broken> {
         let kind = if messages < self.messages { Kind::Lost } else { Kind::Ghosts };
-        Broken::new(kind, messages.abs_diff(self.messages), format!("{self:?} has {messages} messages"))
-            .into_result()
+        Broken::new(
+            kind,
+            messages.abs_diff(self.messages),
+            format!("{self:?} has {messages} messages"),
+        )
+        .into_result()
     }
 }
 

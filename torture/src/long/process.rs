@@ -1,4 +1,4 @@
-//! What the process holds.
+//! The resources that the process holds.
 
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ impl Process {
         })
     }
 
-    /// What it holds once the threads that were told to end have ended, or after some patience.
+    /// The resources once the threads that were told to end have ended, or after some patience.
     pub(super) fn settled(before: Option<&Self>) -> Result<Self> {
         let began = Instant::now();
         loop {

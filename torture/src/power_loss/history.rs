@@ -1,9 +1,8 @@
-//! What each session went through, and when on the disk's log.
+//! The states of each session, and when each was stored by the disk's log.
 
-use crate::model::{self, State};
+use crate::model::{self, Seen, State};
 use crate::verdict::{Broken, Kind};
 use durable_session::SessionId;
-use durable_session::store::Loaded;
 
 /// A state of a session: begun at one length of the log, acknowledged at another.
 #[derive(Debug, Clone)]
@@ -29,11 +28,12 @@ impl History {
         self.steps.last().map_or(&None, |step| &step.state)
     }
 
-    /// Which step is stored after a power loss at `cut`: not before the last acknowledged, not after the last begun.
-    pub(super) fn find(&self, cut: usize, loaded: Option<&Loaded>) -> Result<usize, Broken> {
+    /// Which step is stored after a power loss at `cut`: not before the last acknowledged, not
+    /// after the last begun.
+    pub(super) fn find(&self, cut: usize, seen: Option<&Seen>) -> Result<usize, Broken> {
         let least = self.steps.iter().rposition(|step| step.acknowledged <= cut).unwrap_or(0);
         let most = self.steps.iter().rposition(|step| step.started <= cut).unwrap_or(0);
-        let differs = |n: usize| model::compare(&self.steps[n].state, loaded);
+        let differs = |n: usize| model::compare(&self.steps[n].state, seen);
         let is = |n: &usize| differs(*n).is_nothing();
         if let Some(n) = (least..=most).rev().find(is) {
             return Ok(n);
@@ -45,8 +45,12 @@ impl History {
             Some(n) => differs(most)
                 .at_least_one(Kind::Ghosts)
                 .within(format_args!("step {n} is stored, which was not begun")),
-            // Neither whole nor absent: whatever is said of the step that was acknowledged.
-            None => differs(least).within(format_args!("not step {least}, nor any other up to {most}")),
+            // Neither whole nor absent: the differences from the nearest step.
+            None => (least..=most)
+                .map(differs)
+                .min_by_key(Broken::distance)
+                .unwrap_or_default()
+                .within(format_args!("not step {least}, nor any other up to {most}")),
         };
         Err(broken.within(self.id.as_str()))
     }

@@ -1,61 +1,52 @@
-//! What goes on before the power is lost: commits, touches, deletes, compactions and restarts, gathered into transactions
-//! in the same way in every run.
+//! The changes before the power is lost: commits, extensions, touches, deletes, compactions and
+//! restarts, gathered into transactions in the same way in every run.
 
 use super::history::{History, Step};
-use crate::model::{self, State};
-use crate::seeded::{Seeded, log_bytes};
+use crate::model::{self, Answer, Change, State};
+use crate::seeded::{Seeded, options};
 use anyhow::{Result, bail};
 use durable_session::SessionId;
-use durable_session::store::{CommitOutcome, DeleteIf, DeleteOutcome, SessionStore, StoreError};
-use durable_session_redb::{RedbDurability, RedbStore};
+use durable_session::store::StoreError;
+use durable_session_redb::RedbStore;
 use fastrand::Rng;
 use futures_executor::block_on;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use torture_disk::{Disk, Event};
+use std::time::{Duration, Instant};
+use testkit::disk::{Disk, Event, Files, Part};
 
 const SESSIONS: usize = 6;
 const ROUNDS: usize = 24;
+const SOON: Duration = Duration::from_millis(20);
 
-/// A workload that was run: the log of its disk, and what each session went through.
+/// A workload that was run: the log of its disk, and the history of each session.
 pub(super) struct Workload {
-    pub(super) level: RedbDurability,
-    pub(super) base: Vec<u8>,
+    pub(super) base: Files,
     pub(super) log: Vec<Event>,
     pub(super) histories: Vec<History>,
     pub(super) acknowledged: u64,
+    /// The kind of each change.
+    pub(super) kinds: Vec<&'static str>,
 }
 
-pub(super) fn open(disk: &Disk, level: RedbDurability, seed: u64) -> Result<RedbStore> {
-    Ok(RedbStore::builder()
-        .durability(level)
-        .reader_threads(1)
-        .cache_bytes(1 << 20)
-        .log_bytes(log_bytes(seed))
-        .random(Seeded::new(seed))
-        .open_backend(disk.backend())?)
+pub(super) fn open(disk: &Disk, rng: &mut Rng) -> Result<RedbStore> {
+    let random = Seeded::new(rng.u64(..));
+    Ok(options(rng).random(random).open_backend(disk.backend(), disk.log())?)
 }
 
-/// What a change answered.
-enum Done {
-    Committed(CommitOutcome),
-    Touched,
-    Deleted(DeleteOutcome),
-}
-
-type Pending<'a> = Pin<Box<dyn Future<Output = Result<Done, StoreError>> + 'a>>;
+type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + 'a>>;
 
 /// A change under way.
-struct Change<'a> {
+struct Underway<'a> {
     session: usize,
-    state: State,
+    change: Change,
     started: usize,
     future: Pending<'a>,
-    done: Option<(Result<Done, StoreError>, usize)>,
+    done: Option<(Result<Answer, StoreError>, usize)>,
 }
 
-impl Change<'_> {
+impl Underway<'_> {
     fn poll(&mut self, disk: &Disk) {
         if self.done.is_none() {
             let mut context = Context::from_waker(Waker::noop());
@@ -68,108 +59,141 @@ impl Change<'_> {
 
 impl Workload {
     pub(super) fn run(rng: &mut Rng) -> Result<Self> {
-        let level = if rng.bool() { RedbDurability::Immediate } else { RedbDurability::QuickRecovery };
-        let disk = Disk::default();
-        let mut store = open(&disk, level, rng.u64(..))?;
-        let base = disk.after_power_loss().bytes();
-        let disk = disk.logging();
+        let (disk, base, mut store) = begin(rng)?;
         let mut histories: Vec<History> = Vec::new();
         for n in 0..SESSIONS {
             histories.push(History::new(SessionId::new(format!("session-{n}"))?, None));
         }
-        let mut acknowledged = 0;
+        let mut kinds = Vec::new();
         for round in 0..ROUNDS {
             match rng.u8(0..32) {
                 0 => {
+                    disk.open_gate();
                     block_on(store.compact())?;
                 }
                 1 => {
+                    disk.open_gate();
                     block_on(store.close())?;
-                    store = open(&disk, level, rng.u64(..))?;
+                    store = verified(open(&disk, rng)?);
                 }
+                // For some rounds no flush gets on.
+                2..8 => disk.close_gate_of(Part::Main),
+                8..14 => disk.open_gate(),
                 _ => {}
             }
-            acknowledged += play(&store, &disk, &mut histories, round as u64 * 100, rng)?;
+            kinds.extend(play(&store, &disk, &mut histories, round as u64 * 100, rng)?);
         }
+        disk.open_gate();
         if rng.bool() {
             block_on(store.close())?;
         }
-        Ok(Self { level, base, log: disk.take_log(), histories, acknowledged })
+        let acknowledged = kinds.len() as u64;
+        Ok(Self { base, log: disk.take_log(), histories, acknowledged, kinds })
     }
 }
 
-/// One round: the first change is held in its sync until all others wait behind it, and so form one transaction.
-fn play(store: &RedbStore, disk: &Disk, histories: &mut [History], at: u64, rng: &mut Rng) -> Result<u64> {
+/// A new store on a disk that logs, and the files as they were before the log. Half of the stores
+/// begin with a file that has no log yet: a backup.
+fn begin(rng: &mut Rng) -> Result<(Disk, Files, RedbStore)> {
+    let disk = Disk::default();
+    let store = open(&disk, rng)?;
+    if rng.bool() {
+        let base = disk.after_power_loss().files();
+        return Ok((disk.logging(), base, store));
+    }
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("copy");
+    block_on(store.backup(&copy, |_| {}))?;
+    let disk = Disk::with(std::fs::read(copy)?).logging();
+    let base = disk.files();
+    let store = verified(open(&disk, rng)?);
+    Ok((disk, base, store))
+}
+
+/// Waits until the file is verified. Before that, a change that is refused is tried again later,
+/// and so behind those that follow it here.
+fn verified(store: RedbStore) -> RedbStore {
+    while store.stats().verifying {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    store
+}
+
+/// One round: the first change is held in its sync until all others wait behind it, and so form one
+/// transaction. Of one session there can be several, each as if those before it had been answered.
+fn play(
+    store: &RedbStore,
+    disk: &Disk,
+    histories: &mut [History],
+    at: u64,
+    rng: &mut Rng,
+) -> Result<Vec<&'static str>> {
     let mut sessions: Vec<usize> = (0..histories.len()).collect();
     rng.shuffle(&mut sessions);
     sessions.truncate(rng.usize(1..=4));
-    disk.close_gate();
-    let mut changes: Vec<Change<'_>> = Vec::new();
+    let mut states: Vec<State> = histories.iter().map(|history| history.now().clone()).collect();
     let ids: Vec<SessionId> = histories.iter().map(|history| history.id.clone()).collect();
-    for (n, &session) in sessions.iter().enumerate() {
-        let (state, future) = change(store, &ids[session], histories[session].now(), at, n == 0, rng);
-        let mut change = Change { session, state, started: disk.log_len(), future, done: None };
-        change.poll(disk);
-        while n == 0 && change.done.is_none() && !disk.sync_waits() {
-            std::thread::yield_now();
+    disk.close_gate_of(Part::Log);
+    let mut changes: Vec<Underway<'_>> = Vec::new();
+    for turn in 0..3 {
+        for &session in &sessions {
+            let (id, state) = (&ids[session], &mut states[session]);
+            let unknown = state.as_ref().is_some_and(|state| state.incarnation.is_none());
+            // A change after a creation has to wait for its answer.
+            if turn > 0 && (unknown || rng.bool()) {
+                continue;
+            }
+            let first = changes.is_empty();
+            let change = any_change(state, id, at + turn, first, rng);
+            *state = change.after(state);
+            let future = Box::pin(change.clone().make(store, id));
+            let mut change =
+                Underway { session, change, started: disk.log_len(), future, done: None };
             change.poll(disk);
+            while first && change.done.is_none() && !disk.sync_waits() {
+                std::thread::yield_now();
+                change.poll(disk);
+            }
+            changes.push(change);
         }
-        changes.push(change);
     }
     for change in &mut changes {
         change.poll(disk);
     }
-    disk.open_gate();
+    disk.open_gate_of(Part::Log);
+    let began = Instant::now();
+    while changes.iter().any(|change| change.done.is_none()) && began.elapsed() < SOON {
+        std::thread::yield_now();
+        for change in &mut changes {
+            change.poll(disk);
+        }
+    }
+    // What is not done by now may wait for a flush.
+    if changes.iter().any(|change| change.done.is_none()) {
+        disk.open_gate();
+    }
     for change in &mut changes {
         if change.done.is_none() {
             let result = block_on(&mut change.future);
             change.done = Some((result, disk.log_len()));
         }
     }
-    let count = changes.len() as u64;
-    for Change { session, state, started, done, .. } in changes {
+    let mut kinds = Vec::new();
+    for Underway { session, change, started, done, .. } in changes {
         let Some((result, acknowledged)) = done else { bail!("a change has no answer") };
-        let state = answered(state, result?)?;
-        histories[session].steps.push(Step { state, started, acknowledged });
+        let history = &mut histories[session];
+        let state = change.answered(history.now(), result?)?;
+        kinds.push(change.kind());
+        history.steps.push(Step { state, started, acknowledged });
     }
-    Ok(count)
+    Ok(kinds)
 }
 
-/// Chooses a change that fits; `writes`: one that certainly writes something.
-fn change<'a>(
-    store: &'a RedbStore,
-    id: &SessionId,
-    state: &State,
-    at: u64,
-    writes: bool,
-    rng: &mut Rng,
-) -> (State, Pending<'a>) {
-    let id = id.clone();
-    match (rng.u8(0..24), state) {
-        (0, _) if !writes => {
-            let after = state.clone().map(|session| session.touched(at));
-            (after, Box::pin(async move { store.touch(&id, at).await.map(|()| Done::Touched) }))
-        }
-        (1, Some(_)) => {
-            (None, Box::pin(async move { store.delete(&id, DeleteIf::Any).await.map(Done::Deleted) }))
-        }
-        _ => {
-            let commit = model::any_commit(rng, state, id.as_str(), at);
-            let after = model::after(state, &commit);
-            (after, Box::pin(async move { store.commit(&id, commit).await.map(Done::Committed) }))
-        }
-    }
-}
-
-/// The state that was to be, as the store answered it.
-fn answered(state: State, done: Done) -> Result<State> {
-    match (state, done) {
-        (Some(session), Done::Committed(CommitOutcome::Committed(head))) => {
-            model::known(session, &head).map(Some)
-        }
-        (None, Done::Deleted(DeleteOutcome::Deleted)) => Ok(None),
-        (state, Done::Touched) => Ok(state),
-        (_, Done::Committed(other)) => bail!("the commit was answered with {other:?}"),
-        (_, Done::Deleted(other)) => bail!("the delete was answered with {other:?}"),
+/// Chooses a change; `writes`: one that certainly writes something.
+fn any_change(state: &State, id: &SessionId, at: u64, writes: bool, rng: &mut Rng) -> Change {
+    match rng.u8(0..16) {
+        0 if !writes => Change::Touch(at),
+        1 if !writes => model::refused_change(rng, state, id.as_str(), at),
+        _ => model::any_change(rng, state, id.as_str(), at),
     }
 }

@@ -18,7 +18,8 @@ const STREAMS: usize = 50;
 const LIMITS: Limits =
     Limits { message_bytes: 2_000, app_bytes: 4_000, session_messages: 20, session_bytes: 10_000 };
 
-/// A thousand clients at once, each asking for more than it may have: all are answered, and no limit is passed.
+/// A thousand clients at once, each asking for more than it may have: all are answered, and no
+/// limit is passed.
 pub(super) fn crowd(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new())
         .limits(LIMITS)
@@ -41,7 +42,8 @@ pub(super) fn crowd(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     });
     let answers = block_on(join_all(clients));
     let mut open = 0;
-    for (status, response) in answers.iter().flat_map(|(statuses, responses)| statuses.iter().zip(responses))
+    for (status, response) in
+        answers.iter().flat_map(|(statuses, responses)| statuses.iter().zip(responses))
     {
         tally.add("hostile_requests", 1);
         tally.checked(1);
@@ -51,7 +53,8 @@ pub(super) fn crowd(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     }
     ensure!(open <= STREAMS, "{open} event streams are open");
     for n in 0..40 {
-        let snapshot = block_on(sessions.session(SessionId::new(format!("crowd-{n}"))?).snapshot())?;
+        let snapshot =
+            block_on(sessions.session(SessionId::new(format!("crowd-{n}"))?).snapshot())?;
         let (messages, bytes) = (snapshot.message_count(), snapshot.message_bytes());
         ensure!(
             messages <= LIMITS.session_messages && bytes <= LIMITS.session_bytes,
@@ -97,8 +100,16 @@ pub(super) fn headers(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         "origin",
         "x-forwarded-for",
     ];
-    const VALUES: [&str; 8] =
-        ["*", "\"", "W/\"x\"", "\"0\", \"1\"", "-1", "99999999999999999999", "text/event-stream", ""];
+    const VALUES: [&str; 8] = [
+        "*",
+        "\"",
+        "W/\"x\"",
+        "\"0\", \"1\"",
+        "-1",
+        "99999999999999999999",
+        "text/event-stream",
+        "",
+    ];
     let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
     let api = Api::builder(sessions).build()?;
     for n in 0..3_000u32 {
@@ -107,20 +118,27 @@ pub(super) fn headers(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
             n % 5,
             ["", "/messages", "/events", "/reset"][rng.usize(0..4)]
         );
-        let method =
-            [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD][rng.usize(0..5)].clone();
-        let mut request = Request::new(Bytes::from_static(b"{\"role\":\"user\",\"content\":\"x\"}"));
+        let method = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD]
+            [rng.usize(0..5)]
+        .clone();
+        let mut request =
+            Request::new(Bytes::from_static(b"{\"role\":\"user\",\"content\":\"x\"}"));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse()?;
         for _ in 0..rng.usize(0..6) {
             let random: Vec<u8> = (0..rng.usize(0..40)).map(|_| rng.u8(..)).collect();
-            let value =
-                if rng.bool() { random } else { VALUES[rng.usize(0..VALUES.len())].as_bytes().to_vec() };
+            let value = if rng.bool() {
+                random
+            } else {
+                VALUES[rng.usize(0..VALUES.len())].as_bytes().to_vec()
+            };
             let Ok(value) = HeaderValue::from_bytes(&value) else {
                 tally.skipped();
                 continue;
             };
-            request.headers_mut().append(HeaderName::from_static(NAMES[rng.usize(0..NAMES.len())]), value);
+            request
+                .headers_mut()
+                .append(HeaderName::from_static(NAMES[rng.usize(0..NAMES.len())]), value);
         }
         let told = format!("{request:?}");
         let status = block_on(api.handle(request)).status();

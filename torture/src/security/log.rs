@@ -25,7 +25,7 @@ impl Log {
         log.clone()
     }
 
-    /// Stops and hands out what was logged.
+    /// Stops and hands out the log.
     pub(super) fn end(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }

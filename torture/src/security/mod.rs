@@ -1,21 +1,23 @@
-//! Campaign 10: other people's sessions, the log, a thousand hostile clients, and clients that stall.
+//! Campaign 10: other people's sessions, the log, a thousand hostile clients, and clients that
+//! stall.
 
 mod hostile;
 mod log;
 mod stalled;
 
 use crate::campaign::{Plan, Tally};
+use crate::seeded::options;
 use crate::verdict::{Kind, hold};
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use durable_session::{ChatSessions, Message, SessionId};
 use durable_session_http::{Api, Body};
-use durable_session_redb::RedbStore;
+use durable_session_redb::{LogStorage, RedbStore};
 use fastrand::Rng;
 use futures_executor::block_on;
 use http::{Request, Response};
 use log::Log;
-use torture_disk::{Disk, Failure};
+use testkit::disk::{Disk, Failure, File};
 
 pub(crate) const NAME: &str = "security";
 
@@ -38,13 +40,14 @@ fn text(response: Response<Body>) -> String {
     }
 }
 
-/// No message text, app state or session id is in the log at any level, whatever goes wrong.
+/// No message text, app state or session id is in the log at any level, also when the disk fails.
 fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     let log = Log::begin();
     let disk = Disk::default();
     let storage = disk.clone();
-    let store =
-        RedbStore::builder().cache_bytes(0).open_storage(move || Ok(storage.backend_without_cache()))?;
+    let store = options(rng)
+        .cache_bytes(0)
+        .open_storage(move || Ok(storage.backend_without_cache()), disk.log())?;
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
     let api = Api::builder(sessions.clone()).build()?;
     let canary = format!("canary{:016x}", rng.u64(..));
@@ -58,8 +61,10 @@ fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         for request in [
             Request::post(format!("{path}/messages")).body(Bytes::from(message))?,
             Request::get(&path).body(Bytes::new())?,
-            Request::put(&path).body(Bytes::from(format!("{{\"messages\":3,\"x\":\"{canary}\"}}")))?,
-            Request::post(format!("{path}/messages?x={canary}")).body(Bytes::from(canary.clone()))?,
+            Request::put(&path)
+                .body(Bytes::from(format!("{{\"messages\":3,\"x\":\"{canary}\"}}")))?,
+            Request::post(format!("{path}/messages?x={canary}"))
+                .body(Bytes::from(canary.clone()))?,
         ] {
             let _ = block_on(api.handle(request));
             tally.add("requests", 1);
@@ -71,6 +76,14 @@ fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         }));
         let _ = block_on(store.verify(|_| {}));
     }
+    // The bodies are in the segments, and in no log that people read.
+    let lacking = Disk::holding(disk.files());
+    let _ = lacking.log().remove(rng.u32(1..3));
+    for damaged in [damaged_log(&disk), lacking] {
+        let opened = RedbStore::builder().open_backend(damaged.backend(), damaged.log());
+        let _ = opened.map(|store| block_on(store.verify(|_| {})));
+        let _ = RedbStore::builder().open_backend_read_only(damaged.backend(), damaged.log());
+    }
     disk.cut(5000);
     let _ = block_on(
         sessions
@@ -79,7 +92,7 @@ fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     );
     let _ = block_on(store.close());
     let mut logged = log.end();
-    if tally.doctors(Kind::Logged) {
+    if tally.alters(Kind::Logged) {
         logged.push_str(&canary);
     }
     tally.add("log_lines", logged.lines().count() as u64);
@@ -90,9 +103,23 @@ fn nothing_is_logged(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// The disk with a flipped bit in each kilobyte of its log.
+fn damaged_log(disk: &Disk) -> Disk {
+    let mut files = disk.files();
+    for (file, content) in &mut files {
+        if let File::Segment(_) = file {
+            let mut bytes = content.to_vec();
+            bytes.iter_mut().skip(300).step_by(1024).for_each(|byte| *byte ^= 4);
+            *content = bytes.into();
+        }
+    }
+    Disk::holding(files)
+}
+
 /// Ids that look like another's reach nothing of it.
 fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let sessions: ChatSessions = ChatSessions::builder(durable_session_memory::MemoryStore::new()).build();
+    let sessions: ChatSessions =
+        ChatSessions::builder(durable_session_memory::MemoryStore::new()).build();
     let api = Api::builder(sessions.clone()).build()?;
     let id = sessions.generate_id()?;
     let canary = format!("canary{:016x}", rng.u64(..));
@@ -100,7 +127,8 @@ fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
     for _ in 0..2_000 {
         let guess = guess(id.as_str(), rng);
         for end in ["", "/messages", "/events", "/booking-info", "/../"] {
-            let Ok(request) = Request::get(format!("/api/chat/session/{guess}{end}")).body(Bytes::new())
+            let Ok(request) =
+                Request::get(format!("/api/chat/session/{guess}{end}")).body(Bytes::new())
             else {
                 // Not a path at all.
                 tally.skipped();
@@ -111,10 +139,10 @@ fn others_are_not_reached(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
             let response = block_on(api.handle(request));
             tally.add("guesses", 1);
             tally.checked(1);
-            let faulty = response.status().as_u16() >= 500 || tally.doctors(Kind::Wrong);
+            let faulty = response.status().as_u16() >= 500 || tally.alters(Kind::Wrong);
             ensure!(!faulty, "{} for {path}", response.status());
             let mut shown = text(response);
-            if tally.doctors(Kind::Shown) {
+            if tally.alters(Kind::Shown) {
                 shown.push_str(&canary);
             }
             hold!(own || !shown.contains(&canary), Shown, "{path} shows another's messages");
@@ -146,5 +174,9 @@ fn guess(id: &str, rng: &mut Rng) -> String {
         _ => bytes[at] = b"0123456789abcdefghijklmnopqrstuvwxyz"[rng.usize(0..36)],
     }
     // The id itself is no guess.
-    if bytes == id.as_bytes() { "session-".to_owned() } else { String::from_utf8_lossy(&bytes).into_owned() }
+    if bytes == id.as_bytes() {
+        "session-".to_owned()
+    } else {
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }

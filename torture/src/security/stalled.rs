@@ -1,5 +1,5 @@
-//! Clients that never read what they asked for, and bodies that stop coming: how much memory they cost, and whether
-//! others are served meanwhile.
+//! Clients that never read their answers, and bodies that stop coming: how much memory they cost,
+//! and whether others are served meanwhile.
 
 use crate::campaign::Tally;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +10,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use durable_session::{ChatSessions, Message, SessionId};
 use durable_session_http::Api;
-use durable_session_http::server::{ByteBudget, RouterOptions, ServeOptions, Shutdown, router, serve};
+use durable_session_http::server::{
+    ByteBudget, RouterOptions, ServeOptions, Shutdown, router, serve,
+};
 use durable_session_memory::MemoryStore;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +25,11 @@ const CLIENTS: u64 = 60;
 /// The state that is asked for has 9 MB: far more than the sockets hold.
 const MESSAGES: usize = 3_000;
 const MESSAGE_BYTES: usize = 3_000;
-/// What of each body is sent before it stops.
+/// The part of each body that is sent before it stops.
 const BODY_BYTES: usize = 4_000_000;
 const BUDGET: usize = 32 << 20;
-/// What all of them together may cost: a fifth of what 300 clients may. Whole answers would be 540 MB, whole bodies 240 MB.
+/// The memory that all of them together may cost: a fifth of the bound for 300 clients. Whole
+/// answers would be 540 MB, whole bodies 240 MB.
 const MOST_MB: u64 = 64;
 /// After so long without progress a client is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,7 +57,8 @@ pub(super) fn clients(tally: &mut Tally) -> Result<()> {
 }
 
 fn play(attack: Attack, bounds: Bounds, tally: &mut Tally) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let service = Service::start(bounds).await?;
         match attack {
@@ -76,16 +80,17 @@ impl Service {
     async fn start(bounds: Bounds) -> Result<Self> {
         let sessions: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
         let chat = sessions.session(SessionId::new("large")?);
-        let messages =
-            |n: usize| (n..n + 500).map(|n| Message::user(format!("{n:0MESSAGE_BYTES$}"))).collect();
+        let messages = |n: usize| {
+            (n..n + 500).map(|n| Message::user(format!("{n:0MESSAGE_BYTES$}"))).collect()
+        };
         for n in (0..MESSAGES).step_by(500) {
             chat.add_messages(messages(n)).await?;
         }
         let (mut options, mut serving) = (RouterOptions::default(), ServeOptions::default());
         let kept = bounds == Bounds::Kept;
         options.budget = ByteBudget::new(if kept { BUDGET } else { usize::MAX / 2 });
-        options.body_time = PATIENCE;
-        serving.write_time = if kept { PATIENCE } else { LONG * 10 };
+        options.body_timeout = PATIENCE;
+        serving.write_timeout = if kept { PATIENCE } else { LONG * 10 };
         serving.shutdown = Shutdown::new();
         let budget = options.budget.clone();
         let mut app: Router = router(Api::builder(sessions).build()?, options);
@@ -117,11 +122,12 @@ impl Service {
     }
 
     async fn bodies(&self, tally: &mut Tally) -> Result<()> {
-        // Once for all: what the clients hold is in this process, too.
+        // Shared by all clients, since their memory is this process's, too.
         let body: Arc<[u8]> = vec![b'x'; BODY_BYTES].into();
         let watch = Watch::begin();
-        let senders: Vec<_> =
-            (0..CLIENTS).map(|n| tokio::spawn(stalled_body(self.addr, n, Arc::clone(&body)))).collect();
+        let senders: Vec<_> = (0..CLIENTS)
+            .map(|n| tokio::spawn(stalled_body(self.addr, n, Arc::clone(&body))))
+            .collect();
         self.others(tally).await?;
         let mut refused = 0;
         for sender in senders {
@@ -142,10 +148,12 @@ impl Service {
         for n in 0..40 {
             let message = format!("{{\"role\":\"user\",\"content\":\"{n}\"}}");
             let post = format!(
-                "POST /api/chat/session/other/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{message}",
+                "POST /api/chat/session/other/messages HTTP/1.1\r\nhost: x\r\n\
+                 connection: close\r\ncontent-length: {}\r\n\r\n{message}",
                 message.len()
             );
-            let get = "GET /api/chat/session/other/messages?limit=20 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let get = "GET /api/chat/session/other/messages?limit=20 HTTP/1.1\r\nhost: x\r\n\
+                       connection: close\r\n\r\n";
             for request in [post.as_str(), get] {
                 let mut stream = TcpStream::connect(self.addr).await?;
                 stream.write_all(request.as_bytes()).await?;
@@ -185,7 +193,8 @@ async fn in_one_piece(request: Request, next: Next) -> Response {
 async fn stalled_body(addr: SocketAddr, n: u64, body: Arc<[u8]>) -> Result<u16> {
     let mut stream = TcpStream::connect(addr).await?;
     let head = format!(
-        "POST /api/chat/session/body-{n}/messages HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        "POST /api/chat/session/body-{n}/messages HTTP/1.1\r\nhost: x\r\n\
+         content-length: {}\r\n\r\n",
         BODY_BYTES + 1
     );
     stream.write_all(head.as_bytes()).await?;
@@ -210,7 +219,8 @@ struct Watch {
 impl Watch {
     fn begin() -> Self {
         let before = resident_kb();
-        let (most, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(before.is_none())));
+        let (most, over) =
+            (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(before.is_none())));
         let watch = Self { before, most: Arc::clone(&most), over: Arc::clone(&over) };
         std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
@@ -243,12 +253,18 @@ impl Drop for Watch {
 /// The memory that this process has, if the system tells.
 fn resident_kb() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Attack, Bounds, Tally, play};
 
     #[test]
     fn the_bounds_keep_memory_small_and_without_them_the_verdict_turns() {
@@ -261,9 +277,13 @@ mod tests {
                 println!("note: not run: this system does not tell how much memory a process has");
                 continue;
             }
-            let told = play(attack, Bounds::Removed, &mut Tally::new("removed", super::super::KINDS, None))
-                .unwrap_err()
-                .to_string();
+            let told = play(
+                attack,
+                Bounds::Removed,
+                &mut Tally::new("removed", super::super::KINDS, None),
+            )
+            .unwrap_err()
+            .to_string();
             assert!(told.contains(&format!("{what} cost")), "{told}");
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 const TIMES: usize = 50;
 
-/// What `wait_for_lock` is where the builder has no such option: an own method is preferred to a
-/// trait's, so this one is called only on crates from before it.
+/// Stands in for `wait_for_lock` where the builder has no such option: an own method is preferred
+/// to a trait's, so this method is called only on crates from before it.
 #[allow(dead_code)]
 trait Before: Sized {
     fn wait_for_lock(self, _: Duration) -> Lacking {
@@ -64,7 +64,12 @@ async fn at_once(report: &mut Report, path: &Path) -> Result<()> {
         }
     }
     let Some(text) = refusals.first() else {
-        report.say("8e", "opening right after a drop", true, format!("opened {TIMES} times of {TIMES}"));
+        report.say(
+            "8e",
+            "opening right after a drop",
+            true,
+            format!("opened {TIMES} times of {TIMES}"),
+        );
         return Ok(());
     };
     let names = text.contains(&*path.to_string_lossy());
@@ -129,7 +134,12 @@ async fn backup(report: &mut Report, folder: &Path) -> Result<()> {
         Err(error @ OpenError::IsDirectory { .. }) => {
             let text = error.to_string();
             let names = text.contains(&*folder.to_string_lossy());
-            report.say("8e", "opening a folder", names, text.replace(&*folder.to_string_lossy(), "FOLDER"));
+            report.say(
+                "8e",
+                "opening a folder",
+                names,
+                text.replace(&*folder.to_string_lossy(), "FOLDER"),
+            );
         }
         other => report.say("8e", "opening a folder", false, format!("{other:?}")),
     }

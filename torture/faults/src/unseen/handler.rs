@@ -1,5 +1,5 @@
-//! The same behind an axum handler that calls `add_message` as the README shows: under a time-out, and
-//! with clients that go away.
+//! The same behind an axum handler that calls `add_message` as the README shows: under a time-out,
+//! and with clients that go away.
 
 use super::Registry;
 use crate::report::Report;
@@ -42,8 +42,10 @@ pub(super) async fn play(report: &mut Report, registry: Registry) -> Result<()> 
             let id = SessionId::generate()?;
             // Loaded, as in a chat that goes on.
             registry.sessions.session(id.clone()).snapshot().await?;
-            let head =
-                format!("POST /{path}/{} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello", id.as_str());
+            let head = format!(
+                "POST /{path}/{} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello",
+                id.as_str()
+            );
             posts.push((id, tokio::spawn(send(address, head, gives_up))));
         }
         let mut ids = Vec::new();
@@ -59,7 +61,8 @@ pub(super) async fn play(report: &mut Report, registry: Registry) -> Result<()> 
             durable += usize::from(stored == 2);
             unseen += usize::from(stored == 2 && seen < 2);
         }
-        let text = format!("{POSTS} broken off, {durable} durable, of these {unseen} cannot be read");
+        let text =
+            format!("{POSTS} broken off, {durable} durable, of these {unseen} cannot be read");
         report.say("0", format!("{kind} ({})", registry.name), unseen == 0, text);
     }
     server.abort();
@@ -79,7 +82,11 @@ async fn send(address: std::net::SocketAddr, request: String, gives_up: GivesUp)
     Ok(())
 }
 
-async fn plain(State(sessions): State<ChatSessions>, Path(id): Path<String>, body: String) -> StatusCode {
+async fn plain(
+    State(sessions): State<ChatSessions>,
+    Path(id): Path<String>,
+    body: String,
+) -> StatusCode {
     let Ok(id) = SessionId::new(id) else { return StatusCode::BAD_REQUEST };
     match sessions.session(id).add_message(Message::user(body)).await {
         Ok(_) => StatusCode::OK,
@@ -88,5 +95,7 @@ async fn plain(State(sessions): State<ChatSessions>, Path(id): Path<String>, bod
 }
 
 async fn under_timeout(state: State<ChatSessions>, id: Path<String>, body: String) -> StatusCode {
-    tokio::time::timeout(PATIENCE, plain(state, id, body)).await.unwrap_or(StatusCode::GATEWAY_TIMEOUT)
+    tokio::time::timeout(PATIENCE, plain(state, id, body))
+        .await
+        .unwrap_or(StatusCode::GATEWAY_TIMEOUT)
 }

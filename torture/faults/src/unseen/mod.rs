@@ -5,8 +5,10 @@ mod slow;
 
 use crate::report::Report;
 use anyhow::{Context, Result};
-use durable_session::store::{SessionList, SessionStore, TailBounds};
-use durable_session::{ChatSession, ChatSessions, JsonObject, Message, MessageQuery, SessionId, Watched};
+use durable_session::store::{LoadQuery, SessionList, SessionStore, TailBounds};
+use durable_session::{
+    ChatSession, ChatSessions, JsonObject, Message, MessageQuery, SessionId, Watched,
+};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
 use slow::Slow;
@@ -69,7 +71,11 @@ struct Registry {
 }
 
 impl Registry {
-    fn new<S: SessionStore + SessionList + 'static>(name: &'static str, slow: bool, store: S) -> Self {
+    fn new<S: SessionStore + SessionList + 'static>(
+        name: &'static str,
+        slow: bool,
+        store: S,
+    ) -> Self {
         let store = Arc::new(store);
         let sessions = ChatSessions::<JsonObject>::builder(Arc::clone(&store))
             .greeting(Message::assistant("Hi!"))
@@ -79,7 +85,7 @@ impl Registry {
 
     /// How many messages are durable; 0 if the session is not there.
     async fn durable(&self, id: &SessionId) -> Result<u64> {
-        let loaded = self.store.load(id, TailBounds { max_messages: 1, max_bytes: 1 }).await?;
+        let loaded = self.store.load(id, LoadQuery::new(TailBounds::new(1, 1))).await?.loaded();
         Ok(loaded.map_or(0, |loaded| loaded.head.messages))
     }
 
@@ -87,13 +93,18 @@ impl Registry {
     async fn seen(&self, chat: &ChatSession, reading: Reading) -> Result<u64> {
         Ok(match reading {
             Reading::Snapshot => chat.snapshot().await?.message_count(),
-            Reading::Messages => chat.messages(MessageQuery::last(100)).await?.messages.len() as u64,
+            Reading::Messages => {
+                chat.messages(MessageQuery::last(100)).await?.messages.len() as u64
+            }
             Reading::State => chat.get_state().await?.messages.len() as u64,
             Reading::StateJson => {
-                let state: serde_json::Value = serde_json::from_str(&chat.get_state_json().await?.1)?;
+                let state: serde_json::Value =
+                    serde_json::from_str(&chat.get_state_json().await?.1)?;
                 state["messages"].as_array().context("a state without messages")?.len() as u64
             }
-            Reading::NewHandle => self.sessions.session(chat.id().clone()).snapshot().await?.message_count(),
+            Reading::NewHandle => {
+                self.sessions.session(chat.id().clone()).snapshot().await?.message_count()
+            }
             Reading::Touch => {
                 chat.touch().await?;
                 chat.snapshot().await?.message_count()
@@ -130,7 +141,12 @@ pub(crate) async fn play(report: &mut Report) -> Result<()> {
 }
 
 /// Polls `add_message` once, drops it, waits, and reads.
-async fn polled_once(report: &mut Report, registry: &Registry, reading: Reading, known: bool) -> Result<()> {
+async fn polled_once(
+    report: &mut Report,
+    registry: &Registry,
+    reading: Reading,
+    known: bool,
+) -> Result<()> {
     let chat = registry.sessions.session(SessionId::generate()?);
     if known {
         chat.add_message(Message::user("before")).await?;
@@ -161,7 +177,8 @@ async fn polled_once(report: &mut Report, registry: &Registry, reading: Reading,
     if durable != expected {
         // Not this fault: the first poll did not reach the store, and nothing may be seen then.
         let seen = if watcher.is_some() { durable } else { registry.seen(&chat, reading).await? };
-        let text = format!("not accepted by the store on the first poll: store {durable}, read {seen}");
+        let text =
+            format!("not accepted by the store on the first poll: store {durable}, read {seen}");
         report.say("0", name, seen <= 1 + 2 * u64::from(known), text);
         return Ok(());
     }
@@ -173,7 +190,12 @@ async fn polled_once(report: &mut Report, registry: &Registry, reading: Reading,
                 return Ok(());
             }
             Err(_) => {
-                report.say("0", name, false, format!("store {durable}, watcher told nothing for 2 s"));
+                report.say(
+                    "0",
+                    name,
+                    false,
+                    format!("store {durable}, watcher told nothing for 2 s"),
+                );
                 return Ok(());
             }
         },
