@@ -1,4 +1,4 @@
-//! What it costs to look at a session that is in memory, and at one that is not.
+//! The cost of looking at a session that is in memory, and at one that is not.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has to stop")]
 
 use benches::{id, message, subjects};
@@ -15,18 +15,22 @@ const AT_ONCE: usize = 4_000;
 fn load(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("load");
-    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(20);
+    group
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(20);
     for subject in subjects(env!("CARGO_TARGET_TMPDIR")).unwrap() {
-        let hub = || -> ChatSessions { ChatSessions::builder(Arc::clone(&subject.store)).build() };
-        // A new hub each time has nothing in memory.
-        let cold = |length: usize| -> ChatSession { hub().session(id(length).unwrap()) };
+        let registry =
+            || -> ChatSessions { ChatSessions::builder(Arc::clone(&subject.store)).build() };
+        // A new registry each time has nothing in memory.
+        let cold = |length: usize| -> ChatSession { registry().session(id(length).unwrap()) };
         for length in LENGTHS {
             for rest in (0..length).step_by(AT_ONCE) {
                 let messages = vec![message(); AT_ONCE.min(length - rest)];
                 runtime.block_on(cold(length).add_messages(messages)).unwrap();
             }
-            let hub = hub();
-            let hot = hub.session(id(length).unwrap());
+            let registry = registry();
+            let hot = registry.session(id(length).unwrap());
 
             group.throughput(Throughput::Elements(1));
             let named = |what: &str| BenchmarkId::new(format!("{what} of {length}"), subject.name);

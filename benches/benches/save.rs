@@ -1,4 +1,4 @@
-//! What it costs to add messages, durably, while the sessions they go to change from call to call.
+//! The cost of adding messages, durably, to another session in each call.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up has to stop")]
 
 use benches::{Sizes, id, message, subjects};
@@ -14,7 +14,10 @@ const SESSIONS: usize = 1_000;
 fn save(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("save");
-    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(50);
+    group
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(50);
     for subject in subjects(env!("CARGO_TARGET_TMPDIR")).unwrap() {
         let sessions: ChatSessions = ChatSessions::builder(Arc::clone(&subject.store)).build();
         let session = |n| sessions.session(id(n).unwrap());
@@ -36,15 +39,19 @@ fn save(criterion: &mut Criterion) {
         );
         for callers in [16, 64, 256] {
             group.throughput(Throughput::Elements(callers as u64));
-            group.bench_function(BenchmarkId::new(format!("{callers} callers"), subject.name), |bencher| {
-                bencher.iter(|| {
-                    let some = all.by_ref().take(callers).map(|session| (session, message()));
-                    runtime.block_on(together(some));
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(format!("{callers} callers"), subject.name),
+                |bencher| {
+                    bencher.iter(|| {
+                        let some = all.by_ref().take(callers).map(|session| (session, message()));
+                        runtime.block_on(together(some));
+                    });
+                },
+            );
         }
         group.throughput(Throughput::Elements(64));
-        for (name, sizes) in [("people", Sizes::HUMAN_CHAT), ("a language model", Sizes::LLM_CHAT)] {
+        for (name, sizes) in [("people", Sizes::HUMAN_CHAT), ("a language model", Sizes::LLM_CHAT)]
+        {
             let mut messages = (0..).map(|n| sizes.message(n));
             let name = format!("64 callers, messages as long as in chats with {name}");
             group.bench_function(BenchmarkId::new(name, subject.name), |bencher| {
@@ -55,12 +62,16 @@ fn save(criterion: &mut Criterion) {
             });
         }
         // Another one each time: they would all fill a single one up.
-        group.bench_function(BenchmarkId::new("64 callers of one session", subject.name), |bencher| {
-            bencher.iter(|| {
-                let same = std::iter::repeat_n(all.next().unwrap(), 64).map(|one| (one, message()));
-                runtime.block_on(together(same));
-            });
-        });
+        group.bench_function(
+            BenchmarkId::new("64 callers of one session", subject.name),
+            |bencher| {
+                bencher.iter(|| {
+                    let same =
+                        std::iter::repeat_n(all.next().unwrap(), 64).map(|one| (one, message()));
+                    runtime.block_on(together(same));
+                });
+            },
+        );
     }
 }
 

@@ -1,11 +1,9 @@
-//! What the benchmarks share: the stores, each ready to use, and how figures are reported.
+//! Shared by the benchmarks: the stores, each ready to use, and the report of figures.
 
-mod by_hand;
 mod plot;
 mod report;
 mod sizes;
 
-pub use by_hand::ByHand;
 pub use plot::{Line, Plot, SeriesLabelPosition};
 pub use report::{Bound, Options, Report, median};
 pub use sizes::Sizes;
@@ -36,12 +34,14 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// Every store, fresh; files are made in `folder`, and in memory where there is a tmpfs, which leaves the disk's time out.
+/// Every store, fresh; files are made in `folder`, and in memory where there is a tmpfs, which
+/// leaves the disk's time out.
 ///
 /// # Errors
 /// A file could not be made.
 pub fn subjects(folder: &str) -> Result<Vec<Subject>, Box<dyn Error>> {
-    let mut all = vec![Subject { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None }];
+    let mut all =
+        vec![Subject { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None }];
     for (name, folder) in [("redb", folder), ("redb on tmpfs", "/dev/shm")] {
         if !Path::new(folder).is_dir() {
             println!("SKIPPED: {name}, as there is no {folder}");

@@ -2,20 +2,23 @@
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::combinators::{BindKeyPoints, LogCoord};
-use plotters::prelude::*;
+use plotters::prelude::{
+    BLACK, ChartBuilder, Color, DrawingAreaErrorKind, EmptyElement, IntoDrawingArea, IntoFont,
+    IntoLogRange, LineSeries, PathElement, RGBColor, SVGBackend, TRANSPARENT, Text, WHITE,
+};
 use std::path::Path;
 
 pub use plotters::chart::SeriesLabelPosition;
 
-/// Told apart by those who see no red or no green, too.
+/// Colours that can be told apart without seeing red or green.
 const COLORS: [RGBColor; 3] = [RGBColor(0, 90, 181), RGBColor(220, 110, 0), RGBColor(90, 90, 90)];
 
-/// A chart, its caption saying what to see.
+/// A chart with its caption.
 #[derive(Debug)]
 pub struct Plot<'a> {
     /// The file's name, without extension.
     pub file: &'a str,
-    /// What to see.
+    /// The sentence over the chart.
     pub caption: &'a str,
     /// The horizontal axis, with its unit.
     pub x: &'a str,
@@ -48,9 +51,11 @@ impl Plot<'_> {
         let mut places: Vec<f64> = points().map(|point| point.0).collect();
         places.sort_by(f64::total_cmp);
         places.dedup();
-        let (first, last) = places.first().zip(places.last()).context("there is nothing to draw")?;
+        let (first, last) =
+            places.first().zip(places.last()).context("there is nothing to draw")?;
         let horizontal: LogCoord<f64> = (first / 1.3..last * 1.3).log_scale().into();
-        // From zero: a logarithm would make much of little, and show few round numbers where the lines are flat.
+        // From zero: a logarithm would make much of little, and show few round numbers where the
+        // lines are flat.
         let vertical = 0.0..points().map(|point| point.1).fold(0.0, f64::max) * 1.2;
         let area = SVGBackend::new(path, (860, 480)).into_drawing_area();
         area.fill(&WHITE).map_err(failed)?;
@@ -89,17 +94,21 @@ impl Plot<'_> {
                 };
                 let below = gap(|other, y| other - y) < gap(|other, y| y - other);
                 let offset = (-8, if below { 10 } else { -20 });
-                let text = Text::new(number(y), offset, ("sans-serif", 13).into_font().color(&color));
+                let text =
+                    Text::new(number(y), offset, ("sans-serif", 13).into_font().color(&color));
                 EmptyElement::at((x, y)) + text
             });
             chart.draw_series(values).map_err(failed)?;
             chart
                 .draw_series(
-                    LineSeries::new(line.points.iter().copied(), color.stroke_width(2)).point_size(4),
+                    LineSeries::new(line.points.iter().copied(), color.stroke_width(2))
+                        .point_size(4),
                 )
                 .map_err(failed)?
                 .label(&line.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2))
+                });
         }
         chart
             .configure_series_labels()
@@ -148,7 +157,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{number, wrapped};
 
     #[test]
     fn a_long_caption_has_several_lines() {
@@ -161,7 +170,8 @@ mod tests {
 
     #[test]
     fn numbers_have_few_digits_and_their_thousands_apart() {
-        let texts: Vec<String> = [0.0, 1.0, 2.54, 25.4, 256.0, 1_000.0, 123_456.7].map(number).into();
+        let texts: Vec<String> =
+            [0.0, 1.0, 2.54, 25.4, 256.0, 1_000.0, 123_456.7].map(number).into();
         assert_eq!(texts, ["0", "1", "2.5", "25", "256", "1,000", "123,457"]);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// What a program that measures is told.
+/// The command line of a program that measures.
 #[derive(Debug, Clone, Parser)]
 pub struct Options {
     /// Fewer rounds: a first impression rather than a figure.
@@ -25,7 +25,7 @@ pub struct Options {
     pub memory: PathBuf,
 }
 
-/// What a figure should be.
+/// The bound of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound {
     /// No target: it is for the reader to compare.
@@ -68,7 +68,7 @@ impl Report {
         self.options.only.as_ref().is_none_or(|only| group.contains(only.as_str()))
     }
 
-    /// What it was told.
+    /// The command line.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -82,8 +82,12 @@ impl Report {
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, bound: Bound) {
         let (target, verdict) = match bound {
             Bound::None => ("-".to_owned(), "-"),
-            Bound::AtMost(most) => (format!("<={most}"), if value <= most { "met" } else { "MISSED" }),
-            Bound::AtLeast(least) => (format!(">={least}"), if value >= least { "met" } else { "MISSED" }),
+            Bound::AtMost(most) => {
+                (format!("<={most}"), if value <= most { "met" } else { "MISSED" })
+            }
+            Bound::AtLeast(least) => {
+                (format!(">={least}"), if value >= least { "met" } else { "MISSED" })
+            }
         };
         let figure = Figure { name: name.into(), value, unit, target, verdict };
         println!(
@@ -129,7 +133,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The median; noise on a shared machine is one-sided and heavy, so that a mean says little.
+/// The median: noise on a shared machine has one side and is heavy, so that a mean says little.
 pub fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)

@@ -2,12 +2,13 @@
 
 use durable_session::Message;
 
-/// How long messages are: bytes of content by quantile, in between a straight line on a logarithmic scale.
+/// How long messages are: bytes of content by quantile, in between a straight line on a logarithmic
+/// scale.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes(&'static [(f64, f64)]);
 
 impl Sizes {
-    /// Of people who chat with each other.
+    /// Messages of people in a chat with each other.
     pub const HUMAN_CHAT: Self = Self(&[(0.0, 2.0), (0.5, 36.0), (0.99, 174.0), (1.0, 500.0)]);
     /// Of people and a language model.
     pub const LLM_CHAT: Self =
@@ -26,7 +27,11 @@ impl Sizes {
             let ((from, least), (to, most)) = (ends[0], ends[1]);
             least * (most / least).powf((quantile - from) / (to - from))
         });
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and 394,000")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 2 and 394,000"
+        )]
         let bytes = bytes.round() as usize;
         bytes
     }
@@ -34,11 +39,13 @@ impl Sizes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Message, Sizes};
 
     #[test]
     fn messages_have_the_quantiles_that_they_are_made_from() {
-        for (sizes, expected) in [(Sizes::HUMAN_CHAT, [36.0, 174.0]), (Sizes::LLM_CHAT, [436.0, 4_100.0])] {
+        for (sizes, expected) in
+            [(Sizes::HUMAN_CHAT, [36.0, 174.0]), (Sizes::LLM_CHAT, [436.0, 4_100.0])]
+        {
             let empty = Message::user("").bytes();
             let mut bytes: Vec<_> = (0..10_000).map(|n| sizes.message(n).bytes() - empty).collect();
             bytes.sort_unstable();

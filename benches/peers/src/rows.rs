@@ -30,7 +30,7 @@ impl Rows {
         println!("in {}", place.display());
     }
 
-    /// Times one call that does `count` of `what`.
+    /// Times one call that does `count` operations.
     pub(crate) fn time<T>(
         &mut self,
         peer: &'static str,
@@ -48,7 +48,7 @@ impl Rows {
         Ok(done)
     }
 
-    /// What a peer says of its durability.
+    /// A peer's statement of its durability.
     pub(crate) fn says(&mut self, peer: &'static str, durability: &str) {
         self.durability.insert(peer, durability.to_owned());
     }
@@ -68,15 +68,19 @@ impl Rows {
                 (row.what, row.peer, row.samples[rounds / 2], row.samples[rounds / 10], rounds)
             })
             .collect();
-        // Ours first, then the others by name, whoever had the first turn.
+        // Ours first, then the others by name, in whichever order they had their turns.
         medians.sort_by_key(|&(what, peer, ..)| (what, peer != OURS, peer));
         for &(what, peer, value, best, rounds) in &medians {
-            let ours =
-                medians.iter().find(|row| (row.0, row.1) == (what, OURS)).map_or(f64::NAN, |row| row.2);
+            let ours = medians
+                .iter()
+                .find(|row| (row.0, row.1) == (what, OURS))
+                .map_or(f64::NAN, |row| row.2);
             let verdict = match value / ours {
                 _ if peer == OURS => String::new(),
                 times if times >= 1.0 => format!("durable-session is {times:.2} times as fast"),
-                times => format!("WE LOSE: it is {:.2} times as fast as durable-session", 1.0 / times),
+                times => {
+                    format!("WE LOSE: it is {:.2} times as fast as durable-session", 1.0 / times)
+                }
             };
             let durability = self.durability.get(peer).map_or("unknown", String::as_str);
             println!(
@@ -84,8 +88,8 @@ impl Rows {
                 format!("peers.{what}.{peer}")
             );
             self.figures.push(json!({
-                "place": place, "what": what, "peer": peer, "value": value, "tenth": best, "unit": "µs",
-                "rounds": rounds,
+                "place": place, "what": what, "peer": peer, "value": value, "tenth": best,
+                "unit": "µs", "rounds": rounds,
                 "durability": durability, "times_ours": value / ours,
             }));
         }

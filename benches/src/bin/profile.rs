@@ -1,16 +1,18 @@
 //! One hot path over and over, for a profiler: callgrind, perf or strace.
 //!
-//! `profile WHAT ROUNDS [SESSIONS] [FOLDER]` prints the time that one call took, in the median, and what the store counted.
-//! `lone` and `together` add messages of 400 bytes, alone or in 64 calls at once from one thread; `tasks` has 64 tasks of
-//! tokio's do so each on its own; `by-hand` and `by-hand-64` are the same in redb by hand; `tail` loads the last 50
-//! messages of a session that is not in memory, `scan` reads them by hand; `window` and `whole` make the JSON of 1,000
-//! messages, from memory and from the store; `hand-off` gives another thread nothing to do and waits for it, and
-//! `json-by-hand` has it make the JSON of the same messages from a table of redb.
+//! `profile PATH ROUNDS [SESSIONS] [FOLDER]` prints the median time of one call and the counters of
+//! the store. `lone` and `together` add messages of 400 bytes, alone or in 64 calls at
+//! once from one thread; `tasks` has 64 tasks of tokio's do so each on its own; `by-hand` and
+//! `by-hand-64` are the same in redb by hand; `tail` loads the last 50 messages of a session that
+//! is not in memory, `scan` reads them by hand; `window` and `whole` make the JSON of 1,000
+//! messages, from memory and from the store; `hand-off` gives another thread nothing to do and
+//! waits for it, and `json-by-hand` has it make the JSON of the same messages from a table of redb.
 //!
-//! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/profile lone 2000` counts instructions.
+//! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/profile lone 2000`
+//! counts instructions.
 
 use anyhow::{Context, Result, bail};
-use benches::{ByHand, id, median, message};
+use benches::{id, median, message};
 use durable_session::{ChatSession, ChatSessions, Window};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
@@ -19,10 +21,11 @@ use std::hint::black_box;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use tempfile::TempDir;
+use testkit::ByHand;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let what = arguments.next().context("say what to run")?;
+    let what = arguments.next().context("name the path to run")?;
     let rounds: usize = arguments.next().context("say how often")?.parse()?;
     let sessions = arguments.next().map_or(Ok(20_000), |sessions| sessions.parse())?;
     let folder = TempDir::new_in(arguments.next().unwrap_or_else(|| "/dev/shm".into()))?;
@@ -46,7 +49,9 @@ fn main() -> Result<()> {
     let place = |n: usize| n * 7919 % sessions;
     let before = store.stats();
     let (each, calls) = match &*what {
-        "lone" => (measured(rounds, |n| Ok(block_on(filling[place(n)].add_message(message()))?)), 1),
+        "lone" => {
+            (measured(rounds, |n| Ok(block_on(filling[place(n)].add_message(message()))?)), 1)
+        }
         "together" => (
             measured(rounds, |n| {
                 let calls = (0..64).map(|m| filling[place(n * 64 + m)].add_message(message()));
@@ -84,18 +89,18 @@ fn main() -> Result<()> {
     };
     let after = store.stats();
     println!(
-        "{what} {:.2} µs a call; {} calls in {} transactions",
+        "{what} {:.2} µs a call; {} calls in {} batches",
         each? / f64::from(calls),
         after.changes - before.changes,
-        after.transactions - before.transactions,
+        after.batches - before.batches,
     );
     Ok(())
 }
 
 fn sessions_of(store: &RedbStore, count: usize, window: usize) -> Result<Vec<ChatSession>> {
     let window = Window { messages: window, bytes: 4 << 20 };
-    let hub: ChatSessions = ChatSessions::builder(store.clone()).window(window).build();
-    (0..count).map(|n| Ok(hub.session(id(n)?))).collect()
+    let registry: ChatSessions = ChatSessions::builder(store.clone()).window(window).build();
+    (0..count).map(|n| Ok(registry.session(id(n)?))).collect()
 }
 
 /// A handle with nothing in memory yet.
@@ -103,7 +108,7 @@ fn cold(store: &RedbStore, window: usize) -> Result<ChatSession> {
     sessions_of(store, 1, window)?.pop().context("no session")
 }
 
-/// The median of so many rounds, µs, without dropping what they made.
+/// The median of so many rounds, µs, without the time to drop their results.
 #[inline(never)]
 fn measured<T>(rounds: usize, mut work: impl FnMut(usize) -> Result<T>) -> Result<f64> {
     let mut samples = Vec::with_capacity(rounds);
@@ -135,7 +140,7 @@ fn on_cold<T>(
     Ok(median(&mut samples))
 }
 
-/// What work costs that another thread does: two changes of thread more.
+/// The cost of work on another thread: two changes of thread more.
 fn elsewhere<T: Send>(rounds: usize, work: impl Fn(usize) -> Result<T> + Send) -> Result<f64> {
     let (ask, asked) = mpsc::channel::<usize>();
     let (answer, answered) = mpsc::channel();
@@ -160,7 +165,9 @@ fn tasks(sessions: &[ChatSession], rounds: usize) -> Result<f64> {
             let sessions = Arc::clone(&sessions);
             runtime.spawn(async move {
                 for n in 0..rounds {
-                    sessions[(n * 64 + task) * 7919 % sessions.len()].add_message(message()).await?;
+                    sessions[(n * 64 + task) * 7919 % sessions.len()]
+                        .add_message(message())
+                        .await?;
                 }
                 Ok::<(), durable_session::Error>(())
             })

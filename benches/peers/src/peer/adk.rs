@@ -1,7 +1,8 @@
 //! adk-session over SQLite: an event a row, and the session's row touched.
 //!
-//! Left to itself (`SqliteSessionService::new`) it takes SQLite's defaults, a rollback journal with two or more syncs a
-//! commit; here it gets a pool with a write-ahead log, which is to its advantage.
+//! Left to itself (`SqliteSessionService::new`) it takes SQLite's defaults, a rollback journal with
+//! two or more syncs a commit; here it gets a pool with a write-ahead log, which is to its
+//! advantage.
 
 use super::{LONG, SESSIONS, Service, sqlite_pool, text};
 use adk_core::Content;

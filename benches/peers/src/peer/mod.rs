@@ -1,8 +1,11 @@
-//! What is compared: each keeps the same messages of the same sessions.
+//! The peers: each keeps the same messages of the same sessions.
 
 mod adk;
+mod bare;
+mod bare_log;
 mod ours;
 mod redb_by_hand;
+mod sqlite_blocking;
 mod sqlite_by_hand;
 mod tower;
 
@@ -14,11 +17,14 @@ use sqlx::sqlite::{
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::runtime::Runtime;
 
 pub(crate) use adk::Adk;
-pub(crate) use ours::Ours;
+pub(crate) use bare::Bare;
+pub(crate) use ours::{Ours, id};
 pub(crate) use redb_by_hand::RedbByHand;
+pub(crate) use sqlite_blocking::SqliteBlocking;
 pub(crate) use sqlite_by_hand::SqliteByHand;
 pub(crate) use tower::Tower;
 
@@ -31,7 +37,7 @@ pub(crate) const LONG: usize = 2_000;
 pub(crate) trait Peer {
     fn name(&self) -> &'static str;
 
-    /// What a successful append survives, as it says of itself at run time.
+    /// The durability of a successful append, by the peer's own statement at run time.
     fn durability(&self) -> &str;
 
     /// Appends to one session.
@@ -40,18 +46,51 @@ pub(crate) trait Peer {
     /// Appends to each of these sessions, each append a call of its own, all at once if it can.
     fn together(&mut self, runtime: &Runtime, sessions: &[usize]) -> Result<()>;
 
-    /// Appends `each` messages to each of these sessions, which do not wait for each other if they need not.
+    /// Appends `each` messages to each of these sessions, which do not wait for each other if they
+    /// need not.
     fn in_tasks(&mut self, runtime: &Runtime, sessions: &[usize], each: u32) -> Result<()> {
         (0..each).try_for_each(|_| self.together(runtime, sessions))
     }
 
+    /// Like [`in_tasks`](Self::in_tasks), but until a time; answers how many were appended.
+    fn in_tasks_until(
+        &mut self,
+        runtime: &Runtime,
+        sessions: &[usize],
+        end: Instant,
+    ) -> Result<u64> {
+        let mut appends = 0;
+        while Instant::now() < end {
+            self.together(runtime, sessions)?;
+            appends += sessions.len() as u64;
+        }
+        Ok(appends)
+    }
+
+    /// Whether it can load messages.
+    fn loads(&self) -> bool {
+        true
+    }
+
     /// Loads all messages of the long session, as if for the first time; answers how many.
     fn load(&mut self, runtime: &Runtime) -> Result<usize>;
+
+    /// Takes these sessions into memory, if it keeps sessions there.
+    fn warm(&mut self, _: &Runtime, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Closes the files. Answers when all work is done.
+    fn close(self: Box<Self>, _: &Runtime) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A peer that many can use at once.
 pub(crate) trait Service: Clone + Send + 'static {
     const NAME: &'static str;
+    /// Whether it can load messages.
+    const LOADS: bool = true;
 
     fn durability(&self) -> &str;
 
@@ -60,6 +99,16 @@ pub(crate) trait Service: Clone + Send + 'static {
 
     /// The messages of the long session, as if loaded for the first time.
     fn load(&self) -> impl Future<Output = Result<usize>>;
+
+    /// Takes a session into memory, if it keeps sessions there.
+    fn warm(&self, _: usize) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Closes the files. Answers when all work is done.
+    fn end(self) -> impl Future<Output = Result<()>> {
+        std::future::ready(Ok(()))
+    }
 }
 
 impl<S: Service> Peer for S {
@@ -93,8 +142,41 @@ impl<S: Service> Peer for S {
         runtime.block_on(try_join_all(tasks))?.into_iter().collect()
     }
 
+    fn in_tasks_until(
+        &mut self,
+        runtime: &Runtime,
+        sessions: &[usize],
+        end: Instant,
+    ) -> Result<u64> {
+        let tasks = sessions.iter().map(|&session| {
+            let service = self.clone();
+            runtime.spawn(async move {
+                let mut appends = 0;
+                while Instant::now() < end {
+                    service.add(session).await?;
+                    appends += 1;
+                }
+                anyhow::Ok(appends)
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        runtime.block_on(try_join_all(tasks))?.into_iter().sum()
+    }
+
+    fn loads(&self) -> bool {
+        S::LOADS
+    }
+
     fn load(&mut self, runtime: &Runtime) -> Result<usize> {
         runtime.block_on(Service::load(self))
+    }
+
+    fn warm(&mut self, runtime: &Runtime, sessions: usize) -> Result<()> {
+        (0..sessions).try_for_each(|n| runtime.block_on(Service::warm(self, n)))
+    }
+
+    fn close(self: Box<Self>, runtime: &Runtime) -> Result<()> {
+        runtime.block_on(self.end())
     }
 }
 
@@ -110,8 +192,8 @@ fn text() -> String {
     format!("{:m>length$}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// SQLite for those who come with a pool: one connection, because SQLite has one writer and more would only wait for each
-/// other. With it, what it says of its durability.
+/// A pool of one SQLite connection, because SQLite has one writer and more connections would only
+/// wait for each other. With it, SQLite's statement of its durability.
 async fn sqlite_pool(path: &Path) -> Result<(SqlitePool, String)> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -126,6 +208,9 @@ async fn sqlite_pool(path: &Path) -> Result<(SqlitePool, String)> {
 }
 
 fn checked(mode: &str, level: i64) -> Result<String> {
-    ensure!((mode, level) == ("wal", 2), "it does not sync: journal_mode={mode} synchronous={level}");
+    ensure!(
+        (mode, level) == ("wal", 2),
+        "it does not sync: journal_mode={mode} synchronous={level}"
+    );
     Ok(format!("synced (journal_mode={mode} synchronous={level})"))
 }

@@ -13,33 +13,45 @@ use tokio::runtime::Runtime;
 #[derive(Clone)]
 pub(crate) struct Ours {
     store: RedbStore,
-    hub: ChatSessions,
+    registry: ChatSessions,
     sessions: Arc<[ChatSession]>,
 }
 
 impl Ours {
     pub(crate) fn create(runtime: &Runtime, path: &Path) -> Result<Self> {
-        let ours = Self::empty(path, SESSIONS, Memory::default().bytes)?;
-        runtime.block_on(try_join_all(ours.sessions.iter().map(|s| s.add_messages(vec![message(); 10]))))?;
+        let ours = Self::open(path, SESSIONS, Memory::default().bytes)?;
+        runtime.block_on(try_join_all(
+            ours.sessions.iter().map(|s| s.add_messages(vec![message(); 10])),
+        ))?;
         for _ in 0..LONG / 1_000 {
             runtime.block_on(ours.sessions[0].add_messages(vec![message(); 1_000]))?;
         }
         Ok(ours)
     }
 
-    /// So many sessions with no messages yet, and so many bytes of memory for those that are live.
-    pub(crate) fn empty(path: &Path, sessions: usize, memory: u64) -> Result<Self> {
-        let memory = Memory { bytes: memory, ..Memory::default() };
-        let store = RedbStore::open(path)?;
-        ensure!(store.durability() == Durability::Synced, "the redb store does not sync");
-        let hub: ChatSessions = ChatSessions::builder(store.clone()).memory(memory).build();
-        let sessions = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<_>>()?;
-        Ok(Self { store, hub, sessions })
+    /// Opens the file, or creates it. `sessions` is the number of handles, and `memory` the bytes
+    /// for sessions in use.
+    pub(crate) fn open(path: &Path, sessions: usize, memory: u64) -> Result<Self> {
+        Self::over(RedbStore::open(path)?, sessions, memory)
     }
 
-    /// How often a session was loaded so far: each time that one is used whose messages memory has no room for.
+    fn over(store: RedbStore, sessions: usize, bytes: u64) -> Result<Self> {
+        ensure!(store.durability() == Durability::Synced, "the redb store does not sync");
+        let registry: ChatSessions = ChatSessions::builder(store.clone())
+            .memory(Memory { bytes, ..Memory::default() })
+            .build();
+        let sessions =
+            (0..sessions).map(|n| Ok(registry.session(id(n)?))).collect::<Result<_>>()?;
+        Ok(Self { store, registry, sessions })
+    }
+
+    /// How often a session was loaded so far: each time that one is used that is not in memory.
     pub(crate) fn loads(&self) -> u64 {
-        self.hub.stats().loads
+        self.registry.stats().loads
+    }
+
+    pub(crate) fn session(&self, n: usize) -> Result<ChatSession> {
+        Ok(self.registry.session(id(n)?))
     }
 
     pub(crate) fn sessions(&self) -> Arc<[ChatSession]> {
@@ -47,7 +59,7 @@ impl Ours {
     }
 }
 
-fn id(n: usize) -> Result<SessionId> {
+pub(crate) fn id(n: usize) -> Result<SessionId> {
     Ok(SessionId::new(format!("session-{n}"))?)
 }
 
@@ -64,8 +76,17 @@ impl Service for Ours {
     }
 
     async fn load(&self) -> Result<usize> {
-        // Another hub has nothing in memory yet.
-        let hub: ChatSessions = ChatSessions::builder(self.store.clone()).build();
-        Ok(hub.session(id(0)?).get_state().await?.messages.len())
+        // Another registry has nothing in memory yet.
+        let registry: ChatSessions = ChatSessions::builder(self.store.clone()).build();
+        Ok(registry.session(id(0)?).get_state().await?.messages.len())
+    }
+
+    async fn warm(&self, session: usize) -> Result<()> {
+        self.sessions[session].snapshot().await?;
+        Ok(())
+    }
+
+    async fn end(self) -> Result<()> {
+        Ok(self.store.close().await?)
     }
 }

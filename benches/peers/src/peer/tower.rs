@@ -1,4 +1,4 @@
-//! tower-sessions over SQLite: the whole session is one value, loaded and saved again.
+//! tower-sessions over SQLite: a whole session is a single value, loaded and saved again.
 
 use super::{LONG, SESSIONS, Service, message, sqlite_pool};
 use anyhow::{Context, Result};
@@ -30,7 +30,8 @@ impl Tower {
 
     async fn fresh(&self, messages: usize) -> Result<Id> {
         let message = serde_json::from_str(message().as_json())?;
-        let data = [("messages".to_owned(), serde_json::Value::Array(vec![message; messages]))].into();
+        let data =
+            [("messages".to_owned(), serde_json::Value::Array(vec![message; messages]))].into();
         let expiry_date = OffsetDateTime::now_utc() + Duration::days(1);
         let mut record = Record { id: Id::default(), data, expiry_date };
         self.store.create(&mut record).await?;
@@ -48,8 +49,11 @@ impl Service for Tower {
     /// The length stays as it is, so that every round costs the same.
     async fn add(&self, session: usize) -> Result<()> {
         let mut record = self.store.load(&self.ids[session]).await?.context("a session is gone")?;
-        let messages =
-            record.data.get_mut("messages").and_then(|m| m.as_array_mut()).context("no messages")?;
+        let messages = record
+            .data
+            .get_mut("messages")
+            .and_then(|m| m.as_array_mut())
+            .context("no messages")?;
         messages.remove(0);
         messages.push(serde_json::from_str(message().as_json())?);
         Ok(self.store.save(&record).await?)

@@ -1,7 +1,7 @@
-//! What it costs to add a message durably, through the whole stack, against redb by hand.
+//! The cost of adding a message durably, through the whole stack, against redb by hand.
 
 use anyhow::Result;
-use benches::{Bound, ByHand, Line, Plot, Report, SeriesLabelPosition, id, median, message};
+use benches::{Bound, Line, Plot, Report, SeriesLabelPosition, id, median, message};
 use durable_session::{ChatSession, ChatSessions};
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tempfile::TempDir;
+use testkit::ByHand;
 
 /// Both sides, over the same sessions, in two files of one folder.
 struct Pair {
@@ -25,9 +26,10 @@ impl Pair {
     fn new(folder: &Path, sessions: usize) -> Result<Self> {
         let folder = TempDir::new_in(folder)?;
         let mut by_hand = ByHand::create(&folder.path().join("by-hand.redb"), sessions)?;
-        let hub: ChatSessions =
+        let registry: ChatSessions =
             ChatSessions::builder(RedbStore::open(folder.path().join("store.redb"))?).build();
-        let handles = (0..sessions).map(|n| Ok(hub.session(id(n)?))).collect::<Result<Vec<_>>>()?;
+        let handles =
+            (0..sessions).map(|n| Ok(registry.session(id(n)?))).collect::<Result<Vec<_>>>()?;
         let body = message().as_json().as_bytes().to_vec();
         let all: Vec<usize> = (0..sessions).collect();
         for some in all.chunks(500) {
@@ -46,7 +48,8 @@ impl Pair {
         chosen
     }
 
-    /// Microseconds per append: by hand in one transaction, and through the stack in as many calls at once.
+    /// Microseconds per append: by hand in one transaction, and through the stack in as many calls
+    /// at once.
     fn round(&mut self, count: usize) -> Result<(f64, f64)> {
         let chosen = self.choose(count);
         let (mut hand, mut ours) = (0.0, 0.0);
@@ -61,7 +64,9 @@ impl Pair {
             if let [one] = chosen[..] {
                 block_on(self.sessions[one].add_message(message()))?;
             } else {
-                block_on(try_join_all(chosen.iter().map(|&n| self.sessions[n].add_message(message()))))?;
+                block_on(try_join_all(
+                    chosen.iter().map(|&n| self.sessions[n].add_message(message())),
+                ))?;
             }
             ours = began.elapsed().as_secs_f64();
         }
@@ -96,12 +101,17 @@ pub(crate) fn lone(report: &mut Report) -> Result<()> {
         let (hand, ours) = pair.rounds(rounds, 1)?;
         report.add(format!("append.lone.{place}.by-hand"), hand, "µs", Bound::None);
         report.add(format!("append.lone.{place}"), ours, "µs", Bound::None);
-        report.add(format!("append.lone.{place}/by-hand"), ours / hand, "ratio", Bound::AtMost(1.1));
+        report.add(
+            format!("append.lone.{place}/by-hand"),
+            ours / hand,
+            "ratio",
+            Bound::AtMost(1.1),
+        );
     }
     fdatasync(report)
 }
 
-/// What the disk itself takes to make one small write durable.
+/// The time of the disk itself for one small durable write.
 fn fdatasync(report: &mut Report) -> Result<()> {
     let mut file = tempfile::tempfile_in(&report.options().out)?;
     let mut samples = Vec::new();
@@ -136,12 +146,18 @@ pub(crate) fn together(report: &mut Report) -> Result<()> {
             let name = format!("append.together.{count}");
             report.add(format!("{name}.by-hand-batch"), 1e6 / by_hand, "appends/s", Bound::None);
             report.add(name.clone(), 1e6 / through, "appends/s", Bound::None);
-            report.add(format!("{name}/by-hand-batch"), through / by_hand, "ratio of time", Bound::None);
+            report.add(
+                format!("{name}/by-hand-batch"),
+                through / by_hand,
+                "ratio of time",
+                Bound::None,
+            );
         }
     }
     report.plot(&Plot {
         file: "throughput",
-        caption: "How much of what one shared transaction gains reaches independent callers (files in memory)",
+        caption: "How much of a shared transaction's gain reaches independent callers \
+                  (files in memory)",
         x: "appends at once",
         y: "appends per second",
         lines: &[
@@ -158,11 +174,12 @@ pub(crate) fn history(report: &mut Report) -> Result<()> {
         return Ok(());
     }
     let folder = TempDir::new_in(&report.options().memory)?;
-    let hub: ChatSessions = ChatSessions::builder(RedbStore::open(folder.path().join("store.redb"))?).build();
+    let registry: ChatSessions =
+        ChatSessions::builder(RedbStore::open(folder.path().join("store.redb"))?).build();
     let lengths: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
     let mut sessions = Vec::new();
     for length in lengths {
-        let session = hub.session(id(length as usize)?);
+        let session = registry.session(id(length as usize)?);
         let mut left = length as usize;
         while left > 0 {
             let some = left.min(1_000);
@@ -180,8 +197,10 @@ pub(crate) fn history(report: &mut Report) -> Result<()> {
             block_on(session.rewind_to(u64::from(*length)))?;
         }
     }
-    let points: Vec<(f64, f64)> =
-        sessions.iter_mut().map(|(length, _, samples)| (f64::from(*length), median(samples))).collect();
+    let points: Vec<(f64, f64)> = sessions
+        .iter_mut()
+        .map(|(length, _, samples)| (f64::from(*length), median(samples)))
+        .collect();
     let (short, long) = (points[0].1, points[points.len() - 1].1);
     report.add("append.history.10", short, "µs", Bound::None);
     report.add("append.history.100000", long, "µs", Bound::None);

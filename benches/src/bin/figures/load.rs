@@ -1,7 +1,7 @@
-//! What it costs to have a session in memory, and to hand it out.
+//! The cost of loading a session into memory, and of handing it out.
 
 use anyhow::Result;
-use benches::{Bound, ByHand, Report, id, median, message};
+use benches::{Bound, Report, id, median, message};
 use durable_session::{ChatSession, ChatSessions, Window};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
@@ -9,6 +9,7 @@ use futures_executor::block_on;
 use std::hint::black_box;
 use std::time::Instant;
 use tempfile::TempDir;
+use testkit::ByHand;
 
 /// The same messages in a store and by hand.
 struct Stored {
@@ -35,8 +36,9 @@ impl Stored {
     /// A handle with nothing in memory yet.
     fn cold(&self, window: usize) -> Result<ChatSession> {
         let window = Window { messages: window, bytes: 4 << 20 };
-        let hub: ChatSessions = ChatSessions::builder(self.store.clone()).window(window).build();
-        Ok(hub.session(id(0)?))
+        let registry: ChatSessions =
+            ChatSessions::builder(self.store.clone()).window(window).build();
+        Ok(registry.session(id(0)?))
     }
 }
 
@@ -74,7 +76,8 @@ pub(crate) fn whole(report: &mut Report) -> Result<()> {
     let stored = Stored::new(report, 1)?;
     let inside = stored.cold(1_000)?;
     let text = block_on(inside.get_state_json())?.1.into_bytes();
-    let (mut copied, mut hot, mut scanned, mut cold) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut copied, mut hot, mut scanned, mut cold) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..report.rounds(2_000) {
         timed(&mut copied, || Ok(black_box(&text).clone()))?;
         timed(&mut hot, || Ok(block_on(inside.get_state_json())?))?;
@@ -97,9 +100,9 @@ pub(crate) fn snapshot(report: &mut Report) -> Result<()> {
     if !report.wants("snapshot") {
         return Ok(());
     }
-    let hub: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
+    let registry: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
     for length in [10, 100_000] {
-        let session = hub.session(id(length)?);
+        let session = registry.session(id(length)?);
         for _ in 0..length.div_ceil(1_000) {
             block_on(session.add_messages(vec![message(); length.min(1_000)]))?;
         }
