@@ -11,24 +11,27 @@ use std::process::Command;
 const PEERS: &str = "peers";
 /// The same from Python.
 const PYTHON: &str = "python";
-/// Minutes of appends over many sessions, ours and SQLite's by turns.
+/// Every figure that has a bar, each peer and round in a process of its own.
+const BARS: &str = "bars";
+const ALL_BARS: [&str; 8] =
+    ["lone", "tasks", "flush", "cycle", "memory", "opening", SUSTAINED, DELETES];
+/// Minutes of appends over many sessions, by us and by SQLite.
 const SUSTAINED: &str = "sustained";
 /// The same, with sessions that are deleted, so that as much comes as goes.
 const DELETES: &str = "deletes";
 /// Distributions rather than single figures.
 const CRITERION: &str = "criterion";
-/// What runs in workerd.
+/// The figures in workerd.
 const WORKERS: &str = "workers";
 
-/// Measures; every figure is one line `name value unit target verdict`, and JSON and plots go into `target/bench/`.
-/// `true` if all of it ran: a missed target is for the reader.
+/// Measures. Every figure is a line `name value unit target verdict`, and JSON and plots go into
+/// `target/bench/`. `true` if all of it ran: a missed target is for the reader.
 pub(crate) fn run(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
     match only {
         Some(PEERS) => peers(shell, quick),
         Some(PYTHON) => python_peers(shell, quick),
-        Some(SUSTAINED) => sustained(shell, quick, None),
-        // About three times the messages that a recorded conversation of two people has on average.
-        Some(DELETES) => sustained(shell, quick, Some("100")),
+        Some(figure @ (SUSTAINED | DELETES)) => bars(shell, quick, &[figure]),
+        Some(BARS) => bars(shell, quick, &ALL_BARS),
         Some(CRITERION) => criterion(shell, quick),
         Some(WORKERS) => workers::bench(shell),
         // A quick look, or one at something else, need not wait for the others.
@@ -62,7 +65,8 @@ fn figures(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool> {
 }
 
 fn peers(shell: &Shell, quick: bool) -> Result<bool> {
-    let Some(mut command) = peers_program(shell, "peers.json")? else { return Ok(false) };
+    let Some(mut command) = peers_program(shell)? else { return Ok(false) };
+    command.arg("compare").arg("--json").arg(json(shell, "peers.json")?);
     if quick {
         command.arg("--quick");
     }
@@ -70,29 +74,24 @@ fn peers(shell: &Shell, quick: bool) -> Result<bool> {
     ran(command)
 }
 
-fn sustained(shell: &Shell, quick: bool, keep: Option<&str>) -> Result<bool> {
-    let file = if keep.is_none() { "sustained.json" } else { "deletes.json" };
-    let Some(mut command) = peers_program(shell, file)? else { return Ok(false) };
-    // Room for all sessions: what is measured is appending, not loading.
-    command.args(["--sustained", if quick { "1" } else { "10" }, "--memory", "1024"]);
-    if let Some(messages) = keep {
-        command.args(["--keep", messages]);
+fn bars(shell: &Shell, quick: bool, figures: &[&str]) -> Result<bool> {
+    let Some(mut command) = peers_program(shell)? else { return Ok(false) };
+    command.arg("bars").args(figures).arg("--disk").arg(shell.target());
+    if quick {
+        command.args(["--rounds", "1", "--seconds", "60", "--sizes", "100"]);
     }
-    command.arg(shell.target());
     ran(command)
 }
 
-/// The program, built, told where its figures go; nothing if it could not be built.
-fn peers_program(shell: &Shell, figures: &str) -> Result<Option<Command>> {
+/// The program, built; nothing if it could not be built.
+fn peers_program(shell: &Shell) -> Result<Option<Command>> {
     let target = shell.target().join("peers");
     let mut build = shell.cargo(["build", "--quiet", "--release", "--locked"]);
     build.args(["--manifest-path", "benches/peers/Cargo.toml"]).env("CARGO_TARGET_DIR", &target);
     if !ran(build)? {
         return Ok(None);
     }
-    let mut command = shell.command(target.join("release/peers"));
-    command.arg("--json").arg(json(shell, figures)?);
-    Ok(Some(command))
+    Ok(Some(shell.command(target.join("release/peers"))))
 }
 
 fn python_peers(shell: &Shell, quick: bool) -> Result<bool> {
@@ -114,7 +113,8 @@ fn python_peers(shell: &Shell, quick: bool) -> Result<bool> {
 
 fn json(shell: &Shell, name: &str) -> Result<PathBuf> {
     let folder = shell.target().join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("could not make {}", folder.display()))?;
     Ok(folder.join(name))
 }
 
@@ -130,6 +130,7 @@ fn criterion(shell: &Shell, quick: bool) -> Result<bool> {
 /// Runs a program whose output goes straight to the terminal.
 fn ran(mut command: Command) -> Result<bool> {
     let program = command.get_program().to_owned();
-    let status = command.status().with_context(|| format!("could not start {}", program.display()))?;
+    let status =
+        command.status().with_context(|| format!("could not start {}", program.display()))?;
     Ok(status.success())
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask faults`: every fault of the list in `torture/faults`, played against built programs.
+//! `cargo xtask faults`: every fault of the list in `torture/faults`, played against built
+//! programs.
 
 use crate::setup::{NodeTests, chromium, mirror};
 use crate::shell::{Shell, Step};
@@ -10,20 +11,25 @@ use std::process::Command;
 /// The script, and the program for the faults of the crates alone.
 const FOLDER: &str = "torture/faults";
 /// The packages of its checks in a browser.
-const BROWSER: &str = "examples/tutor-chat/tests-browser";
+const BROWSER: &str = "apps/tutor-chat/tests-browser";
 
-/// Builds the programs of this checkout, or of the one in `against`, and plays the faults. `true` if none is there.
+/// Builds the programs of this checkout, or of the one in `against`, and plays the faults. `true`
+/// if none is there.
 pub(crate) fn run(shell: &Shell, against: Option<&Path>, args: &[String]) -> Result<bool> {
     let checkout = match against {
-        Some(path) => {
-            fs::canonicalize(path).with_context(|| format!("there is no checkout at {}", path.display()))?
-        }
+        Some(path) => fs::canonicalize(path)
+            .with_context(|| format!("there is no checkout at {}", path.display()))?,
         None => shell.root().to_owned(),
     };
-    let target = if against.is_some() { shell.target().join("faults") } else { shell.target().to_owned() };
+    let target =
+        if against.is_some() { shell.target().join("faults") } else { shell.target().to_owned() };
     for (name, manifest, packages) in [
         ("build the programs", checkout.join("Cargo.toml"), &["tutor-chat", "replay"][..]),
-        ("build the faults of the crates", crates(shell, &checkout, against.is_some())?, &["faults"]),
+        (
+            "build the faults of the crates",
+            crates(shell, &checkout, against.is_some())?,
+            &["faults"],
+        ),
     ] {
         let mut command = shell.cargo(["build", "--manifest-path"]);
         command.arg(manifest).args(packages.iter().flat_map(|package| ["--package", package]));
@@ -46,7 +52,8 @@ fn crates(shell: &Shell, checkout: &Path, elsewhere: bool) -> Result<PathBuf> {
     let manifest = copy.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).context("the copy has no manifest")?;
     ensure!(text.contains(HERE), "{} has no path dependencies", manifest.display());
-    fs::write(&manifest, with_crates_of(&text, checkout)).context("the copy's manifest cannot be written")?;
+    fs::write(&manifest, with_crates_of(&text, checkout))
+        .context("the copy's manifest cannot be written")?;
     Ok(manifest)
 }
 
@@ -80,11 +87,13 @@ fn play(shell: &Shell, checkout: &Path, target: &Path, args: &[String]) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Context, FOLDER, HERE, Path, Result, fs, with_crates_of};
 
     #[test]
     fn the_program_for_another_checkout_uses_that_one_s_crates() -> Result<()> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the root folder")?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask lies in the root folder")?;
         let manifest = fs::read_to_string(root.join(FOLDER).join("Cargo.toml"))?;
         let changed = with_crates_of(&manifest, Path::new("/old"));
         assert!(changed.contains("durable-session = { path = \"/old/crates/core\" }"), "{changed}");

@@ -1,4 +1,4 @@
-//! `cargo xtask fix`: what tools can mend by themselves.
+//! `cargo xtask fix`: the corrections that tools make by themselves.
 
 use crate::shell::{Shell, Step};
 use crate::verify::OTHER_WORKSPACES;

@@ -1,20 +1,25 @@
-//! The project's chores: `cargo xtask test | verify | fix | bench | torture | faults | package | semver`.
+//! The project's chores:
+//! `cargo xtask test | verify | fix | bench | torture | faults | package | semver`.
 //!
-//! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in both.
+//! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in
+//! both.
 
 mod bench;
 mod doors;
 mod faults;
 mod fix;
+mod lines;
 mod msrv;
 mod package;
 mod packages;
+mod planted;
 mod report;
 mod semver;
 mod setup;
 mod shell;
 mod suite;
 mod torture;
+mod tracked;
 mod verify;
 mod workers;
 
@@ -25,7 +30,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "The chores of durable-session", disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    about = "The chores of durable-session",
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -38,38 +47,43 @@ enum Task {
         /// Only this part.
         part: Option<suite::Part>,
     },
-    /// Check formatting, lints, docs, licences, dependencies, packages, the wasm32 build and the
-    /// table of tests (`docs/doors.md`). Changes nothing.
+    /// Check formatting, lints, docs, licences, dependencies, packages, the wasm32 build, the
+    /// length of lines, the planted bugs and the table of tests (`docs/doors.md`). Changes nothing.
     Verify,
     /// Format, and apply the lints' own corrections.
     Fix,
-    /// Measure: figures with their targets, peers, criterion, the Worker. JSON and plots go into `target/bench/`.
+    /// Measure: figures with their targets, peers, criterion, the Worker. JSON and plots go into
+    /// `target/bench/`.
     Bench {
         /// Fewer samples: a first impression rather than a figure.
         #[arg(long)]
         quick: bool,
-        /// Only figures whose group's name contains this; or `peers`, `python`, `sustained`, `deletes`, `criterion`,
-        /// `workers`.
+        /// Only figures whose group's name contains this; or `peers`, `bars`, `python`,
+        /// `sustained`, `deletes`, `criterion`, `workers`.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
     /// Attack the promises: power loss, failing disks, kills, damage and more.
     #[command(disable_help_flag = true)]
     Torture {
-        /// What the program understands: `--quick`, `--minutes N`, `--seed S`, `--only NAME`, `--case K`, `--help`.
+        /// Options of the program: `--quick`, `--minutes N`, `--seed S`, `--only NAME`, `--case K`,
+        /// `--help`. With `--planted`, the campaigns look for the bugs of `torture/planted`;
+        /// `--only` then names a campaign or a bug.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Play the faults that were once seen: each is WRONG or right, with what was seen.
+    /// Play the faults that users once met: each is WRONG or right, with the evidence.
     Faults {
-        /// Another checkout, such as one of an older commit, whose programs and crates are built and played.
+        /// Another checkout, such as one of an older commit, whose programs and crates are built
+        /// and played.
         #[arg(long, value_name = "DIR")]
         against: Option<PathBuf>,
-        /// What the script understands: `--only ENTRY`, `--slow`.
+        /// Options of the script: `--only ENTRY`, `--slow`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Pack every published crate and build it from its packed files; they are in `target/package/crates/`.
+    /// Pack every published crate and build it from its packed files; they are in
+    /// `target/package/crates/`.
     Package,
     /// Compare the public API with a release's or any other revision's.
     Semver {

@@ -20,7 +20,9 @@ pub(crate) fn stated(packages: &Packages) -> Result<&str> {
 pub(crate) fn too_new<'a>(packages: &'a Packages, stated: &str) -> Vec<&'a Package> {
     packages
         .foreign()
-        .filter(|package| package.rust_version.as_deref().is_some_and(|theirs| parts(theirs) > parts(stated)))
+        .filter(|package| {
+            package.rust_version.as_deref().is_some_and(|theirs| parts(theirs) > parts(stated))
+        })
         .collect()
 }
 
@@ -36,10 +38,11 @@ pub(crate) fn check(shell: &Shell, packages: &Packages, stated: &str) -> Option<
     Some(command)
 }
 
-/// The toolchain of that version among those that `rustup toolchain list` names.
+/// The toolchain of that version in the output of `rustup toolchain list`.
 fn installed<'a>(list: &'a str, stated: &str) -> Option<&'a str> {
     list.lines().filter_map(|line| line.split_whitespace().next()).find(|name| {
-        name.strip_prefix(stated).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        name.strip_prefix(stated)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
     })
 }
 
@@ -50,15 +53,18 @@ fn parts(version: &str) -> [u64; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{installed, parts};
 
     #[test]
     fn the_toolchain_is_found_by_its_version_and_not_by_a_longer_one() {
-        let list =
-            "stable-x86_64-unknown-linux-gnu (active, default)\n1.910-x\n1.91.1-x86_64-unknown-linux-gnu\n";
+        let list = "stable-x86_64-unknown-linux-gnu (active, default)\n1.910-x\n\
+                    1.91.1-x86_64-unknown-linux-gnu\n";
         assert_eq!(installed(list, "1.91"), Some("1.91.1-x86_64-unknown-linux-gnu"));
         assert_eq!(installed(list, "1.90"), None);
-        assert_eq!(installed("1.91-x86_64-unknown-linux-gnu", "1.91"), Some("1.91-x86_64-unknown-linux-gnu"));
+        assert_eq!(
+            installed("1.91-x86_64-unknown-linux-gnu", "1.91"),
+            Some("1.91-x86_64-unknown-linux-gnu")
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! What cargo knows of the packages: ours, and everything they are built from.
+//! The packages that cargo knows: ours, and everything they are built from.
 
 use crate::shell::Shell;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// What `cargo metadata` tells.
+/// The output of `cargo metadata`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Packages {
     packages: Vec<Package>,
@@ -35,7 +35,8 @@ impl Packages {
             "cargo metadata: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        serde_json::from_slice(&output.stdout).context("cargo metadata has a form that xtask does not know")
+        serde_json::from_slice(&output.stdout)
+            .context("cargo metadata has a form that xtask does not know")
     }
 
     /// Ours that are for others to use.

@@ -1,9 +1,10 @@
-//! `cargo xtask verify`: everything that can be said of the code without running it. Changes nothing.
+//! `cargo xtask verify`: everything that can be said of the code without running it. Changes
+//! nothing.
 
 use crate::packages::Packages;
 use crate::setup::{CARGO_DENY, CARGO_MACHETE, Tool, install, wasm_target};
 use crate::shell::{Shell, Step};
-use crate::{doors, msrv, package};
+use crate::{doors, lines, msrv, package, planted};
 use anyhow::Result;
 use std::process::Command;
 
@@ -23,14 +24,18 @@ pub(crate) const OTHER_WORKSPACES: [&str; 4] =
 /// Runs every check, also after one has failed. `true` if all passed.
 pub(crate) fn run(shell: &Shell) -> Result<bool> {
     let mut checks = Checks { shell, passed: 0, failed: Vec::new(), untested: Vec::new() };
-    checks.doors()?;
+    checks.problems("docs/doors.md", &doors::check(shell.root())?);
+    checks.problems("line length", &lines::check(shell)?);
+    checks.problems("planted bugs", &planted::check(shell)?);
     checks.run("fmt", shell.cargo(["fmt", "--all", "--check"]))?;
     checks.run("clippy", clippy(shell, "Cargo.toml"))?;
     for folder in OTHER_WORKSPACES {
         // Without `--all`, which would take in the path dependencies, too.
         let manifest = format!("{folder}/Cargo.toml");
-        checks
-            .run(&format!("fmt {folder}"), shell.cargo(["fmt", "--manifest-path", &manifest, "--check"]))?;
+        checks.run(
+            &format!("fmt {folder}"),
+            shell.cargo(["fmt", "--manifest-path", &manifest, "--check"]),
+        )?;
     }
     for folder in OTHER_WORKSPACES {
         let manifest = format!("{folder}/Cargo.toml");
@@ -41,7 +46,15 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
     checks.run("rustdoc", rustdoc(shell))?;
     checks.tool("deny", &CARGO_DENY, |program| {
         let mut command = shell.command(program);
-        command.args(["--workspace", "--all-features", "--locked", "check", "bans", "licenses", "sources"]);
+        command.args([
+            "--workspace",
+            "--all-features",
+            "--locked",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ]);
         command
     })?;
     checks.tool("unused dependencies", &CARGO_MACHETE, |program| {
@@ -57,7 +70,7 @@ pub(crate) fn run(shell: &Shell) -> Result<bool> {
     Ok(checks.conclude())
 }
 
-/// Where that workspace is built, so that each keeps what it has built.
+/// Where that workspace is built: each has a folder of its own.
 fn target_folder(workspace: &str) -> &str {
     workspace.rsplit('/').next().unwrap_or(workspace)
 }
@@ -97,14 +110,12 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// The table of tests names none that does not exist, and says of every clause how it is shown.
-    fn doors(&mut self) -> Result<()> {
-        let problems = doors::check(self.shell.root())?;
-        for problem in &problems {
+    /// A check of the files themselves: it holds if there is no problem.
+    fn problems(&mut self, name: &str, problems: &[String]) {
+        for problem in problems {
             println!("   {problem}");
         }
-        self.verdict("docs/doors.md", problems.is_empty());
-        Ok(())
+        self.verdict(name, problems.is_empty());
     }
 
     fn verdict(&mut self, name: &str, ok: bool) {
@@ -145,21 +156,26 @@ impl Checks<'_> {
         self.run("wasm32", command)
     }
 
-    /// The lint `incompatible_msrv`, which is part of clippy's check, sees our use of the standard library; this sees what
-    /// dependencies say, and only a build with that very Rust sees all.
+    /// The lint `incompatible_msrv`, which is part of clippy's check, sees our use of the standard
+    /// library. This check sees the versions that dependencies state. Only a build with that very
+    /// Rust sees all.
     fn msrv(&mut self, packages: &Packages) -> Result<()> {
         let stated = msrv::stated(packages)?;
         let too_new = msrv::too_new(packages, stated);
         for package in &too_new {
             let needs = package.rust_version.as_deref().unwrap_or_default();
-            println!("   {} {} needs Rust {needs}, and we promise {stated}", package.name, package.version);
+            println!(
+                "   {} {} needs Rust {needs}, and we promise {stated}",
+                package.name, package.version
+            );
         }
         self.verdict("rust-version of dependencies", too_new.is_empty());
         if let Some(command) = msrv::check(self.shell, packages, stated) {
             return self.run(&format!("build with Rust {stated}"), command);
         }
         self.untested.push(format!(
-            "the build with Rust {stated}; to test it: rustup toolchain install {stated} --profile minimal"
+            "the build with Rust {stated}; to test it: \
+             rustup toolchain install {stated} --profile minimal"
         ));
         Ok(())
     }

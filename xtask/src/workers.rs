@@ -8,20 +8,20 @@ use std::path::PathBuf;
 
 /// The Workers: each the name that tests know it by, and its crate.
 const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
-const TUTOR: (&str, &str) = ("tutor", "examples/tutor-worker");
-/// For tests, both are built without optimization at link time: with one profile they share what
-/// they are built from.
+const TUTOR: (&str, &str) = ("tutor", "apps/tutor-worker");
+/// For tests, both are built without optimization at link time: with one profile they share their
+/// dependencies.
 const FOR_TESTS: &str = "worker-test";
 /// As it is deployed: for measurements.
 const AS_DEPLOYED: &str = "worker";
 /// Their tests.
 const FOLDER: &str = "crates/cloudflare/tests/workerd";
-/// The tests of the page that the tutoring Worker serves, and those that depend on what stores the conversations. The
-/// browser suite runs all of them.
-const PAGE: &str = "examples/tutor-chat/tests-browser";
+/// The tests of the page that the tutoring Worker serves: here the tests that depend on the store
+/// of the conversations. The browser suite runs all of them.
+const PAGE: &str = "apps/tutor-chat/tests-browser";
 const STORAGE_TESTS: &str = "storage.test.mjs";
 
-/// Builds the Workers and runs their tests, which find what was built in `WORKERS_DIR`.
+/// Builds the Workers and runs their tests, which find the Workers in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("workers");
     match prepare(shell)? {
@@ -41,7 +41,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     Ok(part)
 }
 
-/// The chat page in Chromium: served by the tutoring Worker itself, and by the Rust server with the Worker behind it.
+/// The chat page in Chromium: served by the tutoring Worker itself, and by the Rust server with the
+/// Worker behind it.
 fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
     let page = match chromium(shell)? {
         Ok(chromium) => NodeTests::prepare(shell, PAGE)?.map(|page| (page, chromium)),
@@ -62,7 +63,10 @@ fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
                 command.env("WORKERS_DIR", built(shell));
                 command.env("TUTOR_CHAT_BIN", shell.target().join("debug/tutor-chat"));
                 let server = tests.folder().join(server);
-                command.env("TUTOR_CHAT_CMD", format!("node '{}' {{addr}} {{store}}", server.display()));
+                command.env(
+                    "TUTOR_CHAT_CMD",
+                    format!("node '{}' {{addr}} {{store}}", server.display()),
+                );
                 part.node_test(&page.run(name, command)?);
             }
         }
@@ -119,10 +123,15 @@ fn prepare(shell: &Shell) -> Result<Found<(NodeTests<'_>, Tools)>> {
 
 /// The command line tool must be of the very version of the library that the Worker is linked with.
 fn wasm_bindgen_cli(shell: &Shell) -> Result<Tool> {
-    let lock =
-        std::fs::read_to_string(shell.root().join("Cargo.lock")).context("could not read Cargo.lock")?;
-    let version = locked_version(&lock, "wasm-bindgen").context("Cargo.lock has no wasm-bindgen")?;
-    Ok(Tool { package: "wasm-bindgen-cli", version: version.to_owned().into(), binary: "wasm-bindgen" })
+    let lock = std::fs::read_to_string(shell.root().join("Cargo.lock"))
+        .context("could not read Cargo.lock")?;
+    let version =
+        locked_version(&lock, "wasm-bindgen").context("Cargo.lock has no wasm-bindgen")?;
+    Ok(Tool {
+        package: "wasm-bindgen-cli",
+        version: version.to_owned().into(),
+        binary: "wasm-bindgen",
+    })
 }
 
 fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
@@ -150,11 +159,12 @@ fn build(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::locked_version;
 
     #[test]
     fn the_version_is_the_one_in_the_lock_file() {
-        let lock = "[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.129\"\n\n[[package]]\nname = \"worker\"\nversion = \"0.8.7\"\n";
+        let lock = "[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.129\"\n\n\
+                    [[package]]\nname = \"worker\"\nversion = \"0.8.7\"\n";
         assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.129"));
         assert_eq!(locked_version(lock, "absent"), None);
     }

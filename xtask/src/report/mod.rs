@@ -1,4 +1,4 @@
-//! What a run amounts to: counts per part, what the tests had to say, and one last plain line.
+//! The result of a run: counts per part, the notes of the tests, and one last plain line.
 
 mod parse;
 
@@ -75,7 +75,11 @@ impl Part {
         self.elapsed += elapsed;
         self.counts.passed += u64::from(holds);
         self.counts.failed += u64::from(!holds);
-        println!("   {name} {} ({:.1} s)", if holds { "ok" } else { "FAILED" }, elapsed.as_secs_f32());
+        println!(
+            "   {name} {} ({:.1} s)",
+            if holds { "ok" } else { "FAILED" },
+            elapsed.as_secs_f32()
+        );
         if !holds {
             self.notes.push(format!("FAILED {name}"));
         }
@@ -108,7 +112,8 @@ impl Report {
         self.parts.push(part);
     }
 
-    /// Prints the summary, the plain line of counts last. `true` if everything that ran passed and, in CI, all ran.
+    /// Prints the summary, the plain line of counts last. `true` if everything that ran passed and,
+    /// in CI, all ran.
     pub(crate) fn conclude(&self, ci: bool) -> bool {
         let mut all = Counts::default();
         println!();
@@ -121,7 +126,7 @@ impl Report {
         }
         let skip_fails = ci && all.skipped > 0;
         if skip_fails {
-            println!("with CI set, what is skipped is a failure");
+            println!("with CI set, a skipped test is a failure");
         }
         println!("{all}");
         all.failed == 0 && all.passed > 0 && !skip_fails
@@ -130,10 +135,14 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Counts, Duration, Finished, Part, Report};
 
     fn finished(ok: bool, lines: &[&str]) -> Finished {
-        Finished { ok, lines: lines.iter().map(|&line| line.to_owned()).collect(), elapsed: Duration::ZERO }
+        Finished {
+            ok,
+            lines: lines.iter().map(|&line| line.to_owned()).collect(),
+            elapsed: Duration::ZERO,
+        }
     }
 
     fn concluded(part: Part, ci: bool) -> bool {
@@ -142,8 +151,8 @@ mod tests {
         report.conclude(ci)
     }
 
-    const PASSED: &str =
-        "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+    const PASSED: &str = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; \
+                          0 filtered out; finished in 0.01s";
 
     #[test]
     fn a_run_that_does_not_compile_counts_as_a_failure() {

@@ -1,4 +1,4 @@
-//! Reading what test runners print.
+//! Reading the output of test runners.
 
 use super::Counts;
 
@@ -18,7 +18,8 @@ pub(super) fn cargo(lines: &[String]) -> Counts {
             let ignored = number_before(result, "ignored");
             counts.failed += number_before(result, "failed");
             counts.skipped += ignored.max(not_run);
-            counts.passed += number_before(result, "passed").saturating_sub(not_run.saturating_sub(ignored));
+            counts.passed +=
+                number_before(result, "passed").saturating_sub(not_run.saturating_sub(ignored));
             not_run = 0;
         }
     }
@@ -57,7 +58,7 @@ pub(super) fn torture(lines: &[String]) -> Counts {
     counts
 }
 
-/// Whether a line is what a campaign counted: `NAME cases=…`.
+/// Whether a line has the counts of a campaign: `NAME cases=…`.
 fn is_tally(line: &str) -> bool {
     line.split_once(' ').is_some_and(|(_, counts)| counts.starts_with("cases="))
 }
@@ -69,17 +70,21 @@ fn is_broken(tally: &str) -> bool {
     counts.any(|(name, count)| KINDS.contains(&name) && count != "0")
 }
 
-/// The lines that tests print for the summary: conformance cases per store, broken stores caught, and notes.
+/// The lines that tests print for the summary: conformance cases per store, broken stores caught,
+/// and notes.
 pub(super) fn notes(lines: &[String]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     let quoted = |line: &str| line.starts_with(' ');
-    // In TAP, what a test says is a comment.
-    let told =
-        lines.iter().filter(|line| !quoted(line) || !line.contains(NOT_RUN) && !line.contains("FAILED "));
+    // In TAP, the output of a test is a comment.
+    let told = lines
+        .iter()
+        .filter(|line| !quoted(line) || !line.contains(NOT_RUN) && !line.contains("FAILED "));
     for line in told.map(|line| line.trim().trim_start_matches("# ")) {
         if ["conformance ", "broken stores: ", "interleavings ", "verified sessions=", NOT_RUN]
             .iter()
-            .any(|start| line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':'))
+            .any(|start| {
+                line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':')
+            })
             && !notes.iter().any(|note| note == line)
             || is_tally(line)
             || line.starts_with("FAILED ")
@@ -101,7 +106,7 @@ fn number_before(text: &str, word: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Counts, cargo, notes, tap, torture};
 
     fn lines(text: &str) -> Vec<String> {
         text.lines().map(str::to_owned).collect()
@@ -110,12 +115,16 @@ mod tests {
     #[test]
     fn every_result_line_of_cargo_test_counts() {
         let output = lines(
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
-             test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n\
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; \
+             finished in 0.10s\n\
+             test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; \
+             finished in 1.00s\n\
              note: not run: there is no data\n\
-             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; \
+             finished in 1.00s\n\
              note: not run: there is no data\n\
-             test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.00s\n",
+             test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; \
+             finished in 1.00s\n",
         );
         // One said itself that it did not run, and of another its runner knew.
         assert_eq!(cargo(&output), Counts { passed: 18, failed: 2, skipped: 3 });
@@ -124,7 +133,8 @@ mod tests {
     #[test]
     fn every_campaign_counts_and_its_line_is_repeated() {
         let output = lines(
-            "torture seed=1\nkill cases=3 checked=9 lost=0 kills=60\ndamage cases=1 checked=9 lost=2\n\
+            "torture seed=1\nkill cases=3 checked=9 lost=0 kills=60\n\
+             damage cases=1 checked=9 lost=2\n\
              FAILED damage failed; play it again\n  long t=1s",
         );
         assert_eq!(torture(&output), Counts { passed: 1, failed: 1, skipped: 0 });
@@ -133,8 +143,10 @@ mod tests {
 
     #[test]
     fn a_cancelled_node_test_counts_as_failed() {
-        let output =
-            lines("# tests 5\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n# Subtest: pass 9");
+        let output = lines(
+            "# tests 5\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n\
+             # Subtest: pass 9",
+        );
         assert_eq!(tap(&output), Counts { passed: 2, failed: 2, skipped: 1 });
     }
 
@@ -147,7 +159,10 @@ mod tests {
         );
         assert_eq!(
             notes(&output),
-            ["conformance memory: 60 passed, 0 failed, 2 not applicable", "broken stores: 14 of 14 caught"]
+            [
+                "conformance memory: 60 passed, 0 failed, 2 not applicable",
+                "broken stores: 14 of 14 caught"
+            ]
         );
     }
 
@@ -155,7 +170,8 @@ mod tests {
     fn a_quotation_of_a_skip_is_none() {
         let output = lines(
             "  note: not run: there is no data\n\
-             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; \
+             finished in 0.10s",
         );
         assert_eq!(cargo(&output), Counts { passed: 3, failed: 0, skipped: 0 });
         assert_eq!(notes(&output), Vec::<String>::new());

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// The path of a Chromium: the one that `CHROMIUM` names, one on the search path, or the system's package when root
-/// can install it.
+/// The path of a Chromium: from `CHROMIUM`, from the search path, or from the system's package when
+/// root can install it.
 pub(crate) fn chromium(shell: &Shell) -> Result<Found<String>> {
     if let Some(path) = find(shell) {
         return Ok(Ok(path));
@@ -15,7 +15,10 @@ pub(crate) fn chromium(shell: &Shell) -> Result<Found<String>> {
     if is_root(shell) && shell.ask("apt-get", &["--version"]).is_some() {
         for (name, arguments) in [
             ("apt-get update", &["-q", "update"][..]),
-            ("apt-get install chromium", &["-qy", "install", "--no-install-recommends", "chromium"][..]),
+            (
+                "apt-get install chromium",
+                &["-qy", "install", "--no-install-recommends", "chromium"][..],
+            ),
         ] {
             let mut command = shell.command("apt-get");
             command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
@@ -31,10 +34,9 @@ pub(crate) fn chromium(shell: &Shell) -> Result<Found<String>> {
 }
 
 fn find(shell: &Shell) -> Option<String> {
-    std::env::var("CHROMIUM")
-        .ok()
-        .filter(|path| !path.is_empty())
-        .or_else(|| NAMES.iter().find_map(|name| shell.ask("sh", &["-c", &format!("command -v {name}")])))
+    std::env::var("CHROMIUM").ok().filter(|path| !path.is_empty()).or_else(|| {
+        NAMES.iter().find_map(|name| shell.ask("sh", &["-c", &format!("command -v {name}")]))
+    })
 }
 
 fn is_root(shell: &Shell) -> bool {

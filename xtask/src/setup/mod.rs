@@ -1,6 +1,7 @@
-//! Getting what the tests need: build tools, npm packages, the wasm32 target, a browser.
+//! Getting the tests' tools: build tools, npm packages, the wasm32 target, a browser.
 //!
-//! Everything that a package registry has is installed below the target folder; nothing changes the source tree.
+//! Everything that a package registry has is installed below the target folder; nothing changes the
+//! source tree.
 
 mod browser;
 mod node;
@@ -11,7 +12,9 @@ mod wasm;
 pub(crate) use browser::chromium;
 pub(crate) use node::{NodeTests, mirror};
 pub(crate) use python::python;
-pub(crate) use tools::{CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install};
+pub(crate) use tools::{
+    CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install,
+};
 pub(crate) use wasm::wasm_target;
 
 /// Something that cannot be had here, and how a person gets it.

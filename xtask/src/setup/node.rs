@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder of JavaScript tests, copied below the target folder with its packages beside it: a module's imports are
-/// looked up from where its file lies, and the source tree must not get a `node_modules`.
+/// A folder of JavaScript tests, copied below the target folder with its packages beside it: a
+/// module's imports are looked up from where its file lies, and the source tree must not get a
+/// `node_modules`.
 #[derive(Debug)]
 pub(crate) struct NodeTests<'a> {
     shell: &'a Shell,
@@ -16,11 +17,14 @@ pub(crate) struct NodeTests<'a> {
 }
 
 impl<'a> NodeTests<'a> {
-    /// Copies `source` (a path from the root, with `package.json` and `package-lock.json`) and installs its packages
-    /// as the lock file says, unless an earlier run did.
+    /// Copies `source` (a path from the root, with `package.json` and `package-lock.json`) and
+    /// installs its packages as the lock file says, unless an earlier run did.
     pub(crate) fn prepare(shell: &'a Shell, source: &str) -> Result<Found<Self>> {
         if !supported(shell.ask("node", &["--version"]).as_deref()) {
-            return Ok(Err(Missing::new("there is no Node.js 20 or newer", "install Node.js 20 with npm")));
+            return Ok(Err(Missing::new(
+                "there is no Node.js 20 or newer",
+                "install Node.js 20 with npm",
+            )));
         }
         let folder = shell.target().join("npm").join(source.replace('/', "-"));
         mirror(&shell.root().join(source), &folder)?;
@@ -48,7 +52,7 @@ impl<'a> NodeTests<'a> {
         command
     }
 
-    /// Runs [`command`](Self::command), with what was added to it.
+    /// Runs [`command`](Self::command) with its additions.
     pub(crate) fn run(&self, name: &str, command: Command) -> Result<Finished> {
         Step::new(self.shell, name, command).run()
     }
@@ -62,7 +66,9 @@ impl<'a> NodeTests<'a> {
             return Ok(true);
         }
         let mut command = self.shell.command("npm");
-        command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&self.folder);
+        command
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&self.folder);
         let ok = Step::new(self.shell, "npm ci", command).run()?.ok;
         if ok {
             // A lock file without packages leaves no folder.
@@ -74,7 +80,8 @@ impl<'a> NodeTests<'a> {
     }
 }
 
-/// Copies a folder over another, files that are gone removed; either side's `node_modules` is left alone.
+/// Copies a folder over another, files that are gone removed; either side's `node_modules` is left
+/// alone.
 pub(crate) fn mirror(from: &Path, to: &Path) -> Result<()> {
     let failed = || format!("could not copy {} to {}", from.display(), to.display());
     fs::create_dir_all(to).with_context(failed)?;
@@ -114,7 +121,7 @@ fn supported(version: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Result, fs, mirror, supported};
 
     #[test]
     fn node_20_is_new_enough_and_18_is_not() {
@@ -125,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_has_what_the_source_has_and_keeps_its_packages() -> Result<()> {
+    fn a_mirror_has_the_files_of_its_source_and_keeps_its_packages() -> Result<()> {
         let (from, to) = (tempfile::tempdir()?, tempfile::tempdir()?);
         fs::create_dir(from.path().join("lib"))?;
         fs::write(from.path().join("lib/a.mjs"), "1")?;

@@ -12,11 +12,16 @@ pub(crate) fn python(shell: &Shell, requirements: &str) -> Result<Found<PathBuf>
     let wanted = std::fs::read_to_string(shell.root().join(requirements))
         .with_context(|| format!("could not read {requirements}"))?;
     let installed = folder.join("installed.txt");
-    if program.exists() && std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+    if program.exists()
+        && std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted)
+    {
         return Ok(Ok(program));
     }
     if shell.ask("python3", &["-m", "venv", "--help"]).is_none() {
-        return Ok(Err(Missing::new("there is no python3 with venv", "install Python 3.10 or newer")));
+        return Ok(Err(Missing::new(
+            "there is no python3 with venv",
+            "install Python 3.10 or newer",
+        )));
     }
     let mut create = shell.command("python3");
     create.args(["-m", "venv"]).arg(&folder);
@@ -38,6 +43,7 @@ pub(crate) fn python(shell: &Shell, requirements: &str) -> Result<Found<PathBuf>
             )));
         }
     }
-    std::fs::write(&installed, wanted).with_context(|| format!("could not write {}", installed.display()))?;
+    std::fs::write(&installed, wanted)
+        .with_context(|| format!("could not write {}", installed.display()))?;
     Ok(Ok(program))
 }

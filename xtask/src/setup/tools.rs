@@ -36,7 +36,8 @@ pub(crate) fn install(shell: &Shell, tool: &Tool) -> Result<Found<PathBuf>> {
     if program.exists() {
         return Ok(Ok(program));
     }
-    let mut command = shell.cargo(["install", "--quiet", "--locked", "--debug", "--bin", tool.binary]);
+    let mut command =
+        shell.cargo(["install", "--quiet", "--locked", "--debug", "--bin", tool.binary]);
     command.arg("--root").arg(&folder).args(["--version", &tool.version, tool.package]);
     // These run for seconds: building them fast matters more than their own speed.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("RUSTFLAGS");

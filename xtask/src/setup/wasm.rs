@@ -21,13 +21,15 @@ pub(crate) fn wasm_target(shell: &Shell) -> Result<Found<&'static str>> {
     } else {
         Err(Missing::new(
             format!("this Rust toolchain has no standard library for {TARGET}"),
-            format!("rustup target add {TARGET}, or install it with the package that rustc came from"),
+            format!(
+                "rustup target add {TARGET}, or install it with the package that rustc came from"
+            ),
         ))
     })
 }
 
 fn has_target(shell: &Shell) -> bool {
-    shell
-        .ask("rustc", &["--print", "target-libdir", "--target", TARGET])
-        .is_some_and(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
+    shell.ask("rustc", &["--print", "target-libdir", "--target", TARGET]).is_some_and(|folder| {
+        std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
+    })
 }

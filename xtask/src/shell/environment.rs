@@ -1,11 +1,12 @@
-//! What children must not inherit.
+//! Variables that children must not inherit.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// Set by `cargo run` and rustup's wrappers for this very process: a child that compiles something (a build script, a
-/// proc macro, another `cargo`) would take them for its own and rebuild, or build the wrong package.
+/// Set by `cargo run` and rustup's wrappers for this very process: a child that compiles something
+/// (a build script, a proc macro, another `cargo`) would take them for its own and rebuild, or
+/// build the wrong package.
 const OURS: [&str; 8] = [
     "CARGO",
     "CARGO_BIN_NAME",
@@ -17,7 +18,8 @@ const OURS: [&str; 8] = [
     "RUSTDOC",
 ];
 
-/// Removes them, and keeps what a person sets (`CARGO_HOME`, `CARGO_TARGET_DIR`, `CARGO_NET_*`, `RUSTFLAGS`, …).
+/// Removes them, and keeps a person's settings (`CARGO_HOME`, `CARGO_TARGET_DIR`, `CARGO_NET_*`,
+/// `RUSTFLAGS`, …).
 pub(super) fn forget_cargo(command: &mut Command, target: &Path) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(is_ours) {
@@ -36,7 +38,8 @@ fn is_ours(name: &str) -> bool {
     OURS.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_EXE_")
 }
 
-/// The search path less the folders that `cargo run` put in front; `None` when nothing else was there.
+/// The search path less the folders that `cargo run` put in front; `None` when nothing else was
+/// there.
 fn without_cargo_folders(path: &OsString, target: &Path) -> Option<OsString> {
     let kept: Vec<_> = std::env::split_paths(path)
         .filter(|folder| !folder.starts_with(target))
@@ -49,16 +52,21 @@ fn without_cargo_folders(path: &OsString, target: &Path) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Path, is_ours, without_cargo_folders};
 
     #[test]
-    fn what_cargo_says_of_this_process_is_forgotten_and_settings_are_kept() {
+    fn the_variables_of_cargo_are_forgotten_and_settings_are_kept() {
         for ours in ["CARGO", "CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "RUSTC"] {
             assert!(is_ours(ours), "{ours}");
         }
-        for theirs in
-            ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "PATH"]
-        {
+        for theirs in [
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_NET_OFFLINE",
+            "RUSTFLAGS",
+            "RUSTUP_TOOLCHAIN",
+            "PATH",
+        ] {
             assert!(!is_ours(theirs), "{theirs}");
         }
     }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 pub(crate) use step::{Finished, Step};
 
-/// Where this checkout is and what its surroundings ask for.
+/// Where this checkout is, and the settings of its surroundings.
 #[derive(Debug)]
 pub(crate) struct Shell {
     root: PathBuf,
@@ -25,10 +25,10 @@ impl Shell {
             .parent()
             .context("xtask lies in the workspace's root folder")?
             .to_owned();
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-        let ci =
-            std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let ci = std::env::var_os("CI")
+            .is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
         Ok(Self { root, target, ci })
     }
 
@@ -42,12 +42,13 @@ impl Shell {
         &self.target
     }
 
-    /// Nobody watches: what cannot be run is a failure, not a note.
+    /// Nobody watches: a test that cannot be run is a failure, not a note.
     pub(crate) fn ci(&self) -> bool {
         self.ci
     }
 
-    /// A program, to be run in the root folder without what `cargo run` told this one about itself.
+    /// A program, to be run in the root folder without the variables that `cargo run` set for this
+    /// one.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root);
@@ -62,7 +63,7 @@ impl Shell {
         command
     }
 
-    /// What a program prints, if it can be run and succeeds.
+    /// The output of a program, if it can be run and succeeds.
     pub(crate) fn ask(&self, program: &str, arguments: &[&str]) -> Option<String> {
         let output = self.command(program).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -25,7 +25,7 @@ pub(crate) struct Step<'a> {
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) ok: bool,
-    /// What it printed on both streams, in the order in which the lines came.
+    /// Its output on both streams, in the order in which the lines came.
     pub(crate) lines: Vec<String>,
     pub(crate) elapsed: Duration,
 }
@@ -38,7 +38,8 @@ impl<'a> Step<'a> {
     /// Runs it without standard input and waits. A program that fails is an answer, not an error.
     pub(crate) fn run(mut self) -> Result<Finished> {
         let log = self.log_file()?;
-        let mut file = File::create(&log).with_context(|| format!("could not write {}", log.display()))?;
+        let mut file =
+            File::create(&log).with_context(|| format!("could not write {}", log.display()))?;
         let progress = Progress::start(self.name);
         let mut child = self
             .command
@@ -57,7 +58,8 @@ impl<'a> Step<'a> {
         let mut lines = Vec::new();
         for line in receiver {
             progress.line(&line);
-            writeln!(file, "{line}").with_context(|| format!("could not write {}", log.display()))?;
+            writeln!(file, "{line}")
+                .with_context(|| format!("could not write {}", log.display()))?;
             lines.push(line);
         }
         for reader in readers.into_iter().flatten() {
@@ -67,14 +69,19 @@ impl<'a> Step<'a> {
         let elapsed = progress.finish(status.success());
         if !status.success() {
             show(&lines);
-            println!("   {} ended with {status}; all of its output is in {}", self.name, log.display());
+            println!(
+                "   {} ended with {status}; all of its output is in {}",
+                self.name,
+                log.display()
+            );
         }
         Ok(Finished { ok: status.success(), lines, elapsed })
     }
 
     fn log_file(&self) -> Result<PathBuf> {
         let folder = self.shell.target().join("xtask");
-        std::fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
         let name: String = self
             .name
             .chars()
@@ -84,7 +91,10 @@ impl<'a> Step<'a> {
     }
 }
 
-fn forward(pipe: impl Read + Send + 'static, lines: mpsc::Sender<String>) -> thread::JoinHandle<()> {
+fn forward(
+    pipe: impl Read + Send + 'static,
+    lines: mpsc::Sender<String>,
+) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut bytes = Vec::new();
@@ -109,7 +119,7 @@ fn show(lines: &[String]) {
     }
 }
 
-/// The lines less those that tell of success: what passed, what was compiled, and the output of passed tests.
+/// The lines without successes: passed tests and their output, and compiled crates.
 fn noteworthy(lines: &[String]) -> Vec<&str> {
     let mut told = Vec::new();
     let mut in_successes = false;
@@ -143,10 +153,10 @@ fn noteworthy(lines: &[String]) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Result, Shell, Step, noteworthy};
 
     #[test]
-    fn a_failed_run_is_shown_without_what_succeeded() {
+    fn a_failed_run_is_shown_without_its_successes() {
         let lines: Vec<String> = [
             "   Compiling core v0.1.0",
             "test a ... ok",

@@ -5,7 +5,7 @@ use crate::setup::{NodeTests, chromium};
 use crate::shell::{Shell, Step};
 use anyhow::Result;
 
-const FOLDER: &str = "examples/tutor-chat/tests-browser";
+const FOLDER: &str = "apps/tutor-chat/tests-browser";
 
 /// The tests get the server's program in `TUTOR_CHAT_BIN` and the browser's in `CHROMIUM`.
 pub(super) fn run(shell: &Shell) -> Result<Part> {

@@ -19,7 +19,9 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     // The output of passed tests too: conformance prints its counts there.
     tests.args(["--", "--show-output"]);
     part.cargo_test(&Step::new(shell, "native tests", tests).run()?);
-    part.cargo_test(&Step::new(shell, "interleavings", torture::interleavings(shell, SCHEDULES)).run()?);
+    part.cargo_test(
+        &Step::new(shell, "interleavings", torture::interleavings(shell, SCHEDULES)).run()?,
+    );
     torture::interleavings_turn(shell, &mut part)?;
     engines::run(shell, &mut part)?;
     Ok(part)

@@ -1,6 +1,7 @@
 //! `cargo xtask torture`.
 
 mod interleavings;
+mod planted;
 mod tally;
 
 use crate::report::Part;
@@ -9,21 +10,25 @@ use anyhow::{Context, Result};
 use interleavings::Asked;
 use std::process::Command;
 
-/// Builds the campaigns and runs them, their output going straight to the terminal. `true` if every promise held.
+/// Builds the campaigns and runs them, their output going straight to the terminal. `true` if every
+/// promise held.
 pub(crate) fn run(shell: &Shell, args: &[String]) -> Result<bool> {
-    // One campaign needs a build of its own: the engine with another's locks.
     let asked = Asked::from(args);
+    if asked.planted && !asked.help {
+        return planted::run(shell, &asked);
+    }
+    // One campaign needs a build of its own: the engine with another's locks.
     if asked.only.as_deref() == Some(interleavings::NAME) {
         return interleavings::run(shell, &asked);
     }
     let mut command = campaigns(shell);
     command.args(args);
-    if asked.planted {
-        // A build of its own: nothing else is ever built with these bugs.
-        command.env("CARGO_TARGET_DIR", shell.target().join("planted")).env("RUSTFLAGS", "--cfg planted");
-    }
     let held = command.status().context("could not start cargo")?.success();
-    Ok(if asked.help || asked.only.is_some() { held } else { interleavings::run(shell, &asked)? && held })
+    Ok(if asked.help || asked.only.is_some() {
+        held
+    } else {
+        interleavings::run(shell, &asked)? && held
+    })
 }
 
 /// Packages whose tests need optimized code: `replay` is killed with commits in flight, and

@@ -1,4 +1,4 @@
-//! What the interleavings' scenarios counted, read from what they print.
+//! The counts of the interleavings' scenarios, read from their output.
 
 use super::interleavings::NAME;
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use std::fmt;
 /// The counts of broken promises that a scenario's check prints, in this order.
 const BROKEN: [&str; 3] = ["lost", "doubled", "reordered"];
 
-/// The sum of all rounds. Nothing in it is assumed: what no scenario printed is not counted.
+/// The sum of all rounds. Nothing in it is assumed: only printed counts are counted.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     cases: u64,
@@ -16,7 +16,7 @@ pub(super) struct Tally {
     broken: [u64; BROKEN.len()],
     /// Scenarios that found anything else: another assertion failed in a schedule.
     wrong: u64,
-    /// A run failed, whatever was counted.
+    /// A run failed, independent of the counts.
     failed: bool,
 }
 
@@ -31,13 +31,15 @@ impl Tally {
         let mut explained = BTreeSet::new();
         let mut failed = 0;
         for line in lines.iter().map(|line| line.trim()) {
-            if let Some(name) = line.strip_prefix("---- ").and_then(|line| line.strip_suffix(" stdout ----"))
+            if let Some(name) =
+                line.strip_prefix("---- ").and_then(|line| line.strip_suffix(" stdout ----"))
             {
                 scenario = name;
             }
             failed += u64::from(line.starts_with("test ") && line.ends_with("... FAILED"));
             let counts = line.strip_prefix("interleavings ").and_then(|line| line.split_once(": "));
-            if let Some((_, counts)) = counts.filter(|(_, counts)| counts.starts_with("schedules=")) {
+            if let Some((_, counts)) = counts.filter(|(_, counts)| counts.starts_with("schedules="))
+            {
                 self.cases += count(counts, "schedules");
                 self.distinct += count(counts, "distinct");
                 self.checked += count(counts, "checked");
@@ -52,7 +54,8 @@ impl Tally {
             }
         }
         let sections = lines.iter().filter_map(|line| line.trim().strip_prefix("---- "));
-        let sections: BTreeSet<_> = sections.filter_map(|line| line.strip_suffix(" stdout ----")).collect();
+        let sections: BTreeSet<_> =
+            sections.filter_map(|line| line.strip_suffix(" stdout ----")).collect();
         self.wrong += sections.difference(&explained).count() as u64;
         self.failed |= !ok || failed > 0;
     }
@@ -73,7 +76,10 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{NAME} cases={} checked={}", self.cases, self.checked)?;
-        BROKEN.iter().zip(self.broken).try_for_each(|(name, count)| write!(f, " {name}={count}"))?;
+        BROKEN
+            .iter()
+            .zip(self.broken)
+            .try_for_each(|(name, count)| write!(f, " {name}={count}"))?;
         write!(f, " wrong={} distinct_per_round={}", self.wrong, self.distinct)
     }
 }
@@ -89,7 +95,7 @@ fn count(text: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Tally;
 
     fn after(text: &str, ok: bool) -> Tally {
         let mut tally = Tally::default();
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn the_counts_of_scenarios_that_held_are_summed() {
         let tally = after(
-            "---- a stdout ----\ninterleavings two hubs: schedules=600 distinct=412 checked=1200\n\
+            "---- a stdout ----\ninterleavings two chats: schedules=600 distinct=412 checked=1200\n\
              ---- b stdout ----\ninterleavings close: schedules=600 distinct=9 checked=30\n\
              interleavings are fun: indeed",
             true,
@@ -108,16 +114,19 @@ mod tests {
         assert!(tally.held());
         assert_eq!(
             tally.to_string(),
-            "interleavings cases=1200 checked=1230 lost=0 doubled=0 reordered=0 wrong=0 distinct_per_round=421"
+            "interleavings cases=1200 checked=1230 lost=0 doubled=0 reordered=0 wrong=0 \
+             distinct_per_round=421"
         );
     }
 
     #[test]
-    fn what_a_check_found_is_counted_once_per_scenario() {
+    fn the_findings_of_a_check_are_counted_once_per_scenario() {
         let tally = after(
             "test c1_x ... FAILED\ntest c2_y ... FAILED\ntest c3_z ... FAILED\n\
-             ---- c1_x stdout ----\nBROKEN lost=2 doubled=0 reordered=1: [a]\nBROKEN lost=2 doubled=0 reordered=1: [a]\n\
-             ---- c2_y stdout ----\nassertion failed\n---- c3_z stdout ----\nBROKEN lost=0 doubled=1 reordered=0: [b]",
+             ---- c1_x stdout ----\nBROKEN lost=2 doubled=0 reordered=1: [a]\n\
+             BROKEN lost=2 doubled=0 reordered=1: [a]\n\
+             ---- c2_y stdout ----\nassertion failed\n\
+             ---- c3_z stdout ----\nBROKEN lost=0 doubled=1 reordered=0: [b]",
             false,
         );
         assert!(!tally.held());
@@ -128,14 +137,18 @@ mod tests {
     #[test]
     fn a_run_that_checked_nothing_or_failed_otherwise_has_not_held() {
         assert!(
-            !after("---- a stdout ----\ninterleavings two hubs: schedules=6 distinct=4 checked=0", true)
-                .held()
+            !after(
+                "---- a stdout ----\ninterleavings two chats: schedules=6 distinct=4 checked=0",
+                true
+            )
+            .held()
         );
         assert!(!after("", true).held());
         assert!(!after("error[E0308]: mismatched types", false).held());
         // All schedules held, but they were too few.
         let few = after(
-            "test a ... FAILED\n---- a stdout ----\ninterleavings a: schedules=6 distinct=4 checked=9",
+            "test a ... FAILED\n---- a stdout ----\n\
+             interleavings a: schedules=6 distinct=4 checked=9",
             false,
         );
         assert!(!few.held());
