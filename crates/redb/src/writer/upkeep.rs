@@ -105,8 +105,9 @@ impl Writer {
 
     /// Waits until the log and the memory have room for a batch of so many bytes.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let mut failed = None;
         loop {
-            // While flushes fail, only the disk sets a limit.
+            // While flushes fail, also the one that was waited for, only the log sets a limit.
             let memory = self.frozen.is_none()
                 || self.flush_failure.is_some()
                 || !self.memtable_is_half_full();
@@ -114,10 +115,13 @@ impl Writer {
             if memory && log.has_room(bytes) {
                 return Ok(());
             }
+            if let Some(error) = failed {
+                return Err(error);
+            }
             if self.frozen.is_none() {
                 self.freeze();
             }
-            self.flush_whole()?;
+            failed = self.flush_whole().err();
         }
     }
 
