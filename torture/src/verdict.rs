@@ -120,12 +120,6 @@ impl Broken {
         self.counts.iter().sum()
     }
 
-    /// How far the stored state is from the expected one. A count or an app state that is of another
-    /// state weighs most: no message that is missing or too many explains it.
-    pub(crate) fn distance(&self) -> (u64, u64) {
-        (self.count(Kind::Wrong), self.findings())
-    }
-
     pub(crate) fn is_nothing(&self) -> bool {
         self.findings() == 0
     }

@@ -179,7 +179,11 @@ fn steps(
             continue;
         }
         let chat = sessions.session(script::id(n)?);
-        let stored = Conversation::of(block_on(chat.get_state())?, tally);
+        let mut stored = Conversation::of(&block_on(chat.get_state())?);
+        // While a step is under way, an alteration can make one state that may be stored of another.
+        if begun == acknowledged {
+            stored.alter(tally);
+        }
         let step = (acknowledged..=begun.max(acknowledged))
             .rev()
             .find(|&step| script::after(n, step) == stored);
@@ -221,7 +225,7 @@ fn explain(session: usize, journal: Journal, stored: &Conversation) -> Broken {
             let broken = Broken::between(&should.texts, &stored.texts);
             (should, broken)
         })
-        .min_by_key(|(should, broken)| (should.app != stored.app, broken.findings()))
+        .min_by_key(|(_, broken)| broken.findings())
         .unwrap_or_default();
     let step = (0..acknowledged).rev().find(|&step| script::after(session, step) == *stored);
     let broken = match step {

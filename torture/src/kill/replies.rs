@@ -108,7 +108,12 @@ pub(super) fn find(
     begun: u64,
     tally: &mut Tally,
 ) -> Result<u64> {
-    let seen = model::altered(store, &id(session)?, tally)?;
+    // While a step is under way, an alteration can make one state that may be stored of another.
+    let seen = if begun == acknowledged {
+        model::altered(store, &id(session)?, tally)?
+    } else {
+        model::look(store, &id(session)?)?
+    };
     let seen = seen.as_ref();
     tally.checked(1 + seen.map_or(0, Seen::count));
     tally.add("chunks", seen.map_or(0, |seen| seen.chunks.len()) as u64);
@@ -119,7 +124,7 @@ pub(super) fn find(
     // The step that was under way may be stored: the nearest of the states that may be.
     let broken = (acknowledged..=begun.max(acknowledged))
         .map(|step| differs(session, step, seen))
-        .min_by_key(Broken::distance)
+        .min_by_key(Broken::findings)
         .unwrap_or_default();
     let broken = match (acknowledged / LIFE * LIFE..acknowledged).rev().find(is) {
         Some(step) => {

@@ -97,15 +97,20 @@ pub(super) fn after(session: usize, steps: u64) -> Conversation {
 }
 
 impl Conversation {
-    pub(super) fn of(mut state: ChatSessionState, tally: &Tally) -> Self {
-        tally.sees(&mut state.messages, |_| Message::user("altered"));
+    pub(super) fn of(state: &ChatSessionState) -> Self {
         let texts = state
             .messages
             .iter()
             .filter_map(|m| m.text().map(std::borrow::Cow::into_owned))
             .collect();
-        let app =
-            if tally.alters(Kind::Wrong) { "altered".to_owned() } else { state.app.to_string() };
-        Self { texts, app }
+        Self { texts, app: state.app.to_string() }
+    }
+
+    /// Alters it, if that is asked for, before it is checked.
+    pub(super) fn alter(&mut self, tally: &Tally) {
+        tally.sees(&mut self.texts, |_| "altered".to_owned());
+        if tally.alters(Kind::Wrong) {
+            self.app = "altered".to_owned();
+        }
     }
 }

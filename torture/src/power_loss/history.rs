@@ -48,7 +48,7 @@ impl History {
             // Neither whole nor absent: the differences from the nearest step.
             None => (least..=most)
                 .map(differs)
-                .min_by_key(Broken::distance)
+                .min_by_key(Broken::findings)
                 .unwrap_or_default()
                 .within(format_args!("not step {least}, nor any other up to {most}")),
         };

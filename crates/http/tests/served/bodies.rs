@@ -38,14 +38,14 @@ async fn until(host: &Host, used: impl Fn(usize) -> bool) {
 
 #[tokio::test]
 async fn a_slow_body_that_keeps_arriving_is_accepted() {
-    // The limits are a pause of 300 ms and a rate of 1 KiB/s.
-    let host = Host::start().await;
+    // The limits are a pause of one second and a rate of 1 KiB/s.
+    let host = Host::tuned(|options, _| options.body_timeout = Duration::from_secs(1)).await;
     let body = message(12 << 10);
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(head(body.len()).as_bytes()).await.unwrap();
     for part in body.as_bytes().chunks(1 << 10) {
         stream.write_all(part).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(80)).await;
+        tokio::time::sleep(Duration::from_millis(120)).await;
     }
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -53,13 +53,17 @@ async fn a_slow_body_that_keeps_arriving_is_accepted() {
 
 #[tokio::test]
 async fn without_a_lowest_rate_only_a_stopped_body_is_refused() {
-    let host = Host::tuned(|options, _| options.min_body_rate = 0).await;
+    let host = Host::tuned(|options, _| {
+        options.min_body_rate = 0;
+        options.body_timeout = Duration::from_secs(1);
+    })
+    .await;
     let body = message(40);
     let mut stream = TcpStream::connect(host.addr).await.unwrap();
     stream.write_all(head(body.len()).as_bytes()).await.unwrap();
     for part in body.as_bytes().chunks(2) {
         stream.write_all(part).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(Duration::from_millis(80)).await;
     }
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

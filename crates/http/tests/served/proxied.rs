@@ -12,7 +12,7 @@ use std::time::Duration;
 
 async fn in_front_of(base: &str) -> SocketAddr {
     let mut options = ProxyOptions::default();
-    options.router.request_timeout = Duration::from_millis(500);
+    options.router.request_timeout = Duration::from_secs(2);
     // The proxy ends a stream that is silent for three times this; the service pings every 100 ms.
     options.router.keep_alive = Duration::from_secs(5);
     listen(proxy(base, options).unwrap(), Shutdown::new()).await.0
@@ -27,7 +27,7 @@ async fn the_routes_work_through_the_proxy() {
     let mut events = chat.events(None);
     events.open().await.unwrap();
     // Longer than the request timeout, which does not apply to event streams.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
     chat.add_message(Message::user("hello").with_id("m-1")).await.unwrap();
     assert!(matches!(events.next().await.unwrap(), Event::Message { seq: 2, .. }));
     assert!(
