@@ -32,6 +32,7 @@
 //! - [`store`] is the interface of a backend, and [`rows`] a row format that a backend may use. The
 //!   backends are separate crates: `durable-session-redb`, `durable-session-memory`,
 //!   `durable-session-cloudflare`.
+//! - [`context`] makes the part of a conversation that goes to a model.
 //! - [`transfer`] moves sessions between stores. With the feature `gzip` it reads compressed input.
 //! - The clauses of the contract have numbers (S1–S12 for stores, C1–C12 for sessions), which this
 //!   documentation cites. `docs/contract.md` in the repository lists them.
@@ -44,6 +45,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod app;
+pub mod context;
 pub mod env;
 mod error;
 mod id;

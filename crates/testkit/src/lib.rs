@@ -6,12 +6,15 @@
 //! - [`Faulty`] is a store whose calls fail when a test says so.
 //! - `Puppet` (feature `steered`) is a memory store that holds, fails and records its calls.
 //! - `ByHand` (feature `by-hand`) is a table of redb without a store, to measure against.
+//! - `context` (feature `context`) makes histories with tool calls and checks views of them.
 //! - `disk` (feature `disk`) is a simulated disk under the redb store.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use this crate")]
 
 #[cfg(feature = "by-hand")]
 mod by_hand;
 mod clock;
+#[cfg(feature = "context")]
+pub mod context;
 #[cfg(feature = "disk")]
 pub mod disk;
 mod faulty;
