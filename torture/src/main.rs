@@ -1,6 +1,7 @@
 //! Attacks every promise of durable-session by machine. Run it as `cargo xtask torture`.
 
 mod campaign;
+mod context;
 mod damage;
 mod digest;
 mod histories;
@@ -25,13 +26,14 @@ use verdict::Kind;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Tally);
 
-const CAMPAIGNS: [Campaign; 8] = [
+const CAMPAIGNS: [Campaign; 9] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
     (damage::NAME, damage::run),
     (histories::NAME, histories::run),
     (model_run::NAME, model_run::run),
+    (context::NAME, context::run),
     (long::NAME, long::run),
     (security::NAME, security::run),
 ];

@@ -21,6 +21,10 @@ pub(crate) enum Kind {
     Shown,
     /// A message text, an app state or an id is in the log.
     Logged,
+    /// A context view that a provider refuses, or that is no view of its history.
+    Invalid,
+    /// A context view that could be longer.
+    NotMaximal,
     /// Any other answer that is not true; an error that must not occur; a panic; a resource that
     /// grows.
     Wrong,
@@ -31,7 +35,17 @@ impl Kind {
     pub(crate) const OF_MESSAGES: &[Self] =
         &[Self::Lost, Self::Doubled, Self::Reordered, Self::Ghosts, Self::Wrong];
 
-    const NAMES: [&str; 7] = ["lost", "doubled", "reordered", "ghosts", "shown", "logged", "wrong"];
+    const NAMES: [&str; 9] = [
+        "lost",
+        "doubled",
+        "reordered",
+        "ghosts",
+        "shown",
+        "logged",
+        "invalid",
+        "not-maximal",
+        "wrong",
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         Self::NAMES[self as usize]

@@ -135,6 +135,11 @@ fn the_verdict_on_the_comparison_of_stores_can_turn_on_chunks() {
 }
 
 #[test]
+fn the_verdict_on_context_views_can_turn() {
+    turns("context", &["invalid", "not-maximal", "wrong"], &[]);
+}
+
+#[test]
 fn the_verdict_on_a_long_run_can_turn() {
     turns("long", &["lost", "ghosts", "wrong"], &ONE_CASE);
 }
