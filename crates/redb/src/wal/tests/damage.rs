@@ -304,3 +304,62 @@ fn a_flushed_batch_that_is_not_valid_is_damage() {
     assert!(open_after(&disk.copy(), 0, &random).unwrap().torn.is_some());
     assert!(matches!(open_after(&disk, 1, &random), Err(LogError::Damaged { .. })));
 }
+
+/// The header of a batch has a check of its own. No other bytes are taken for a header, so that a
+/// scan computes no checksum for them.
+#[test]
+fn a_flipped_bit_in_the_header_of_a_batch_is_seen_without_its_payload() {
+    let epoch = Epoch([9; 16]);
+    let batch = stale_batch(7);
+    let whole = batch::decode_header(&batch, epoch);
+    assert_eq!(whole.map(|header| header.position), Some(7));
+    for bit in 0..batch.len() * 8 {
+        let mut bad = batch.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let expected = if bit / 8 < 24 { None } else { whole };
+        assert_eq!(batch::decode_header(&bad, epoch), expected, "bit {bit}");
+        assert_eq!(batch::decode(&bad, epoch), None, "bit {bit}");
+    }
+    for byte in 0..16 {
+        let mut other = epoch;
+        other.0[byte] ^= 1;
+        assert_eq!(batch::decode_header(&batch, other), None);
+    }
+}
+
+/// Bytes that end within a batch, also far before its end, hold no batch.
+#[test]
+fn a_batch_that_reaches_beyond_the_segment_is_not_valid() {
+    let epoch = Epoch([9; 16]);
+    let batch = stale_batch(7);
+    assert_eq!(batch::decode(&batch, epoch).map(|(_, len)| len), Some(batch.len()));
+    for end in 0..batch.len() {
+        assert_eq!(batch::decode(&batch[..end], epoch), None, "{end} bytes");
+    }
+    let mut forged = vec![0; 64];
+    let header = BatchHeader { kind: Kind::Edits, position: 7, count: 1, payload_len: u32::MAX };
+    batch::encode(&mut forged, &header, epoch);
+    assert_eq!(batch::decode_header(&forged, epoch), Some(header));
+    assert_eq!(batch::decode(&forged, epoch), None);
+    // A log that ends in it ends in a torn batch.
+    let torn = scan::torn("segment", &forged, 0, epoch).unwrap();
+    assert_eq!(torn.bytes, batch::padded(u32::MAX as usize) as u64);
+}
+
+/// The segment that a batch says comes next is missing, and a later one has no batch yet.
+#[test]
+fn a_log_that_lacks_a_segment_in_its_middle_is_damaged() {
+    let random = Seeded::new(9);
+    let disk = Disk::default();
+    let mut log = begin_on(&disk, &random);
+    let segments = [1, 2, 3, 4].map(|i| append(&mut log, &[i; 300]).unwrap().segment.number());
+    assert!(segments[0] == segments[1] && segments[1] != segments[2]);
+    // A third segment is made, begun and named, and then the disk fails.
+    disk.fail_after(4);
+    assert!(append(&mut log, &[5; 300]).is_err());
+    disk.kill();
+    assert_eq!(open_after(&disk.copy(), 0, &random).unwrap().batches.len(), 4);
+    disk.remove(segments[2]).unwrap();
+    let opened = open_after(&disk, 0, &random);
+    assert!(matches!(opened, Err(LogError::Damaged { .. })));
+}

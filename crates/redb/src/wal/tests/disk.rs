@@ -25,7 +25,10 @@ struct State {
     off: bool,
     /// The next sync fails and loses its writes.
     lose_next_sync: bool,
-    full: bool,
+    /// A new segment that is longer finds the disk full.
+    room: Option<u64>,
+    /// The segments of which cached bytes were dropped, in order.
+    forgotten: Vec<u32>,
     writes: u64,
     syncs: u64,
 }
@@ -62,7 +65,16 @@ impl Disk {
     }
 
     pub(super) fn set_full(&self, full: bool) {
-        self.state().full = full;
+        self.set_room(full.then_some(0));
+    }
+
+    /// The length of the longest segment for which the disk has room.
+    pub(super) fn set_room(&self, room: Option<u64>) {
+        self.state().room = room;
+    }
+
+    pub(super) fn forgotten(&self) -> Vec<u32> {
+        self.state().forgotten.clone()
     }
 
     pub(super) fn writes_and_syncs(&self) -> (u64, u64) {
@@ -187,7 +199,7 @@ impl LogStorage for Disk {
         if state.files.contains_key(&number) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if state.full {
+        if state.room.is_some_and(|room| len > room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         // A failed creation leaves no file, an empty one or a whole one.
@@ -223,6 +235,7 @@ impl LogStorage for Disk {
 
     fn forget_cached(&self, number: u32) -> io::Result<()> {
         let file = self.state().files.get(&number).cloned().ok_or(io::ErrorKind::NotFound)?;
+        self.state().forgotten.push(number);
         let mut content = file.lock().unwrap();
         content.seen = content.durable.clone();
         let Content { seen, unsynced, .. } = &mut *content;

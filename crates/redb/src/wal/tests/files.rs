@@ -2,6 +2,7 @@
 
 use super::super::storage::LogStorage;
 use super::super::{InMemoryLog, LogFiles, used_segment};
+use super::disk::Disk;
 use super::{LogError, Seeded, append, begin_on, open_after};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -97,6 +98,23 @@ fn append_and_open_again(storage: &(impl LogStorage + Clone + 'static)) {
     log.scrub(30).unwrap();
     assert_eq!(storage.list().unwrap().len(), 1);
     assert!(matches!(open_after(storage, 31, &random), Err(LogError::Older { .. })));
+}
+
+/// No store is made beside a segment that a store has used, also if its header cannot be read.
+#[test]
+fn a_segment_with_a_header_of_any_kind_is_used() {
+    let disk = Disk::default();
+    disk.create(1, 4096).unwrap();
+    disk.create(2, 10).unwrap();
+    assert_eq!(used_segment(&disk).unwrap(), None, "made and never used");
+    let random = Seeded::new(2);
+    let mut log = begin_on(&disk, &random);
+    let number = append(&mut log, b"one").unwrap().segment.number();
+    let name = Some(disk.name(number));
+    assert_eq!(used_segment(&disk).unwrap(), name);
+    let bad = disk.copy();
+    bad.edit(number, |bytes| bytes[0] ^= 1);
+    assert_eq!(used_segment(&bad).unwrap(), name);
 }
 
 #[test]

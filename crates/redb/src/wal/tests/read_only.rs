@@ -3,7 +3,7 @@
 use super::super::read_only;
 use super::super::storage::LogStorage;
 use super::disk::Disk;
-use super::{ID, LogError, LogId, Position, Seeded, append, begin_on};
+use super::{ID, LogError, LogId, Position, Seeded, append, begin_on, open_after};
 
 /// The positions that can be read, the damage, and the last position.
 fn read(disk: &Disk, flushed: Position) -> (Vec<Position>, Vec<(Position, Option<Position>)>) {
@@ -122,4 +122,27 @@ fn parts_that_are_left_out_are_reported() {
     let other = LogId([8; 16]);
     assert!(read_only(&disk, other, 0, |_| panic!("shown"), |_| foreign += 1).is_err());
     assert_eq!(foreign, disk.list().unwrap().len());
+}
+
+/// A recovery that was interrupted leaves a copy of the newest segment beside it. Whatever the copy
+/// has, the original counts.
+#[test]
+fn an_unfinished_copy_is_left_out() {
+    let (disk, places) = written();
+    let (segments, newest) = (disk.list().unwrap().len(), places[11].0);
+    let first = 1 + places.iter().position(|(number, _)| *number == newest).unwrap() as Position;
+    let mut copies = 0;
+    for seed in 0..200 {
+        let random = Seeded::new(seed);
+        let disk = disk.copy();
+        // The second change writes the copy, and the third syncs it.
+        disk.fail_after(1 + seed % 2);
+        assert!(open_after(&disk, first - 1, &random).is_err());
+        disk.crash(seed % 3 == 0, &random);
+        copies += disk.list().unwrap().len() - segments;
+        for flushed in [0, first - 1, first] {
+            assert_eq!(read(&disk, flushed), ((flushed + 1..=12).collect(), vec![]), "{seed}");
+        }
+    }
+    assert_eq!(copies, 200);
 }

@@ -1,8 +1,14 @@
 //! Segments that become free, and their cost.
 
+use super::super::batch::{HEADER, MAX_PAYLOAD, padded};
+use super::super::format::FIRST;
+use super::super::log::RESERVE;
 use super::super::storage::LogStorage;
 use super::disk::Disk;
-use super::{AppendError, CONFIG, Position, Seeded, append, begin_on, open_after, read_payload};
+use super::{AppendError, CONFIG, ID, LogConfig, Position, Seeded, append, begin, begin_on};
+use super::{open_after, read_payload, recover};
+use std::io::ErrorKind;
+use std::sync::Arc;
 
 #[test]
 fn an_append_is_one_write_and_one_sync_and_no_longer_than_it_must_be() {
@@ -17,6 +23,11 @@ fn an_append_is_one_write_and_one_sync_and_no_longer_than_it_must_be() {
         assert_eq!((after.0 - before.0, after.1 - before.1), (1, 1));
         assert!(log.used_bytes() - at < 32 + len as u64 + 64);
     }
+    // All of the segment that is full, and what is written of the next one.
+    let batches = [1, 31, 32, 33, 300].map(padded).iter().sum::<usize>();
+    assert_eq!(log.used_bytes(), (FIRST + batches) as u64);
+    append(&mut log, &[1; 800]).unwrap();
+    assert_eq!(log.used_bytes(), CONFIG.segment_bytes + (FIRST + padded(800)) as u64);
 }
 
 #[test]
@@ -178,9 +189,9 @@ fn scrubbing_keeps_batches_that_are_needed() {
 fn room_returns_with_the_flush() {
     let random = Seeded::new(10);
     let disk = Disk::default();
-    let config = super::LogConfig { limit_bytes: 4 * CONFIG.segment_bytes, ..CONFIG };
-    let storage = std::sync::Arc::new(disk);
-    let mut log = super::begin(storage, super::ID, 1, config, random).unwrap();
+    let config = LogConfig { limit_bytes: 4 * CONFIG.segment_bytes, ..CONFIG };
+    let storage = Arc::new(disk);
+    let mut log = begin(storage, ID, 1, config, random).unwrap();
     let mut appended = 0;
     while log.has_room(300) {
         append(&mut log, &[1; 300]).unwrap();
@@ -198,9 +209,9 @@ fn room_returns_with_the_flush() {
 fn free_segments_stay_within_the_limit() {
     let random = Seeded::new(12);
     let disk = Disk::default();
-    let config = super::LogConfig { limit_bytes: 4 * CONFIG.segment_bytes, ..CONFIG };
-    let storage = std::sync::Arc::new(disk.clone());
-    let mut log = super::begin(storage, super::ID, 1, config, random).unwrap();
+    let config = LogConfig { limit_bytes: 4 * CONFIG.segment_bytes, ..CONFIG };
+    let storage = Arc::new(disk.clone());
+    let mut log = begin(storage, ID, 1, config, random).unwrap();
     let mut readers = Vec::new();
     for position in 1..=60 {
         readers.push(append(&mut log, &[position as u8; 300]).unwrap());
@@ -232,4 +243,101 @@ fn a_log_is_sealed_once() {
     let opened = open_after(&disk, 0, &random).unwrap();
     assert_eq!(opened.batches, [(1, b"one".to_vec()), (2, b"two".to_vec())]);
     assert!(opened.log.is_sealed());
+}
+
+/// What the tables have, they keep: an earlier position that is told later takes nothing back.
+#[test]
+fn the_flushed_position_never_goes_back() {
+    let random = Seeded::new(13);
+    let disk = Disk::default();
+    let config = LogConfig { limit_bytes: 2 * CONFIG.segment_bytes, ..CONFIG };
+    let mut log = begin(Arc::new(disk), ID, 1, config, random).unwrap();
+    for _ in 1..=4 {
+        append(&mut log, &[1; 300]).unwrap();
+    }
+    assert!(!log.has_room(100_000));
+    log.release(4);
+    log.release(1);
+    assert!(log.has_room(100_000), "the log waits for a flush of what is flushed");
+    assert!(log.used_bytes() < CONFIG.segment_bytes);
+}
+
+/// The kernel may cache a segment in large units, and would count a whole unit as written for each
+/// small batch in it.
+#[test]
+fn the_cached_bytes_of_a_segment_go_before_it_is_used_again() {
+    let random = Seeded::new(14);
+    let disk = Disk::default();
+    let mut log = begin_on(&disk, &random);
+    let mut used = Vec::new();
+    for position in 1..=20 {
+        let number = append(&mut log, &[1; 300]).unwrap().segment.number();
+        if used.last() != Some(&number) {
+            used.push(number);
+        }
+        log.release(position);
+    }
+    let again = (0..used.len()).filter(|at| used[..*at].contains(&used[*at]));
+    let again: Vec<_> = again.map(|at| used[at]).collect();
+    assert!(again.len() > 3);
+    assert_eq!(disk.forgotten(), again);
+}
+
+/// The longest payload is the longest whose batch has a length of 32 bits, with room to spare. No
+/// byte of either buffer is touched.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_batch_beyond_the_format_is_refused_before_anything_is_written() {
+    let random = Seeded::new(15);
+    let disk = Disk::default();
+    let mut log = begin_on(&disk, &random);
+    disk.set_full(true);
+    let before = disk.writes_and_syncs();
+    let mut refused = |payload: usize| match log.append(&mut vec![0; HEADER + payload], 1) {
+        Err(AppendError::Refused(error)) => error.kind(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(MAX_PAYLOAD), ErrorKind::StorageFull);
+    assert_eq!(refused(MAX_PAYLOAD + 1), ErrorKind::InvalidInput);
+    assert!(u32::try_from(padded(MAX_PAYLOAD)).is_ok());
+    assert!(matches!(log.append(&mut vec![0; HEADER - 1], 1), Err(AppendError::Refused(_))));
+    assert_eq!(disk.writes_and_syncs(), before);
+    disk.set_full(false);
+    assert_eq!(append(&mut log, b"next").unwrap().position, 1);
+}
+
+/// A store whose disk is full is opened all the same: its log then begins in a smaller segment.
+#[test]
+fn a_log_is_opened_on_a_disk_without_room_for_a_whole_segment() {
+    let random = Seeded::new(16);
+    let config = LogConfig { segment_bytes: 64 << 10, ..CONFIG };
+    let disk = Disk::default();
+    let mut log = begin(Arc::new(disk.clone()), ID, 1, config, random.clone()).unwrap();
+    append(&mut log, &[1; 300]).unwrap();
+    append(&mut log, &[2; 900]).unwrap();
+    drop(log);
+    let open = |room: usize, flushed: Position| {
+        let disk = disk.copy();
+        disk.set_room(Some(room as u64));
+        let mut shown = Vec::new();
+        let storage = Arc::new(disk.clone());
+        let recovered = recover(storage, ID, flushed, config, random.clone(), |batch| {
+            shown.push(batch.position);
+            Ok(())
+        });
+        recovered.map(|recovered| (disk, recovered.log, shown))
+    };
+    let seal = padded(0);
+    let least = FIRST + padded(300) + padded(900) + seal + RESERVE;
+    assert!(open(least - 1, 0).is_err());
+    let (full, mut log, shown) = open(least, 0).unwrap();
+    assert_eq!(shown, [1, 2]);
+    assert!(matches!(append(&mut log, &[3; 100]), Err(AppendError::Refused(_))));
+    full.set_full(false);
+    assert_eq!(append(&mut log, &[3; 100]).unwrap().position, 3);
+    // With nothing to copy, a small segment takes the first changes.
+    assert!(open((16 << 10) - 1, 2).is_err());
+    let (_, mut log, shown) = open(16 << 10, 2).unwrap();
+    assert!(shown.is_empty());
+    assert_eq!(append(&mut log, &[3; 100]).unwrap().position, 3);
 }
