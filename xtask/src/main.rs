@@ -1,5 +1,5 @@
 //! The project's chores:
-//! `cargo xtask test | verify | fix | bench | torture | faults | package | semver`.
+//! `cargo xtask test | verify | fix | bench | torture | faults | syncs | package | semver`.
 //!
 //! Everything is run from here, on a laptop and in CI alike, so that a green run means the same in
 //! both.
@@ -18,6 +18,7 @@ mod semver;
 mod setup;
 mod shell;
 mod suite;
+mod syncs;
 mod torture;
 mod tracked;
 mod verify;
@@ -82,6 +83,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Trace a small server with `strace`: each of 40 messages is in the log, then synced, and then
+    /// answered.
+    Syncs,
     /// Pack every published crate and build it from its packed files; they are in
     /// `target/package/crates/`.
     Package,
@@ -113,6 +117,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Bench { quick, only } => bench::run(&shell, quick, only.as_deref()),
         Task::Torture { args } => torture::run(&shell, &args),
         Task::Faults { against, args } => faults::run(&shell, against.as_deref(), &args),
+        Task::Syncs => syncs::run(&shell),
         Task::Package => package::run(&shell, &packages::Packages::of(&shell)?),
         Task::Semver { baseline } => semver::run(&shell, baseline.as_deref()),
     }
