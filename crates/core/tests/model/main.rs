@@ -1,18 +1,21 @@
 //! Random histories on one session against a model that is a plain list: ids, seqs, windows,
-//! removals, restarts.
+//! removals, restarts, replies.
 //!
 //! The window in memory is tiny, so that every edge of it is crossed all the time, and messages are
 //! added by the dozen, so that ids leave the last 64.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
+#[path = "../common/mod.rs"]
 mod common;
+mod replies;
 
 use common::{ManualClock, Puppet, id};
 use durable_session::{
-    ChatSession, ChatSessions, Error, JsonObject, Memory, Message, MessageQuery, Window,
+    ChatSession, ChatSessions, Error, JsonObject, Memory, Message, MessageQuery, ReplyEnd, Window,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
+use replies::{Users, Written};
 use std::time::Duration;
 
 const WINDOW: Window = Window { messages: 3, bytes: 150 };
@@ -60,6 +63,19 @@ enum Step {
         ids: Vec<u8>,
     },
     Update,
+    /// A question that opens a reply, or the same again.
+    Ask {
+        id: Option<u8>,
+        size: u8,
+    },
+    Push {
+        reply: Index,
+        size: u8,
+    },
+    End {
+        reply: Index,
+        how: ReplyEnd,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -80,7 +96,15 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (2..6u8, any::<Index>(), prop::collection::vec(0..8u8, 0..3))
             .prop_map(|(without, edited, ids)| Step::Set { without, edited, ids }),
         1 => Just(Step::Update),
+        4 => (prop::option::of(0..8u8), 0..8u8).prop_map(|(id, size)| Step::Ask { id, size }),
+        6 => (any::<Index>(), 0..60u8).prop_map(|(reply, size)| Step::Push { reply, size }),
+        3 => (any::<Index>(), ends()).prop_map(|(reply, how)| Step::End { reply, how }),
     ]
+}
+
+fn ends() -> impl Strategy<Value = ReplyEnd> {
+    use ReplyEnd::{Failed, Finished, Interrupted, Stopped};
+    prop::sample::select(vec![Finished, Failed, Stopped, Interrupted])
 }
 
 fn greeting() -> Message {
@@ -97,17 +121,19 @@ fn message(id: Option<u8>, size: u8) -> Message {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     exists: bool,
     messages: Vec<(u64, Message)>,
     next_seq: u64,
     updates: u64,
+    /// All replies of the history, in the order in which they were opened.
+    replies: Vec<Written>,
 }
 
 impl Model {
     fn absent() -> Self {
-        Self { exists: false, messages: vec![(1, greeting())], next_seq: 2, updates: 0 }
+        Self { messages: vec![(1, greeting())], next_seq: 2, ..Self::default() }
     }
 
     fn push(&mut self, message: Message) -> u64 {
@@ -180,9 +206,12 @@ type Answer = Result<Vec<(u64, bool)>, ()>;
 fn answer<T>(result: Result<T, Error>, f: impl FnOnce(T) -> Vec<(u64, bool)>) -> Answer {
     match result {
         Ok(value) => Ok(f(value)),
-        Err(Error::IdReused { .. } | Error::PartlyKnown { .. } | Error::NoSuchMessage { .. }) => {
-            Err(())
-        }
+        Err(
+            Error::IdReused { .. }
+            | Error::PartlyKnown { .. }
+            | Error::NoSuchMessage { .. }
+            | Error::ReplyOpen { .. },
+        ) => Err(()),
         Err(e) => panic!("{e}"),
     }
 }
@@ -203,7 +232,9 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
         Step::AddMany { count } => add_all(vec![message(None, 1); *count], chat, model).await,
         Step::Replace { at, size } => {
             let (seq, new) = (pick(at), message(None, *size));
-            let found = model.messages.iter_mut().find(|(s, _)| *s == seq);
+            let is_open = model.is_open(seq);
+            let mut found = model.messages.iter_mut();
+            let found = found.find(|(s, _)| *s == seq && !is_open);
             let expected = found.map(|(_, m)| *m = new.clone()).ok_or(()).map(|()| vec![]);
             model.exists |= expected.is_ok();
             (answer(chat.replace(seq, new).await, |()| vec![]), expected)
@@ -254,13 +285,18 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
             (answer(chat.reset().await, |()| vec![]), Ok(vec![]))
         }
         Step::Delete => {
-            let existed = std::mem::replace(model, Model::absent()).exists;
+            let before = std::mem::replace(model, Model::absent());
+            let existed = before.exists;
+            model.replies = before.replies;
+            model.replies.iter_mut().filter(|reply| reply.end.is_none()).for_each(|reply| {
+                reply.end = Some(ReplyEnd::Removed);
+            });
             assert_eq!(chat.delete().await.unwrap(), existed);
             (Ok(vec![]), Ok(vec![]))
         }
         Step::Turn { pops, id } => {
             let message = message(Some(*id), id * 9);
-            let mut trial = Model { messages: model.messages.clone(), ..*model };
+            let mut trial = model.clone();
             for _ in 0..*pops {
                 trial.exists |= trial.messages.pop().is_some();
             }
@@ -292,7 +328,7 @@ async fn step(step: &Step, chat: &ChatSession, model: &mut Model) -> (Answer, An
                 .await;
             (answer(got, |n| vec![(n, false)]), Ok(vec![(updates, false)]))
         }
-        Step::Evict | Step::Restart => (Ok(vec![]), Ok(vec![])),
+        _ => (Ok(vec![]), Ok(vec![])),
     }
 }
 
@@ -320,7 +356,17 @@ async fn set_list(
         wanted[at] = message(None, 77);
     }
     wanted.extend(ids.iter().map(|id| message(Some(*id), id * 9)));
-    chat.turn(|draft| draft.set_messages(&wanted)).await.unwrap();
+    let set = answer(chat.turn(|draft| draft.set_messages(&wanted)).await, |()| vec![]);
+    // A list that has an open message no more is refused. One that has it may move it.
+    let has = |reply: &Written| {
+        let open = model.messages.iter().find(|(seq, _)| *seq == reply.seq);
+        open.is_some_and(|(_, message)| wanted.contains(message))
+    };
+    assert!(set.is_err() || model.open().all(has), "an open message was removed");
+    assert!(set.is_ok() || model.open().next().is_some(), "no message is open");
+    if set.is_err() {
+        return (set, Err(()));
+    }
     let page = chat.messages(MessageQuery::after(0, usize::MAX)).await.unwrap();
     model.set(
         &wanted,
@@ -329,7 +375,8 @@ async fn set_list(
     (Ok(vec![]), Ok(vec![]))
 }
 
-async fn compare(chat: &ChatSession, model: &Model) {
+async fn compare(chat: &ChatSession, store: &Puppet, model: &Model) {
+    replies::compare(chat, store, model).await;
     let state = chat.get_state().await.unwrap();
     let messages: Vec<_> = model.messages.iter().map(|(_, m)| m.clone()).collect();
     assert_eq!(state.messages, messages);
@@ -393,22 +440,46 @@ proptest! {
             let store = Puppet::new();
             let clock = ManualClock::at(1);
             let mut sessions = registry(&store, &clock);
-            let mut model = Model::absent();
+            let (mut model, mut users) = (Model::absent(), Users::default());
             for what in &history {
+                let chat = sessions.session(id("s"));
+                let which = |reply: &Index| reply.index(model.replies.len().max(1));
                 match what {
-                    Step::Restart => sessions = registry(&store, &clock),
+                    Step::Restart => {
+                        // After the close nothing of the old process ends a reply.
+                        sessions.close().await.unwrap();
+                        users.restart(&mut model);
+                        store.open_again();
+                        sessions = registry(&store, &clock);
+                        replies::settle(&sessions.session(id("s")), &model).await;
+                    }
                     Step::Evict => {
                         clock.advance(10);
                         sessions.sweep(&store).await.unwrap();
-                        assert_eq!(sessions.stats().live_sessions, 0);
+                        let live = sessions.stats().live_sessions;
+                        assert!(live == 0 || !model.replies.is_empty(), "{live} are live");
+                    }
+                    Step::Ask { id, size } => {
+                        let size = id.map_or(*size, |id| id * 9 + size % 2);
+                        users.ask(message(*id, size), &chat, &mut model).await;
+                    }
+                    Step::Push { reply, size } => {
+                        users.push(which(reply), *size, &mut model).await;
+                    }
+                    Step::End { reply, how } => {
+                        if users.end(which(reply), *how, &chat, &mut model).await {
+                            replies::settle(&chat, &model).await;
+                        }
                     }
                     _ => {}
                 }
                 let chat = sessions.session(id("s"));
                 let (got, expected) = step(what, &chat, &mut model).await;
                 assert_eq!(got, expected, "{what:?}");
-                compare(&chat, &model).await;
+                model.end_removed();
+                compare(&chat, &store, &model).await;
             }
+            users.check_followers(&model).await;
         });
     }
 }
