@@ -4,6 +4,7 @@ mod campaign;
 mod context;
 mod damage;
 mod digest;
+mod followers;
 mod histories;
 mod io_faults;
 mod kill;
@@ -11,11 +12,13 @@ mod long;
 mod model;
 mod model_run;
 mod power_loss;
+mod processes;
 mod runs;
 mod security;
 mod seeded;
 mod verdict;
 
+use anyhow::Result;
 use campaign::{Alteration, Budget, Plan, Tally};
 use clap::Parser;
 use std::path::PathBuf;
@@ -30,6 +33,7 @@ const CAMPAIGNS: [Campaign; 9] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
+    (followers::NAME, followers::run),
     (damage::NAME, damage::run),
     (histories::NAME, histories::run),
     (model_run::NAME, model_run::run),
@@ -73,16 +77,32 @@ struct Cli {
     /// Run as the process that the kill campaign kills.
     #[arg(long, hide = true, value_name = "FILE")]
     child: Option<PathBuf>,
+    /// Run as the server that the followers campaign kills.
+    #[arg(long, hide = true, value_name = "FILE")]
+    serve: Option<PathBuf>,
+    /// Run as a follower of that server.
+    #[arg(long, hide = true, value_name = "URL")]
+    follow: Option<String>,
+}
+
+impl Cli {
+    /// Plays the part of a process that a campaign has started; `None` if none did.
+    fn part(&self) -> Option<Result<()>> {
+        let Self { child, serve, follow, .. } = self;
+        let child = child.as_deref().map(kill::child);
+        let serve = || serve.as_deref().map(followers::serve);
+        child.or_else(serve).or_else(|| follow.as_deref().map(followers::follow))
+    }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     campaign::hush();
-    if let Some(file) = cli.child {
-        return match kill::child(&file) {
+    if let Some(played) = cli.part() {
+        return match played {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("killed child: {error:#}");
+                eprintln!("process of a campaign: {error:#}");
                 ExitCode::FAILURE
             }
         };

@@ -110,6 +110,16 @@ fn the_verdict_on_killed_processes_can_turn_on_chunks() {
 }
 
 #[test]
+fn the_verdict_on_followers_of_a_killed_server_can_turn() {
+    turns("followers", &OF_MESSAGES, &ONE_CASE);
+}
+
+#[test]
+fn the_verdict_on_followers_of_a_killed_server_can_turn_on_chunks() {
+    turns_on_chunks("followers", &ONE_CASE);
+}
+
+#[test]
 fn the_verdict_on_damaged_files_can_turn() {
     turns("damage", &OF_MESSAGES, &ONE_CASE);
 }

@@ -1,11 +1,11 @@
 //! The process that is killed.
 
 use super::{SESSIONS, replies, script};
+use crate::processes::{StoreOptions, tell};
 use anyhow::{Context, Result};
 use durable_session::ChatSessions;
-use durable_session_redb::{OpenCheck, RedbStore};
+use durable_session_redb::RedbStore;
 use futures_executor::block_on;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,17 +19,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         .split(',')
         .map(str::parse)
         .collect::<Result<_, _>>()?;
-    let number = |name: &'static str| {
-        let text = std::env::var(name).context(name)?;
-        text.parse::<u64>().context(name)
-    };
-    let checks = [OpenCheck::Background, OpenCheck::First, OpenCheck::Skip];
-    let store = RedbStore::builder()
-        .check(checks[usize::try_from(number("TORTURE_CHECK")?)? % checks.len()])
-        .cache_bytes(16 << 20)
-        .log_bytes(number("TORTURE_LOG_BYTES")?)
-        .memtable_bytes(usize::try_from(number("TORTURE_MEMTABLE_BYTES")?)?)
-        .open(file)?;
+    let store = StoreOptions::open(file)?;
     let sessions: ChatSessions = ChatSessions::builder(store.clone()).build();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -66,11 +56,4 @@ fn one(sessions: &ChatSessions, store: &RedbStore, session: usize, step: &mut u6
     tell(&format!("done {session} {step}\n"))?;
     *step += 1;
     Ok(())
-}
-
-/// One write each, so that no line is cut.
-fn tell(line: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    Ok(out.flush()?)
 }

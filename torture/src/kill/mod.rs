@@ -8,6 +8,7 @@ mod script;
 pub(crate) use child::run as child;
 
 use crate::campaign::{Plan, Tally};
+use crate::processes::StoreOptions;
 use crate::verdict::{Broken, Kind, hold};
 use anyhow::{Context, Result, bail};
 use durable_session::ChatSessions;
@@ -37,30 +38,11 @@ struct Journal {
     acknowledged: u64,
 }
 
-/// Options of the store in the process that is killed.
-#[derive(Debug, Clone, Copy)]
-struct Options {
-    check: u8,
-    log_bytes: u64,
-    memtable_bytes: u64,
-}
-
-impl Options {
-    fn any(rng: &mut Rng) -> Self {
-        let sizes = [8_000, 64 * 1024, 1 << 20, 64 << 20];
-        Self {
-            check: rng.u8(0..3),
-            log_bytes: sizes[rng.usize(0..sizes.len())],
-            memtable_bytes: sizes[rng.usize(0..sizes.len())],
-        }
-    }
-}
-
 pub(crate) fn run(plan: &Plan) -> Tally {
     plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("killed.redb");
-        let options = Options::any(rng);
+        let options = StoreOptions::any(rng);
         tally.note(&options);
         let mut journal = vec![Journal::default(); SESSIONS + WITH_REPLIES];
         for kill in 0..KILLS {
@@ -80,16 +62,14 @@ pub(crate) fn run(plan: &Plan) -> Tally {
 
 fn run_and_kill(
     file: &Path,
-    options: Options,
+    options: StoreOptions,
     starts: &[u64],
     journal: &mut [Journal],
     rng: &mut Rng,
 ) -> Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--child").arg(file);
-    command.env("TORTURE_CHECK", options.check.to_string());
-    command.env("TORTURE_LOG_BYTES", options.log_bytes.to_string());
-    command.env("TORTURE_MEMTABLE_BYTES", options.memtable_bytes.to_string());
+    options.tell(&mut command);
     command.env("TORTURE_STARTS", starts.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let result = note_until_killed(&mut child, journal, rng);
