@@ -28,12 +28,10 @@ pub(crate) enum Require {
 }
 
 /// The state that a plan works on.
-// Its maker returns it to the code that matches it: the large variant is never stored.
-#[allow(clippy::large_enum_variant)]
-enum Copied<'a> {
+enum Newest<'a> {
     /// With the machine's revision, which says later whether the state is still the newest.
-    View { view: View, revision: u64 },
-    /// No copy can be made yet: follow this step, then ask again.
+    View { view: Arc<View>, revision: u64 },
+    /// It is not known yet: follow this step, then ask again.
     NotYet(Step<'a, ()>),
 }
 
@@ -80,7 +78,7 @@ impl EarlierWait<'_> {
 }
 
 /// Like [`Planned`], with the state after the changes as the third part.
-pub(crate) type Drafted<T> = Result<(T, Vec<Change>, View), Halt>;
+pub(crate) type Drafted<T> = Result<(T, Vec<Change>, Arc<View>), Halt>;
 
 /// The tries that a call has left, the present one included.
 pub(crate) struct Attempts(u32);
@@ -118,12 +116,12 @@ impl Session {
             let first = {
                 let machine = &mut self.actor.lock().machine;
                 if let Some(view) = machine.settled_view() {
-                    return Ok(LongView::new(Arc::clone(view), Vec::new()));
+                    return Ok(LongView::from(Arc::clone(view)));
                 } else if !caught_up && machine.is_busy() {
                     // The store may have answered already (clause C1).
                     None
                 } else if let Some(view) = machine.view() {
-                    return Ok(LongView::new(Arc::clone(view), Vec::new()));
+                    return Ok(LongView::from(Arc::clone(view)));
                 } else {
                     Some(self.wait_for(machine.earlier_or_load(reach)))
                 }
@@ -176,7 +174,7 @@ impl Session {
     pub(crate) async fn apply_on_copy<T>(
         &self,
         require: Require,
-        mut plan: impl FnMut(Planner<'_>, View, Option<&Whole>) -> Drafted<T>,
+        mut plan: impl FnMut(Planner<'_>, Arc<View>, Option<&Whole>) -> Drafted<T>,
     ) -> Result<T, Error> {
         let mut attempts = Attempts::new(self.registry.config.attempts);
         let mut depth = self.registry.config.window;
@@ -184,9 +182,9 @@ impl Session {
         let mut fetched = Fetched::default();
         let mut hold = None;
         loop {
-            let (view, revision) = match self.copy(require, whole.is_some())? {
-                Copied::View { view, revision } => (view, revision),
-                Copied::NotYet(step) => {
+            let (view, revision) = match self.newest(require, whole.is_some())? {
+                Newest::View { view, revision } => (view, revision),
+                Newest::NotYet(step) => {
                     hold.get_or_insert_with(|| self.actor.hold());
                     self.follow::<()>(step, &mut attempts).await?;
                     continue;
@@ -278,20 +276,20 @@ impl Session {
         }
     }
 
-    /// A copy of the newest state, or the step to follow before it can be made. If `settled`, or if
-    /// a version is required, the state is copied only once no work is pending.
-    fn copy(&self, require: Require, settled: bool) -> Result<Copied<'_>, Error> {
+    /// The newest state, or the step to follow before it is known. If `settled`, or if a version is
+    /// required, it is taken only once no work is pending.
+    fn newest(&self, require: Require, settled: bool) -> Result<Newest<'_>, Error> {
         self.check_open()?;
         let window = self.registry.config.window;
         let machine = &mut self.actor.lock().machine;
         if let Admission::Wait(earlier) = machine.admit(Reach::tail(window)) {
-            return Ok(Copied::NotYet(Step::After(self.wait_for(earlier))));
+            return Ok(Newest::NotYet(Step::After(self.wait_for(earlier))));
         }
         // Only durable state has a version.
         if (settled || matches!(require, Require::Version(_)))
             && let Some(earlier) = machine.earlier()
         {
-            return Ok(Copied::NotYet(Step::After(self.wait_for(earlier))));
+            return Ok(Newest::NotYet(Step::After(self.wait_for(earlier))));
         }
         if let Require::Version(expected) = require {
             let current = machine.view().and_then(|view| view.version());
@@ -301,8 +299,8 @@ impl Session {
         }
         let revision = machine.revision();
         Ok(match machine.top() {
-            Some(view) => Copied::View { view: view.clone(), revision },
-            None => Copied::NotYet(Step::Stale),
+            Some(view) => Newest::View { view: Arc::clone(view), revision },
+            None => Newest::NotYet(Step::Stale),
         })
     }
 
@@ -311,7 +309,7 @@ impl Session {
         revision: u64,
         value: T,
         changes: Vec<Change>,
-        after: View,
+        after: Arc<View>,
     ) -> Result<Step<'_, T>, Error> {
         let mut cell = self.actor.lock();
         self.check_open()?;
@@ -326,7 +324,7 @@ impl Session {
         cell: &mut Cell,
         value: T,
         changes: Vec<Change>,
-        after: Option<View>,
+        after: Option<Arc<View>>,
     ) -> Result<Step<'_, T>, Error> {
         let machine = &mut cell.machine;
         if changes.is_empty() {

@@ -7,6 +7,7 @@ use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::json::JsonObject;
 use crate::store::Version;
+use crate::sync::Arc;
 use bytestring::ByteString;
 use std::fmt;
 
@@ -17,7 +18,8 @@ use std::fmt;
 /// own writes.
 pub struct Draft<'a, A> {
     planner: Planner<'a>,
-    view: View,
+    /// Copied when it is changed first.
+    view: Arc<View>,
     changes: Vec<Change>,
     /// The app state as it was decoded, and as the closure has it now.
     app: Option<(JsonObject, A)>,
@@ -30,13 +32,13 @@ pub struct Draft<'a, A> {
 }
 
 impl<'a, A: AppState> Draft<'a, A> {
-    pub(crate) fn new(planner: Planner<'a>, view: View, whole: Option<&'a Whole>) -> Self {
+    pub(crate) fn new(planner: Planner<'a>, view: Arc<View>, whole: Option<&'a Whole>) -> Self {
         Self { planner, view, changes: Vec::new(), app: None, added: None, whole, halted: None }
     }
 
     /// Makes a change that the closure does not make.
     pub(crate) fn begin_with(&mut self, change: Change) {
-        self.view.apply(&change);
+        Arc::make_mut(&mut self.view).apply(&change);
         self.changes.push(change);
     }
 
@@ -46,7 +48,7 @@ impl<'a, A: AppState> Draft<'a, A> {
     }
 
     /// The changes made, and the state they lead to.
-    pub(crate) fn finish(mut self) -> Result<(Vec<Change>, View), Halt> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<Change>, Arc<View>), Halt> {
         if let Some(halt) = self.halted {
             return Err(halt);
         }
@@ -297,8 +299,8 @@ impl<'a, A: AppState> Draft<'a, A> {
     fn make<T>(&mut self, planned: Planned<T>) -> Result<T, Error> {
         match planned {
             Ok((value, changes)) => {
-                for change in &changes {
-                    self.view.apply(change);
+                if !changes.is_empty() {
+                    Arc::make_mut(&mut self.view).apply_all(&changes);
                 }
                 self.changes.extend(changes);
                 Ok(value)

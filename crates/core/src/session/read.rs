@@ -140,7 +140,7 @@ impl Session {
                     rows.extend(older);
                     return Ok(LongView::new(view, rows));
                 }
-                None => seen = LongView::new(self.newer(&view).await?, Vec::new()),
+                None => seen = self.newer(&view).await?.into(),
             }
         }
         Err(Error::Contended { session: self.actor.id.clone() })

@@ -7,7 +7,6 @@ use crate::session::machine::{Answer, Lane};
 use crate::session::registry::{Registry, Session};
 use crate::store::{OpenReply, StoreError, StoreErrorKind};
 use crate::sync::Arc;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
@@ -87,19 +86,20 @@ fn drive_and(
                 from = 0;
                 note(registry, actor, &answer);
                 now = registry.clock.now_ms();
-                let (wakers, weight, suspects) = {
+                let (wakers, weight, of_replies) = {
                     let mut cell = actor.lock();
                     cell.tasks.remove(lane);
                     let mut effects = cell.machine.complete(answer, now);
-                    let suspects = mem::take(&mut effects.suspects);
-                    let weight = effects.weight;
-                    if effects.interrupted > 0 {
-                        registry.stats.interrupted(effects.interrupted);
+                    let (weight, of_replies) = (effects.weight, effects.replies.take());
+                    if let Some(of_replies) = &of_replies {
+                        registry.stats.interrupted(of_replies.interrupted);
                     }
                     cell.take_in(effects);
-                    (cell.take_wakers(), weight, suspects)
+                    (cell.take_wakers(), weight, of_replies)
                 };
-                interrupt_dead(registry, actor, &suspects);
+                if let Some(of_replies) = of_replies {
+                    interrupt_dead(registry, actor, &of_replies.suspects);
+                }
                 charge(weight, now);
                 wakers.wake();
             }

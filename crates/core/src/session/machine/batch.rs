@@ -20,6 +20,8 @@ pub(super) struct Batch {
     pub(super) after: Option<Arc<View>>,
     /// Whether its changes only grow the session.
     pub(super) grows: bool,
+    /// Whether it opens or closes a reply.
+    pub(super) of_replies: bool,
     /// Nothing can be planned on top before it has ended: the view after it is not known exactly.
     pub(super) sealed: bool,
     /// Whether it is sent even if no caller waits for it.
@@ -36,6 +38,7 @@ impl Batch {
             bytes: 0,
             after: None,
             grows: true,
+            of_replies: false,
             sealed: false,
             kept: false,
         }
@@ -53,7 +56,10 @@ impl Batch {
 
     /// Adds the changes of one more call.
     pub(super) fn join(&mut self, changes: Vec<Change>, bytes: u64) {
-        let grows = changes.iter().all(Change::only_grows);
+        for change in &changes {
+            self.grows &= change.only_grows();
+            self.of_replies |= change.is_of_a_reply();
+        }
         if let Some(after) = &mut self.after {
             Arc::make_mut(after).apply_all(&changes);
         }
@@ -63,7 +69,6 @@ impl Batch {
             self.changes.extend(changes);
         }
         self.bytes += bytes;
-        self.grows &= grows;
         self.calls += 1;
     }
 

@@ -1,13 +1,13 @@
 //! Calls and their tickets. Each ticket that is given out counts as one caller that waits; a caller
 //! that goes away [leaves](Machine::leave).
 
-use super::batch::Batch;
 use super::change::Change;
 use super::state::{Delete, Load, Machine, Phase};
 use super::ticket::{Committed, Deleted, Earlier, Extended, Ticket};
 use super::view::View;
 use super::work::Reach;
 use crate::store::{DeleteIf, Extension};
+use crate::sync::Arc;
 
 /// Whether a call can be planned now.
 pub(crate) enum Admission {
@@ -77,37 +77,13 @@ impl Machine {
     pub(crate) fn stage(
         &mut self,
         changes: Vec<Change>,
-        after: Option<View>,
-    ) -> Option<Ticket<Committed>> {
-        self.stage_batch(changes, after, |batch| batch.callers += 1)
-    }
-
-    /// Stages the interruptions that are made. They are sent even if no caller waits.
-    pub(super) fn stage_interruptions(&mut self) {
-        while let Phase::Resident { view, pending } = &mut self.phase
-            && self.deletes.is_empty()
-            && !pending.last().is_some_and(|last| last.sealed)
-            && let Some(close) = self.replies.take_ready()
-        {
-            let open = pending.top(view).reply(close.seq);
-            if open.is_some_and(|reply| reply.claim == close.claim) {
-                self.stage_batch(vec![Change::Close(close)], None, |batch| batch.kept = true);
-            }
-        }
-    }
-
-    fn stage_batch(
-        &mut self,
-        changes: Vec<Change>,
-        after: Option<View>,
-        count: impl FnOnce(&mut Batch),
+        after: Option<Arc<View>>,
     ) -> Option<Ticket<Committed>> {
         let Phase::Resident { view, pending } = &mut self.phase else { return None };
-        let grows = changes.iter().all(Change::only_grows);
         let id = self.tickets + 1;
         let batch = pending.stage(changes, after, view, self.config.batch_bounds(), id);
-        count(batch);
-        let ticket = batch.ticket;
+        batch.callers += 1;
+        let (ticket, grows) = (batch.ticket, batch.grows);
         if !grows {
             let top = pending.top(view);
             let known = top.exact && top.counted;
@@ -118,6 +94,28 @@ impl Machine {
         self.tickets = id;
         self.revision += 1;
         Some(ticket)
+    }
+
+    /// Stages the interruptions that are made. They are sent even if no caller waits.
+    pub(super) fn stage_interruptions(&mut self) {
+        while let Phase::Resident { view, pending } = &mut self.phase
+            && self.deletes.is_empty()
+            && !pending.last().is_some_and(|last| last.sealed)
+            && let Some(close) = self.replies.take_ready()
+        {
+            let open = pending.top(view).reply(close.seq);
+            if open.is_none_or(|reply| reply.claim != close.claim) {
+                continue;
+            }
+            self.stage(vec![Change::Close(close)], None);
+            if let Phase::Resident { pending, .. } = &mut self.phase
+                && let Some(last) = pending.last_mut()
+            {
+                // Nobody waits for it.
+                last.callers -= 1;
+                last.kept = true;
+            }
+        }
     }
 
     /// Deletes the session under a condition, after everything staged before.

@@ -23,6 +23,13 @@ pub(crate) struct Effects {
     pub(crate) change: Option<SessionChange>,
     /// The bytes that the session holds in memory now.
     pub(crate) weight: u64,
+    /// What it means for replies. Boxed, since few answers are about replies.
+    pub(crate) replies: Option<Box<ReplyEffects>>,
+}
+
+/// The consequences of an answer for the replies of a session.
+#[derive(Default)]
+pub(crate) struct ReplyEffects {
     /// Open replies whose producers may be gone: of a load, or just opened.
     pub(crate) suspects: Vec<OpenReply>,
     /// The number of replies that a commit interrupted.
@@ -32,14 +39,8 @@ pub(crate) struct Effects {
 impl Machine {
     /// Takes in an answer of the store.
     pub(crate) fn complete(&mut self, answer: Answer, now: u64) -> Effects {
-        let mut effects = Effects {
-            settled: None,
-            retried: Vec::new(),
-            change: None,
-            weight: 0,
-            suspects: Vec::new(),
-            interrupted: 0,
-        };
+        let mut effects =
+            Effects { settled: None, retried: Vec::new(), change: None, weight: 0, replies: None };
         match answer {
             Answer::Main(Ok(Done::Committed(outcome))) => self.committed(outcome, &mut effects),
             Answer::Main(Ok(Done::Loaded(loaded))) => self.loaded(loaded, now, &mut effects),
@@ -82,8 +83,7 @@ impl Machine {
                 after.settle(head);
                 effects.change = self.changes.committed(first, after, batch.changes());
                 pending.rebase(&after.head);
-                let of_replies = batch.changes().iter().any(Change::is_of_a_reply);
-                if of_replies || !self.replies.is_empty() {
+                if batch.of_replies || !self.replies.is_empty() {
                     self.replies_committed(first, &batch, effects);
                 }
                 CommitEnd::Durable
@@ -123,6 +123,7 @@ impl Machine {
     fn replies_committed(&mut self, mut next_seq: u64, batch: &Batch, effects: &mut Effects) {
         let Phase::Resident { view, .. } = &self.phase else { return };
         let life = view.head.version.incarnation();
+        let told = &mut **effects.replies.get_or_insert_default();
         for change in batch.changes() {
             match change {
                 Change::Open(open) => {
@@ -130,7 +131,7 @@ impl Machine {
                     let claim = open.opening.claim;
                     self.replies.removed(seq, seq);
                     self.replies.opened(seq, claim, open.message.clone(), life);
-                    effects.suspects.push(OpenReply {
+                    told.suspects.push(OpenReply {
                         seq,
                         claim,
                         format: open.opening.format.clone(),
@@ -139,7 +140,7 @@ impl Machine {
                     });
                 }
                 Change::Close(close) => {
-                    effects.interrupted += u64::from(close.how == ReplyEnd::Interrupted);
+                    told.interrupted += u64::from(close.how == ReplyEnd::Interrupted);
                     self.replies.closed(close);
                 }
                 Change::Replace { seq, .. } => self.replies.removed(*seq, *seq),
@@ -169,7 +170,8 @@ impl Machine {
         if let Some(loaded) = &loaded
             && !loaded.replies.is_empty()
         {
-            effects.suspects.clone_from(&loaded.replies);
+            let suspects = loaded.replies.clone();
+            effects.replies = Some(Box::new(ReplyEffects { suspects, interrupted: 0 }));
         }
         let (keep, shown) = (load.reach.keep, load.shown.take());
         let (ticket, callers) = (load.ticket, load.callers);

@@ -14,15 +14,21 @@ impl Machine {
         if !self.replies.is_empty() {
             self.stage_interruptions();
         }
-        let main = self.next_main(now);
-        if main.is_some() {
-            return main;
+        match self.next_main(now) {
+            Some(main) => Some(main),
+            None => self.next_beside(),
         }
-        match self.usage.send() {
-            Some(at) => Some(StoreCall::Touch(at)),
-            None if self.replies.is_empty() => self.next_extension(),
-            None => self.next_extension().or_else(|| self.next_make()),
+    }
+
+    /// The next call that goes beside the main lane.
+    fn next_beside(&mut self) -> Option<StoreCall> {
+        if let Some(at) = self.usage.send() {
+            return Some(StoreCall::Touch(at));
         }
+        if self.extensions.is_empty() && self.replies.is_empty() {
+            return None;
+        }
+        self.next_extension().or_else(|| self.next_make())
     }
 
     /// The next call of the main lane: a load, commit or delete.
@@ -82,9 +88,6 @@ impl Machine {
     /// The next extension of an open reply. It is held back while the first pending commit ends the
     /// same reply, and while a delete is with the store or waits behind no commit.
     fn next_extension(&mut self) -> Option<StoreCall> {
-        if self.extensions.is_empty() {
-            return None;
-        }
         let first = match &self.phase {
             Phase::Resident { pending, .. } => pending.first(),
             Phase::Deleting(_) => return None,

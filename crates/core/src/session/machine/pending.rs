@@ -62,14 +62,14 @@ impl Pending {
 
     /// The session after everything pending, on top of the durable `view`. Made when it is asked
     /// for, and kept up to date from then on.
-    pub(super) fn top<'a>(&'a mut self, view: &'a View) -> &'a View {
+    pub(super) fn top<'a>(&'a mut self, view: &'a Arc<View>) -> &'a Arc<View> {
         if self.last().is_some_and(|last| last.after.is_none()) {
             let after = self.project(view);
             if let Some(last) = self.last_mut() {
                 last.after = Some(after);
             }
         }
-        self.last().and_then(|last| last.after.as_deref()).unwrap_or(view)
+        self.last().and_then(|last| last.after.as_ref()).unwrap_or(view)
     }
 
     fn project(&mut self, view: &View) -> Arc<View> {
@@ -120,7 +120,7 @@ impl Pending {
     pub(super) fn stage(
         &mut self,
         changes: Vec<Change>,
-        after: Option<View>,
+        after: Option<Arc<View>>,
         durable: &View,
         bounds: (usize, u64),
         new_id: u64,
@@ -128,12 +128,12 @@ impl Pending {
         let after = after.map(|mut after| {
             if after.head.version != durable.head.version {
                 // A commit became durable since the call was planned.
-                after.rebase(&durable.head, |seq| {
+                Arc::make_mut(&mut after).rebase(&durable.head, |seq| {
                     let own = changes.iter().any(|change| change.replaces(seq));
                     own || self.iter().any(|batch| batch.replaces(seq))
                 });
             }
-            Arc::new(after)
+            after
         });
         let bytes = changes.iter().map(Change::bytes).sum();
         let joins =

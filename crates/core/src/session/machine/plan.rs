@@ -264,7 +264,7 @@ impl Planner<'_> {
             return Ok(((), Vec::new()));
         }
         let ((), mut changes) = self.replace_all(view, &self.config.greeting)?;
-        let ((), app) = self.set_app(view, self.initial_app()?)?;
+        let ((), app) = self.set_app(view, self.initial_app()?.clone())?;
         changes.extend(app);
         Ok(((), changes))
     }
@@ -278,11 +278,9 @@ impl Planner<'_> {
         Ok(((), vec![Change::SetApp(app)]))
     }
 
-    pub(crate) fn initial_app(&self) -> Result<ByteString, Error> {
-        self.config
-            .initial_app
-            .clone()
-            .map_err(|source| Error::AppState { session: self.id.clone(), source })
+    pub(crate) fn initial_app(&self) -> Result<&ByteString, Error> {
+        let app = self.config.initial_app.as_ref();
+        app.map_err(|source| Error::AppState { session: self.id.clone(), source: source.clone() })
     }
 
     /// Whether one call's changes fit into one commit. The first commit of a session writes its

@@ -115,7 +115,7 @@ impl Machine {
 
     /// The state that the next call is planned on: the durable one with all pending changes, made
     /// here if it does not exist yet. `None` if the session is not in memory.
-    pub(crate) fn top(&mut self) -> Option<&View> {
+    pub(crate) fn top(&mut self) -> Option<&Arc<View>> {
         match &mut self.phase {
             Phase::Resident { view, pending } => Some(pending.top(view)),
             Phase::Unloaded | Phase::Loading(_) | Phase::Deleting(_) => None,

@@ -11,7 +11,6 @@ use crate::sync::Arc;
 use crate::{Message, SessionId};
 use bytestring::ByteString;
 use std::collections::VecDeque;
-use std::iter;
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -93,6 +92,12 @@ impl LongView {
     }
 }
 
+impl From<Arc<View>> for LongView {
+    fn from(view: Arc<View>) -> Self {
+        Self { view, older: None }
+    }
+}
+
 impl View {
     /// A session that does not exist: its initial state (clause C8).
     pub(crate) fn absent(config: &Config, app: ByteString, keep: TailBounds, now: u64) -> Self {
@@ -138,15 +143,14 @@ impl View {
         // when they are needed.
         let mut tags = loaded.tags;
         let count = rows.len() - from;
-        let (older, untagged) =
-            (tags.len().saturating_sub(count), count.saturating_sub(tags.len()));
-        let ids = iter::repeat_n(IdTag::UNREAD, untagged)
-            .chain(tags[older..].iter().map(|told| told.tag));
         let mut window = VecDeque::with_capacity(count);
-        for (row, id_tag) in rows.drain(from..).zip(ids) {
-            window.push_back(Entry { seq: row.seq, id: id_tag, message: message(id, row)? });
+        for row in rows.drain(from..) {
+            window.push_back(Entry { seq: row.seq, id: IdTag::UNREAD, message: message(id, row)? });
         }
-        tags.truncate(older);
+        for (entry, told) in window.iter_mut().rev().zip(tags.iter().rev()) {
+            entry.id = told.tag;
+        }
+        tags.truncate(tags.len().saturating_sub(count));
         tags.shrink_to_fit();
         let head = loaded.head;
         let view = Self {

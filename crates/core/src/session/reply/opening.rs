@@ -11,6 +11,7 @@ use crate::session::draft::Draft;
 use crate::session::machine::{Change, Found, Halt, Planner, StoredMessage, View};
 use crate::session::whole::Whole;
 use crate::store::{Claim, ReplyOpening};
+use crate::sync;
 use crate::{JsonObject, Message};
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(super) enum Plan {
 /// whole before, so nothing of it is made again.
 pub(super) fn plan<A: AppState, R: Into<NewReply>>(
     planner: Planner<'_>,
-    view: View,
+    view: sync::Arc<View>,
     whole: Option<&Whole>,
     claim: Claim,
     open: &mut impl FnMut(&mut Draft<'_, A>) -> Result<R, Error>,
@@ -86,7 +87,7 @@ pub(super) fn plan<A: AppState, R: Into<NewReply>>(
         .map_err(|source| Error::Format { session: planner.id.clone(), source: source.into() })?;
     let opening = ReplyOpening::new(claim, format.name());
     let (seq, opened) = planner.open(&after, new.reopens, &message, opening)?;
-    after.apply_all(&opened);
+    sync::Arc::make_mut(&mut after).apply_all(&opened);
     changes.extend::<Vec<Change>>(opened);
     Ok((Plan::Open { seq, message, format }, changes, after))
 }

@@ -97,7 +97,7 @@ impl World {
     /// Tells callers, and checks their outcomes.
     pub(super) fn take(&mut self, effects: Effects) {
         assert_eq!(effects.weight, self.machine.weight());
-        for open in &effects.suspects {
+        for open in effects.replies.iter().flat_map(|of_replies| &of_replies.suspects) {
             if !self.replies.held.contains(&open.claim) {
                 self.machine.interrupt(open);
             }

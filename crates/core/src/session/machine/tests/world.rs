@@ -215,7 +215,7 @@ impl World {
         };
         match (made, call.plan) {
             (Ok(((), changes)), Plan::Turn) => {
-                let mut after = view.clone();
+                let mut after = View::clone(view);
                 after.apply_all(&changes);
                 self.calls[at].copied = Some((self.machine.revision(), changes, after));
             }
@@ -256,7 +256,7 @@ impl World {
         let has_changes = !changes.is_empty();
         assert!(self.machine.deletes.is_empty(), "a call after a delete waits for it");
         let ticket = if has_changes {
-            self.machine.stage(changes, after)
+            self.machine.stage(changes, after.map(Arc::new))
         } else {
             self.machine.last_commit()
         };
