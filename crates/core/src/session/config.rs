@@ -5,6 +5,7 @@ use crate::error::{AppStateError, LimitKind};
 use crate::reply::{ReplyFormat, TextReply};
 use crate::store::{StoreLimits, TailBounds};
 use bytestring::ByteString;
+use futures_core::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,6 +151,18 @@ impl Replies {
     }
 }
 
+/// How far [`Reply::pump`](crate::Reply::pump) gathers chunks before it writes them.
+pub(crate) struct Gathering {
+    pub(crate) bytes: u64,
+    pub(crate) pause: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl fmt::Debug for Gathering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathering").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
 /// When unused sessions expire, and how often their use is written down (clause C10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
@@ -221,6 +234,7 @@ pub(crate) struct Config {
     pub(crate) memory: Memory,
     pub(crate) expiry: Expiry,
     pub(crate) replies: Replies,
+    pub(crate) gathering: Option<Gathering>,
     /// How often a call is tried when other writers come first.
     pub(crate) attempts: u32,
 }
@@ -295,6 +309,7 @@ impl Config {
             memory: Memory::default(),
             expiry: Expiry::default(),
             replies: Replies::default(),
+            gathering: None,
             attempts: 1,
         }
     }

@@ -1,7 +1,7 @@
 //! The namespace of chat sessions, and how it is built.
 
 use super::chat::ChatSession;
-use super::config::{Config, Expiry, Limits, Memory, Replies, Window};
+use super::config::{Config, Expiry, Gathering, Limits, Memory, Replies, Window};
 use super::expiry::{self, SweepReport};
 use super::registry::Registry;
 use super::stats::Stats;
@@ -75,6 +75,7 @@ impl<A: AppState> ChatSessions<A> {
             memory: Memory::default(),
             expiry: Expiry::default(),
             replies: Replies::default(),
+            gathering: None,
             attempts: 32,
             app: PhantomData,
         }
@@ -184,6 +185,7 @@ pub struct ChatSessionsBuilder<A = JsonObject> {
     memory: Memory,
     expiry: Expiry,
     replies: Replies,
+    gathering: Option<Gathering>,
     attempts: u32,
     app: PhantomData<fn() -> A>,
 }
@@ -237,6 +239,32 @@ impl<A: AppState> ChatSessionsBuilder<A> {
         self
     }
 
+    /// Has [`Reply::pump`](crate::Reply::pump) gather chunks, for a store whose writes cost money.
+    ///
+    /// The first chunks are written at once. Then `pause` is called after each write, and the next
+    /// chunks are written together when its future is over, or when they have `bytes`, or when the
+    /// stream has ended. By default, `pump` writes what there is as soon as the write before has
+    /// ended. [`Reply::push`](crate::Reply::push) always writes its chunk at once.
+    ///
+    /// ```
+    /// use durable_session::{ChatSessions, JsonObject};
+    /// use durable_session_memory::MemoryStore;
+    /// use std::time::Duration;
+    ///
+    /// let pause = || tokio::time::sleep(Duration::from_millis(250));
+    /// let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new())
+    ///     .gather(16 << 10, pause)
+    ///     .build();
+    /// # let _ = sessions;
+    /// ```
+    pub fn gather<F>(mut self, bytes: u64, pause: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.gathering = Some(Gathering { bytes, pause: Box::new(move || Box::pin(pause())) });
+        self
+    }
+
     /// How often a call is tried while other writers come first, before it is [`Error::Contended`].
     /// Default: 32.
     pub fn attempts(mut self, attempts: u32) -> Self {
@@ -266,6 +294,7 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             memory: self.memory,
             expiry: self.expiry,
             replies: self.replies,
+            gathering: self.gathering,
             attempts: self.attempts,
         };
         ChatSessions {

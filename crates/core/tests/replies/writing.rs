@@ -1,14 +1,17 @@
 //! Opening, writing and finishing (clause C11).
 
-use crate::common::{Fault, Puppet, id, settle, texts};
+use crate::common::{Fault, ManualClock, Puppet, id, settle, texts};
 use crate::{ask, chat, how, open, question, stored_chunks, text};
 use durable_session::store::StoreLimits;
 use durable_session::{
-    ChatSession, Error, LimitKind, Limits, Message, NewReply, Opened, ReplyEnd, Watched,
+    ChatSession, ChatSessions, Error, LimitKind, Limits, Message, NewReply, Opened, ReplyEnd,
+    Watched,
 };
 use futures_util::future::poll_immediate;
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 #[tokio::test]
 async fn a_reply_is_opened_with_its_question_and_reads_as_it_was_opened_until_it_is_finished() {
@@ -69,6 +72,13 @@ async fn a_chunk_is_durable_once_push_returns_and_makes_no_version() {
     assert_eq!(text(&chat, 3).await.unwrap(), "beside");
 }
 
+/// The items that are sent through a channel.
+fn received(receiver: UnboundedReceiver<&str>) -> impl Stream<Item = &str> {
+    stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+}
+
 /// Clause C11.
 #[tokio::test]
 async fn a_stream_is_written_in_order_and_gathered_while_a_write_is_under_way() {
@@ -84,14 +94,8 @@ async fn a_stream_is_written_in_order_and_gathered_while_a_write_is_under_way() 
     let before = store.extensions().len();
     store.hold_extensions();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let receiver = stream::unfold(
-        receiver,
-        async |mut receiver: tokio::sync::mpsc::UnboundedReceiver<&str>| {
-            receiver.recv().await.map(|item| (item, receiver))
-        },
-    );
     {
-        let mut pump = pin!(reply.pump(receiver));
+        let mut pump = pin!(reply.pump(received(receiver)));
         for item in ["a", "b", "c", "d"] {
             sender.send(item).unwrap();
             assert!(poll_immediate(&mut pump).await.is_none());
@@ -105,6 +109,78 @@ async fn a_stream_is_written_in_order_and_gathered_while_a_write_is_under_way() 
     assert_eq!(sent.iter().map(|sent| sent.chunks.len()).collect::<Vec<_>>(), [1, 3]);
     reply.finish().await.unwrap();
     assert_eq!(text(&chat, 2).await.unwrap(), format!("{expected}abcd"));
+}
+
+/// Clause C11.
+#[tokio::test]
+async fn a_stream_is_gathered_until_the_pause_is_over_or_enough_bytes_wait_or_it_ends() {
+    let store = Puppet::new();
+    let pauses = Arc::new(Mutex::new(Vec::new()));
+    let begun = Arc::clone(&pauses);
+    let sessions: ChatSessions = store
+        .builder(ManualClock::at(1000))
+        .gather(20, move || {
+            let (over, pause) = tokio::sync::oneshot::channel::<()>();
+            begun.lock().unwrap().push(over);
+            async { drop(pause.await) }
+        })
+        .build();
+    let chat = sessions.session(id("s"));
+    let mut reply = open(&chat).await;
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    {
+        let mut pump = pin!(reply.pump(received(receiver)));
+        let mut step = async |items: &[&'static str]| {
+            for item in items {
+                sender.send(item).unwrap();
+            }
+            for _ in 0..3 {
+                assert!(poll_immediate(&mut pump).await.is_none());
+                settle().await;
+            }
+            store.extensions().iter().map(|sent| sent.chunks.len()).collect::<Vec<_>>()
+        };
+        let end_pause = || drop(pauses.lock().unwrap().pop().unwrap());
+        assert_eq!(step(&["a"]).await, [1], "the first one at once");
+        assert_eq!(step(&["b", "c"]).await, [1], "they wait for the pause");
+        assert_eq!(step(&["d"]).await, [1]);
+        end_pause();
+        assert_eq!(step(&[]).await, [1, 3]);
+        end_pause();
+        assert_eq!(step(&[]).await, [1, 3], "nothing waits, so nothing is written");
+        assert_eq!(step(&["e"]).await, [1, 3, 1], "the pause was over before");
+        // Each has six bytes with its quotes.
+        assert_eq!(step(&["ffff", "gggg", "hhhh"]).await, [1, 3, 1]);
+        assert_eq!(step(&["iiii"]).await, [1, 3, 1, 4], "enough bytes wait");
+        assert_eq!(step(&["j"]).await, [1, 3, 1, 4]);
+        drop(sender);
+        pump.await.unwrap();
+    }
+    assert_eq!(store.extensions().len(), 5, "the end of the stream does not wait");
+    reply.finish().await.unwrap();
+    assert_eq!(text(&chat, 2).await.unwrap(), "abcdeffffgggghhhhiiiij");
+}
+
+/// Clause C11.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_pause_of_a_stream() {
+    let store = Puppet::new();
+    let sessions: ChatSessions =
+        store.builder(ManualClock::at(1000)).gather(1 << 10, std::future::pending).build();
+    let chat = sessions.session(id("s"));
+    let mut reply = open(&chat).await;
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let mut pump = pin!(reply.pump(received(receiver)));
+    for word in ["shown", "never shown"] {
+        sender.send(word).unwrap();
+        for _ in 0..3 {
+            assert!(poll_immediate(&mut pump).await.is_none());
+            settle().await;
+        }
+    }
+    chat.stop(2).await.unwrap();
+    assert_eq!(how(&pump.await.unwrap_err()), ReplyEnd::Stopped);
+    assert_eq!(text(&chat, 2).await.unwrap(), "shown");
 }
 
 #[tokio::test]

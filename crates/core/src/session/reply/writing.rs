@@ -120,6 +120,9 @@ impl<A: AppState> Reply<A> {
     /// writes the next ones together. It returns when the stream has ended and all are durable, or
     /// as soon as the reply has ended in another way.
     ///
+    /// [`ChatSessionsBuilder::gather`](crate::ChatSessionsBuilder::gather) makes it write less
+    /// often, for a store whose writes cost money.
+    ///
     /// If the future is dropped, the items that it took from the stream and did not write are lost.
     ///
     /// ```
@@ -140,15 +143,15 @@ impl<A: AppState> Reply<A> {
         S::Item: Serialize,
     {
         let mut stream = pin!(stream);
-        let limits = self.session().registry.config.store_limits;
-        let mut gather = Gather::new(limits);
+        let session = self.session().clone();
+        let mut gather = Gather::new(&session.registry.config);
         loop {
             let ended = {
                 let this = &*self;
                 let mut listener = Listener::new(this.session());
                 poll_fn(|cx| {
                     gather.read(cx, stream.as_mut(), |item| this.encode(&item));
-                    if gather.is_ready() {
+                    if gather.is_ready(cx) {
                         return std::task::Poll::Ready(false);
                     }
                     let claim = &this.producer.claim;
