@@ -26,6 +26,9 @@ fn killed(sealed: bool) -> (Disks, usize) {
         for text in texts() {
             head = block_on(append(&store, &id("s"), head, &[&text]));
         }
+        if writes() > batches {
+            continue;
+        }
         if sealed {
             until("the seal", || writes() > batches);
         }
