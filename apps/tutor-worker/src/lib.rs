@@ -7,9 +7,11 @@ use durable_session::Message;
 use durable_session_cloudflare::{ChatObject, ChatWorker, log_to_console};
 use durable_session_http::{ClientPermissions, FieldRoute};
 use std::time::Duration;
-use tutoring::{GREETING, Tutoring, answer};
+use tutoring::{GREETING, Tutoring, answer, open_reply, write_reply};
+use worker::send::SendFuture;
 use worker::{
-    Context, DurableObject, Env, Request, Response, Result, State, durable_object, event,
+    Context, Delay, DurableObject, Env, Request, Response, Result, State, console_error,
+    durable_object, event,
 };
 
 #[durable_object]
@@ -23,6 +25,7 @@ impl DurableObject for ChatSession {
             "everything" => ClientPermissions::everything(),
             _ => ClientPermissions::public(),
         };
+        let streamed = stream_ms(&variable("STREAM_MS"));
         let object = ChatObject::builder(state)
             .sessions(|sessions| sessions.greeting(Message::assistant(GREETING)))
             .api(move |api| {
@@ -32,7 +35,16 @@ impl DurableObject for ChatSession {
                     .field(FieldRoute::new("booking-info", "bookingInfo"))
                     .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
                     .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
-                if answers { api.on_message(answer) } else { api }
+                match streamed {
+                    _ if !answers => api,
+                    None => api.on_message(answer),
+                    Some(word) => {
+                        api.open_replies(open_reply).reply_with(move |chat, posted, reply| {
+                            let pause = move || SendFuture::new(Delay::from(word));
+                            write_reply(chat, posted, reply, pause)
+                        })
+                    }
+                }
             })
             .expire_after(Duration::from_hours(90 * 24));
         Self(object.build())
@@ -45,6 +57,18 @@ impl DurableObject for ChatSession {
     async fn alarm(&self) -> Result<Response> {
         self.0.alarm().await
     }
+}
+
+/// The time before each word of an answer, if answers are streamed.
+fn stream_ms(variable: &str) -> Option<Duration> {
+    if variable.is_empty() {
+        return None;
+    }
+    let ms = variable.parse();
+    if ms.is_err() {
+        console_error!("STREAM_MS is not a number of milliseconds; answers are not streamed");
+    }
+    ms.ok().map(Duration::from_millis)
 }
 
 #[event(start)]

@@ -3,6 +3,7 @@
 use crate::reply::respond;
 use crate::types::Tutoring;
 use durable_session::{Added, ChatSession, Draft, Error, Message, NewReply, Reply, role};
+use futures_util::stream::{self, StreamExt};
 
 /// Opens the reply to a user's message, for `ApiBuilder::open_replies`. The offer that the answer
 /// makes is in the opened message, because a reply only adds to the text.
@@ -41,10 +42,16 @@ pub async fn write_reply<P: Future<Output = ()>>(
 ) -> Result<(), Error> {
     let question = posted.message.text().unwrap_or_default().into_owned();
     let answer = respond(&chat.snapshot().await?.app()?, &question);
-    for word in answer.text.split_inclusive(' ') {
-        pause().await;
-        reply.push(word).await?;
-    }
+    let words = stream::iter(answer.text.split_inclusive(' '));
+    reply
+        .pump(words.then(|word| {
+            let pause = pause();
+            async move {
+                pause.await;
+                word
+            }
+        }))
+        .await?;
     let finished = reply.finish_with(|draft| {
         // The state may have changed meanwhile.
         let state = respond(draft.app()?, &question).state;

@@ -18,6 +18,7 @@ mod front;
 mod live;
 mod log;
 mod object;
+mod producers;
 mod schema;
 mod sql;
 mod store;

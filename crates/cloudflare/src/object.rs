@@ -1,10 +1,12 @@
 //! A Durable Object that keeps chat sessions and serves them.
 
 use crate::env::{WorkerClock, WorkerRandom};
+use crate::producers::Producers;
 use crate::sql::SqlError;
 use crate::store::DurableObjectStore;
-use crate::{convert, live};
+use crate::{convert, live, producers};
 use bytes::Bytes;
+use durable_session::env::Clock;
 use durable_session::store::{ListQuery, SessionList, StoreError};
 use durable_session::{
     AppState, ChatSessions, ChatSessionsBuilder, ErrorChain, Expiry, JsonObject, Memory, SessionId,
@@ -16,12 +18,16 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use worker::{ScheduledTime, State, console_error};
+use worker::{State, console_error};
 
 /// The sessions' share of an object's 128 MB of memory, in bytes.
 const MEMORY: u64 = 32 << 20;
 /// Reads of a session write its time of last use at most this often.
 const TOUCH: Duration = Duration::from_mins(5);
+/// While a reply is written, an alarm is never further away. After an eviction it ends the reply.
+/// An object without events stays in memory for more than 70 seconds, so the alarm also keeps an
+/// object that is written to by nobody else.
+const WATCH: Duration = Duration::from_mins(1);
 
 /// A Durable Object that keeps chat sessions and serves the protocol of `durable-session-http`.
 ///
@@ -69,10 +75,12 @@ struct Inner<A> {
     api: Result<Api<A>, InvalidConfig>,
     /// The session that the object is named after.
     own: Option<SessionId>,
-    state: State,
+    state: Arc<State>,
     ttl: Option<Duration>,
-    /// An alarm is known to be set.
-    armed: Cell<bool>,
+    producers: Producers,
+    /// When the alarm goes off that is known to be set, in Unix milliseconds.
+    alarm: Cell<Option<u64>>,
+    alarms_set: Cell<u64>,
 }
 
 impl<A: AppState> ChatObject<A> {
@@ -86,7 +94,9 @@ impl<A: AppState> ChatObject<A> {
         });
         let memory = Memory { bytes: MEMORY, ..Memory::default() };
         let sessions = ChatSessions::builder_with(Arc::clone(&store), WorkerClock, WorkerRandom)
-            .memory(memory);
+            .memory(memory)
+            .gather(producers::GATHER_BYTES, producers::pause);
+        let state = Arc::new(state);
         ChatObjectBuilder { state, own, store, sessions, api: Box::new(|api| api), ttl: None }
     }
 
@@ -115,14 +125,14 @@ impl<A: AppState> ChatObject<A> {
         convert::response(response, |events| live::confirmed(events, store))
     }
 
-    /// Deletes expired sessions, and sets the next alarm if sessions are left. Call it in the
-    /// class's alarm handler.
+    /// Deletes expired sessions, ends replies that an evicted object left open, and sets the next
+    /// alarm if there is a reason for one. Call it in the class's alarm handler.
     ///
     /// # Errors
     /// A store or platform call failed; the platform runs the alarm again.
     pub async fn alarm(&self) -> worker::Result<worker::Response> {
-        self.inner.armed.set(false);
-        self.expire().await.map_err(|e| worker::Error::RustError(ErrorChain(&e).to_string()))?;
+        self.inner.alarm.set(None);
+        self.sweep().await.map_err(|e| worker::Error::RustError(ErrorChain(&e).to_string()))?;
         worker::Response::empty()
     }
 
@@ -130,6 +140,12 @@ impl<A: AppState> ChatObject<A> {
     /// not valid.
     pub fn sessions(&self) -> Option<&ChatSessions<A>> {
         self.inner.api.as_ref().ok().map(Api::sessions)
+    }
+
+    /// Rows that the platform bills, written since the object was made: those of the store, and one
+    /// for each alarm that was set.
+    pub fn rows_written(&self) -> u64 {
+        self.inner.store.rows_written() + self.inner.alarms_set.get()
     }
 
     /// Call it once after the object's storage was put back to an earlier point in time, before
@@ -162,55 +178,69 @@ impl<A: AppState> ChatObject<A> {
         response
     }
 
-    /// Sets the alarm if sessions expire and no alarm is set. Later requests do not move it: the
-    /// alarm handler computes the next time.
+    /// Sets an alarm if sessions expire and none is set, or if a reply is written and none is near.
+    /// Later requests do not move it: the alarm handler computes the next time.
     async fn arm(&self) -> Result<(), StoreError> {
-        let Some(ttl) = self.inner.ttl else { return Ok(()) };
-        if self.inner.armed.get() || self.inner.store.is_empty()? {
+        let Inner { store, producers, ttl, alarm, .. } = &*self.inner;
+        let latest = match (producers.any(), ttl) {
+            (true, _) => from_now(WATCH),
+            (false, Some(_)) => u64::MAX,
+            (false, None) => return Ok(()),
+        };
+        let soon = |alarm: Option<u64>| alarm.is_some_and(|at| at <= latest);
+        if soon(alarm.get()) || store.is_empty()? {
             return Ok(());
         }
-        let storage = self.inner.state.storage();
-        if storage.get_alarm().await.map_err(alarm_failed)?.is_none() {
-            storage.set_alarm(ttl).await.map_err(alarm_failed)?;
-        }
-        self.inner.armed.set(true);
+        let set = self.inner.state.storage().get_alarm().await.map_err(alarm_failed)?;
+        alarm.set(set.and_then(|at| u64::try_from(at).ok()));
+        if soon(alarm.get()) { Ok(()) } else { self.set_alarm(self.inner.ttl).await }
+    }
+
+    /// Sets the alarm so much later than now, and sooner while a reply is written.
+    async fn set_alarm(&self, after: Option<Duration>) -> Result<(), StoreError> {
+        let watch = self.inner.producers.any().then_some(WATCH);
+        let Some(due) = after.into_iter().chain(watch).min() else { return Ok(()) };
+        let at = from_now(due);
+        self.inner.state.storage().set_alarm(due).await.map_err(alarm_failed)?;
+        self.inner.alarms_set.update(|set| set + 1);
+        self.inner.alarm.set(Some(at));
         Ok(())
     }
 
-    async fn expire(&self) -> Result<(), StoreError> {
-        let (Some(ttl), Ok(api)) = (self.inner.ttl, &self.inner.api) else { return Ok(()) };
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let Ok(api) = &self.inner.api else { return Ok(()) };
         let store = &self.inner.store;
         let report = api.sessions().sweep(store).await?;
         for (id, e) in report.failed {
-            console_error!("session {} could not be expired: {}", id.fingerprint(), ErrorChain(&e));
+            let session = id.fingerprint();
+            console_error!("session {session} could not be looked after: {}", ErrorChain(&e));
         }
         if self.purge().await? {
             return Ok(());
         }
-        let Some(oldest) = oldest_use(store).await? else { return Ok(()) };
-        let now = api.sessions().now_ms();
-        let due = Duration::from_millis(oldest)
-            .saturating_add(ttl)
-            .saturating_sub(Duration::from_millis(now));
-        // Not at once, because a session that could not be expired would be tried again and again.
-        let due = due.max(Duration::from_secs(1)).min(ttl);
-        self.inner
-            .state
-            .storage()
-            .set_alarm(ScheduledTime::from(due))
-            .await
-            .map_err(alarm_failed)?;
-        self.inner.armed.set(true);
-        Ok(())
+        let mut due = None;
+        if let (Some(ttl), Some(oldest)) = (self.inner.ttl, oldest_use(store).await?) {
+            let expires = Duration::from_millis(oldest).saturating_add(ttl);
+            let left = expires.saturating_sub(Duration::from_millis(api.sessions().now_ms()));
+            // Not at once, because a session that could not be expired would be tried again and
+            // again.
+            due = Some(left.max(Duration::from_secs(1)).min(ttl));
+        }
+        self.set_alarm(due).await
     }
 
     async fn purge(&self) -> Result<bool, StoreError> {
         let purged = self.inner.store.purge_if_empty().await?;
         if purged {
-            self.inner.armed.set(false);
+            self.inner.alarm.set(None);
         }
         Ok(purged)
     }
+}
+
+/// The time so much later than now, in Unix milliseconds.
+fn from_now(time: Duration) -> u64 {
+    WorkerClock.now_ms().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// When the least recently used session was used.
@@ -249,7 +279,7 @@ impl<A: AppState> fmt::Debug for ChatObject<A> {
 
 /// Sets up a [`ChatObject`].
 pub struct ChatObjectBuilder<A: AppState = JsonObject> {
-    state: State,
+    state: Arc<State>,
     own: Option<SessionId>,
     store: Arc<DurableObjectStore>,
     sessions: ChatSessionsBuilder<A>,
@@ -277,6 +307,11 @@ impl<A: AppState> ChatObjectBuilder<A> {
     }
 
     /// Sets up the protocol, such as field routes and the app's answers.
+    ///
+    /// The handler of [`ApiBuilder::reply_with`] runs under the platform's `waitUntil`, so it goes
+    /// on after the response. While it runs, an alarm is set that ends the reply after an eviction.
+    /// `Reply::pump` writes chunks that are gathered for 250 ms or up to 16 KB, `Reply::push`
+    /// writes each chunk as a row.
     ///
     /// ```no_run
     /// # use durable_session_http::FieldRoute;
@@ -315,14 +350,19 @@ impl<A: AppState> ChatObjectBuilder<A> {
             // Two touches fit into every time to live, by the minimum above.
             Some(Err(_)) | None => self.sessions,
         };
-        let api = (self.api)(Api::builder(sessions.build())).build();
+        let producers = Producers::default();
+        let (state, tasks) = (Arc::clone(&self.state), producers.clone());
+        let api = Api::builder(sessions.build()).spawner(move |task| tasks.run(&state, task));
+        let api = (self.api)(api).build();
         let inner = Inner {
             store: self.store,
             api,
             own: self.own,
             state: self.state,
             ttl: self.ttl,
-            armed: Cell::new(false),
+            producers,
+            alarm: Cell::new(None),
+            alarms_set: Cell::new(0),
         };
         ChatObject { inner: AssertUnwindSafe(inner) }
     }

@@ -14,7 +14,6 @@ const after = process.env.NODE_TEST_CONTEXT
 
 // Nothing here waits longer: a request that hangs is a failure.
 export const LIMIT = 20_000;
-export const COMPATIBILITY_DATE = '2026-04-01';
 
 const need = (name) => {
   const value = process.env[name];
@@ -23,6 +22,9 @@ const need = (name) => {
 };
 const BUILT = need('WORKERS_DIR');
 export const ROOT = need('DURABLE_SESSION_ROOT');
+/** That of the tutoring Worker as it is deployed. */
+export const [, COMPATIBILITY_DATE] =
+  fs.readFileSync(path.join(ROOT, 'apps/tutor-worker/wrangler.toml'), 'utf8').match(/^compatibility_date = "(.*)"$/m);
 
 /** A folder that is removed after the tests. */
 export function temporary() {
@@ -35,8 +37,8 @@ const file = (module, from, type = 'ESModule') => ({ type, path: module, file: f
 
 /** The Workers' modules, the entry first. All use one name for the object class, so they share storage. */
 const KINDS = {
-  tests: () => rust('tests'),
-  tutor: () => rust('tutor'),
+  tests: () => [entry(STEERED), ...rust('tests')],
+  tutor: () => [entry(), ...rust('tutor')],
   // The whole-state object that the library takes over from.
   legacy: () => [
     { type: 'ESModule', path: 'entry.mjs', contents: `export { ${CLASS}, default } from './chat-session.mjs';` },
@@ -44,9 +46,9 @@ const KINDS = {
   ],
   // The former Worker in front of our object.
   mixed: () => {
-    const [entry, ...modules] = rust('tutor');
-    const contents = `${entry.contents.replace('export default', 'const ours =')} export { default } from './chat-session.mjs';`;
-    return [{ ...entry, contents }, ...modules, file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))];
+    const ours = entry();
+    const contents = `${ours.contents.replace('export default', 'const ours =')} export { default } from './chat-session.mjs';`;
+    return [{ ...ours, contents }, ...rust('tutor'), file('chat-session.mjs', path.join(ROOT, 'protocol/legacy/chat-session.mjs'))];
   },
   // Writes values that such objects may hold and that HTTP requests cannot make.
   seed: () => [file('seed.mjs', path.join(import.meta.dirname, 'seed.mjs'))],
@@ -61,15 +63,37 @@ export const CLASS = 'ChatSession';
 export const modulesOf = (kind) =>
   KINDS[kind]().map(({ file: from, ...module }) => (from ? { ...module, contents: fs.readFileSync(from) } : module));
 
-/** A Worker built from Rust, behind the wrappers that bound its requests. */
-function rust(name) {
-  const entry = `
+/** The object's class behind the wrapper that bounds its requests. */
+const BOUNDED = `export const ${CLASS} = boundedObject(InnerObject);`;
+/** And with further commands: an eviction, and the alarm, which the test can bring forward. */
+const STEERED = `
+  export class ${CLASS} extends boundedObject(InnerObject) {
+    constructor(ctx, env) {
+      super(ctx, env);
+      this.ctx = ctx;
+    }
+    async fetch(request) {
+      const command = new URL(request.url).pathname.split('/')[2];
+      if (command === 'evict') this.ctx.abort('the test evicts the object');
+      if (command === 'alarm-now') await this.ctx.storage.setAlarm(Date.now());
+      if (command?.startsWith('alarm')) return Response.json(await this.ctx.storage.getAlarm());
+      return super.fetch(request);
+    }
+  }`;
+
+/** The entry of a Worker built from Rust, with this class of the object. */
+function entry(object = BOUNDED) {
+  const contents = `
     import Inner, { ${CLASS} as InnerObject } from './build/index.js';
     import { bounded, boundedObject } from './bounded.mjs';
-    export const ${CLASS} = boundedObject(InnerObject);
+    ${object}
     export default bounded(Inner);`;
+  return { type: 'ESModule', path: 'entry.mjs', contents };
+}
+
+/** The modules behind the entry of a Worker built from Rust. */
+function rust(name) {
   return [
-    { type: 'ESModule', path: 'entry.mjs', contents: entry },
     file('bounded.mjs', path.join(ROOT, 'crates/cloudflare/js/bounded.mjs')),
     file('build/index.js', path.join(BUILT, name, 'index.js')),
     file('build/index_bg.wasm', path.join(BUILT, name, 'index_bg.wasm'), 'CompiledWasm'),
@@ -120,8 +144,9 @@ async function give(worker, object, command, body) {
 
 /** A Worker in a workerd process of our own, to be killed. */
 export class Process {
-  constructor(kind, folder = temporary()) {
+  constructor(kind, { folder = temporary(), variables = VARIABLES } = {}) {
     this.folder = folder;
+    this.variables = variables;
     this.log = '';
     this.configure(kind);
     after(() => this.child?.kill('SIGKILL'));
@@ -134,7 +159,7 @@ export class Process {
       fs.writeFileSync(copy, contents ?? fs.readFileSync(file));
       return `(name = "${name}", ${type === 'ESModule' ? 'esModule' : 'wasm'} = embed "module-${i}")`;
     });
-    const texts = Object.entries(VARIABLES).map(([name, text]) => `, (name = "${name}", text = "${text}")`);
+    const texts = Object.entries(this.variables).map(([name, text]) => `, (name = "${name}", text = "${text}")`);
     fs.mkdirSync(path.join(this.folder, 'state'), { recursive: true });
     fs.writeFileSync(path.join(this.folder, 'config.capnp'), `
 using Workerd = import "/workerd/workerd.capnp";

@@ -7,16 +7,20 @@ import { Process, ROOT } from './harness.mjs';
 
 const { playScenario, scenarios } = await import(path.join(ROOT, 'protocol/play.mjs'));
 
-// The Worker under test answers nothing, so it opens no replies.
+// Users are answered by replies only in the scenarios of replies.
 const played = scenarios().filter(({ replies }) => !replies);
+const ofReplies = scenarios().filter(({ replies }) => replies);
 
-const worker = new Process('tutor');
-await worker.start();
-for (const scenario of played) {
-  test(`golden ${scenario.file.replace(/\.json$/, '')}: ${scenario.name}`, async () => {
-    assert.deepEqual(await playScenario(scenario, { base: worker.base }), []);
-  });
+async function playTo(worker, list) {
+  await worker.start();
+  for (const scenario of list) {
+    test(`golden ${scenario.file.replace(/\.json$/, '')}: ${scenario.name}`, async () => {
+      assert.deepEqual(await playScenario(scenario, { base: worker.base }), []);
+    });
+  }
 }
+await playTo(new Process('tutor'), played);
+await playTo(new Process('tutor', { variables: { STREAM_MS: '150', CLIENT_MAY: 'everything' } }), ofReplies);
 
 const legacy = new Process('legacy');
 await legacy.start();

@@ -1,6 +1,6 @@
 // Serves the chat page from the Rust server, with the tutoring Worker behind it as its store: node
-// proxied.mjs HOST:PORT FOLDER [OPTION…]. TUTOR_CHAT_BIN is the server. A kill of this process's
-// group ends both.
+// proxied.mjs HOST:PORT FOLDER [--stream-ms MS]. TUTOR_CHAT_BIN is the server. A kill of this
+// process's group ends both.
 import { spawn } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';
@@ -24,7 +24,7 @@ function start(program, args) {
   child.once('error', end).once('exit', end);
 }
 
-start(process.execPath, [path.join(import.meta.dirname, 'serve.mjs'), `127.0.0.1:${port}`, folder]);
+start(process.execPath, [path.join(import.meta.dirname, 'serve.mjs'), `127.0.0.1:${port}`, folder, ...options]);
 const answers = () => fetch(`${worker}/health`).then(response => response.ok, () => false);
 while (!(await answers())) await new Promise(resolve => setTimeout(resolve, 50));
-start(process.env.TUTOR_CHAT_BIN, ['--addr', address, '--store', `worker:${worker}`, ...options]);
+start(process.env.TUTOR_CHAT_BIN, ['--addr', address, '--store', `worker:${worker}`]);

@@ -8,6 +8,7 @@
 mod commands;
 mod dropped;
 mod factory;
+mod tokens;
 
 use commands::Probe;
 use durable_session::Message;
@@ -20,7 +21,8 @@ use worker::{
 };
 
 /// The object under test, of the same name as the class that it takes over from: commands on the
-/// bare store, and the protocol with sessions that soon expire.
+/// bare store, and the protocol with sessions that soon expire. With the variable `TOKEN_MS`, users
+/// are answered by replies.
 #[durable_object]
 pub struct ChatSession {
     probe: Probe,
@@ -29,17 +31,20 @@ pub struct ChatSession {
 
 impl DurableObject for ChatSession {
     fn new(state: State, env: Env) -> Self {
-        let ttl = env
-            .var("TTL_MS")
-            .ok()
-            .and_then(|ttl| ttl.to_string().parse().ok())
-            .unwrap_or(3_600_000);
+        let number = |name: &str| env.var(name).ok()?.to_string().parse().ok();
+        let ttl = number("TTL_MS").unwrap_or(3_600_000);
         let probe = Probe::new(State::from(
             JsValue::from(state.as_raw()).unchecked_into::<DurableObjectState>(),
         ));
         let chat = ChatObject::builder(state)
             .sessions(|sessions| sessions.greeting(Message::assistant("Hi!")))
             .expire_after(Duration::from_millis(ttl));
+        let chat = match number("TOKEN_MS").map(Duration::from_millis) {
+            Some(every) => chat.api(move |api| {
+                api.reply_with(move |_, posted, reply| tokens::write(posted, reply, every))
+            }),
+            None => chat,
+        };
         Self { probe, chat: chat.build() }
     }
 
@@ -49,6 +54,9 @@ impl DurableObject for ChatSession {
             return self.chat.fetch(request).await;
         }
         let command = path.rsplit('/').next().unwrap_or_default();
+        if command == "rows" {
+            return Response::from_json(&self.chat.rows_written());
+        }
         let body: serde_json::Value = request.json().await?;
         match self.probe.run(command, &body).await {
             Ok(answer) => Response::from_json(&answer),
