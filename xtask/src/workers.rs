@@ -17,9 +17,9 @@ const AS_DEPLOYED: &str = "worker";
 /// Their tests.
 const FOLDER: &str = "crates/cloudflare/tests/workerd";
 /// The tests of the page that the tutoring Worker serves: here the tests that depend on the store
-/// of the conversations. The browser suite runs all of them.
+/// of the conversations and on who writes the answers. The browser suite runs all of them.
 const PAGE: &str = "apps/tutor-chat/tests-browser";
-const STORAGE_TESTS: &str = "storage.test.mjs";
+const PAGE_TESTS: [&str; 2] = ["storage.test.mjs", "replies.test.mjs"];
 
 /// Builds the Workers and runs their tests, which find the Workers in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
@@ -59,8 +59,8 @@ fn page(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
                 ("browser tests on tutor-chat over the worker", "proxied.mjs"),
             ] {
                 let mut command = page.command();
-                command.args(["--test-concurrency=1", STORAGE_TESTS]).env("CHROMIUM", &chromium);
-                command.env("WORKERS_DIR", built(shell));
+                command.arg("--test-concurrency=1").args(PAGE_TESTS);
+                command.env("CHROMIUM", &chromium).env("WORKERS_DIR", built(shell));
                 command.env("TUTOR_CHAT_BIN", shell.target().join("debug/tutor-chat"));
                 let server = tests.folder().join(server);
                 command.env(

@@ -9,7 +9,7 @@ import { ROOT } from './server.mjs';
 
 const QUESTION = 'I want help with python tutor';
 /** Slow enough to do something in the middle of an answer, and quick enough to wait for its end. */
-const SLOW = '--stream-ms 150';
+const SLOW = '--stream-ms 250';
 /** So slow that no answer ends by itself. */
 const ENDLESS = '--stream-ms 2500';
 
@@ -92,7 +92,7 @@ chatTest('a stopped answer keeps what was shown, marked, also after a refresh', 
   await shot(page, 'stopped');
   await page.reload();
   await connected(page);
-  assert.equal(await textOf(page), stopped);
+  await eventually(async () => assert.equal(await textOf(page), stopped));
   assert.match(await answer(page).locator('.meta').textContent(), /Stopped/);
   const message = await stored(server, page);
   assert.deepEqual([message.content, message.incomplete_details], [stopped, { reason: 'stopped' }]);
@@ -118,7 +118,7 @@ chatTest('kill -9 in the middle: what was shown is there, marked, and the next m
   await shot(page, 'interrupted');
   await page.reload();
   await connected(page);
-  assert.equal(await textOf(page), kept);
+  await eventually(async () => assert.equal(await textOf(page), kept));
   const message = await stored(server, page);
   assert.deepEqual([message.content, message.incomplete_details], [kept, { reason: 'interrupted' }]);
   await say(page, QUESTION);
