@@ -14,9 +14,9 @@ use durable_session_http::{Api, FieldRoute, Refusal};
 use durable_session_redb::RedbStore;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
+use testkit::Written;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
@@ -35,24 +35,10 @@ fn assert_hidden(told: &str) {
 }
 
 /// The log of this process at every level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn log() -> Log {
-    static LOG: OnceLock<Log> = OnceLock::new();
+fn log() -> Written {
+    static LOG: OnceLock<Written> = OnceLock::new();
     LOG.get_or_init(|| {
-        let log = Log::default();
+        let log = Written::default();
         let writer = log.clone();
         tracing_subscriber::fmt()
             .with_max_level(tracing::level_filters::LevelFilter::TRACE)
@@ -146,7 +132,7 @@ async fn responses_quote_no_request_and_the_log_names_sessions_by_fingerprint() 
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert_hidden(&answer);
 
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     assert!(logged.contains("a session failed"), "{logged}");
     assert!(logged.contains(&format!("session={}", id().fingerprint())), "{logged}");
     assert_hidden(&logged);
@@ -169,7 +155,7 @@ async fn app_state_of_another_type_is_logged_without_its_values() {
     let (status, answer) = ask(&app, "POST", "/messages", body).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
     assert_hidden(&answer);
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     let told =
         "app state does not fit the app's type at its field `count`: found a string, expected u32";
     assert!(logged.contains(told), "{logged}");

@@ -3,7 +3,6 @@
 
 use async_trait::async_trait;
 use durable_session::SessionId;
-use durable_session::env::Clock;
 use durable_session::store::{
     Commit, Expect, LoadQuery, Op, SessionList, SessionStore, StoreOperation, TailBounds, Traced,
 };
@@ -11,7 +10,7 @@ use durable_session_conformance::{BoxError, Capability, Factory, Instance, confo
 use durable_session_memory::MemoryStore;
 use futures_executor::block_on;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::Ticking;
 
 struct TracedMemory;
 
@@ -49,20 +48,6 @@ impl Instance for TracedInstance {
 
 mod contract {
     super::conformance_tests!(super::TracedMemory);
-}
-
-/// A clock that moves by 5 ms each time it is read.
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn now_ms(&self) -> u64 {
-        self.0.fetch_add(5, Ordering::Relaxed)
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        self.now_ms()
-    }
 }
 
 fn id() -> SessionId {

@@ -6,45 +6,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use durable_session::SessionId;
-use durable_session::env::Clock;
 use durable_session::store::{Commit, Expect, Op, SessionStore, Traced};
 use durable_session_memory::MemoryStore;
 use futures_executor::block_on;
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// A clock that moves by 5 ms each time it is read.
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn now_ms(&self) -> u64 {
-        self.0.fetch_add(5, Ordering::Relaxed)
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        self.now_ms()
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use testkit::{Ticking, Written};
 
 #[test]
 fn an_event_names_the_operation_and_the_fingerprint_and_nothing_secret() {
-    let log = Log::default();
+    let log = Written::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
@@ -59,7 +28,7 @@ fn an_event_names_the_operation_and_the_fingerprint_and_nothing_secret() {
         let large = Op::SetApp(vec![b'x'; (16 << 20) + 1].into());
         block_on(store.commit(&id, Commit::new(Expect::absent(1), vec![large], 1))).unwrap_err();
     });
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     let lines: Vec<_> = logged.lines().collect();
     let [ended, failed] = lines[..] else { panic!("{logged}") };
     let fingerprint = id.fingerprint().to_string();

@@ -1,4 +1,4 @@
-//! A clock that a test moves.
+//! Clocks for tests.
 
 use durable_session::env::Clock;
 use std::sync::Arc;
@@ -41,5 +41,19 @@ impl Clock for ManualClock {
 
     fn monotonic_ms(&self) -> u64 {
         self.monotonic.load(Ordering::SeqCst)
+    }
+}
+
+/// A clock that moves by 5 ms each time it is read.
+#[derive(Debug, Default)]
+pub struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now_ms(&self) -> u64 {
+        self.0.fetch_add(5, Ordering::SeqCst)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.now_ms()
     }
 }

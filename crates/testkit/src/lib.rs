@@ -1,6 +1,7 @@
 //! Stores, clocks and disks under the control of a test. Not published.
 //!
-//! - [`ManualClock`] stands still until a test moves it.
+//! - [`ManualClock`] stands still until a test moves it; [`Ticking`] moves each time it is read.
+//! - [`Written`] keeps what a logger writes.
 //! - [`Through`] makes a store of a [`Wrapper`]: of a type that overrides some calls of a store and
 //!   passes on the others.
 //! - [`Faulty`] is a store whose calls fail when a test says so.
@@ -21,11 +22,13 @@ mod faulty;
 #[cfg(feature = "steered")]
 mod puppet;
 mod through;
+mod written;
 
 #[cfg(feature = "by-hand")]
 pub use by_hand::ByHand;
-pub use clock::ManualClock;
+pub use clock::{ManualClock, Ticking};
 pub use faulty::{Faults, Faulty};
 #[cfg(feature = "steered")]
 pub use puppet::{Fault, Puppet, Script};
 pub use through::{Call, Through, Wrapper};
+pub use written::Written;

@@ -4,9 +4,10 @@
 use crate::advice::{Stopped, stopped, whole};
 use crate::damage::{EVERYTHING, hush};
 use crate::support::{ALL, Disks, append, appends, commit, create, id, small, until};
+use durable_session::SessionId;
 use durable_session::store::{
-    Claim, CommitOutcome, DeleteIf, DeleteOutcome, Expect, ExtendOutcome, Extension, ListQuery, Op,
-    SessionList, SessionStore, StoreErrorKind,
+    Claim, CommitOutcome, DeleteIf, DeleteOutcome, Expect, ExtendOutcome, Extension, Head,
+    ListQuery, Op, SessionList, SessionStore, StoreErrorKind,
 };
 use durable_session_redb::{OpenCheck, OpenError, RedbStore, RedbStoreBuilder};
 use futures_executor::block_on;
@@ -73,18 +74,24 @@ fn open_held(disks: &Disks, builder: &RedbStoreBuilder) -> (RedbStore, Hold) {
     (builder.open_backend(backend, disks.log.clone()).unwrap(), hold)
 }
 
+/// A store with one session, opened again; its verification waits.
+fn one_session_held(builder: &RedbStoreBuilder) -> (Disks, SessionId, Head, RedbStore, Hold) {
+    let disks = Disks::default();
+    let s = id("s");
+    let store = disks.open();
+    let head = block_on(create(&store, &s, &["a"]));
+    block_on(store.close()).unwrap();
+    let (store, hold) = open_held(&disks, builder);
+    (disks, s, head, store, hold)
+}
+
 fn claim() -> Claim {
     Claim::from_bytes([1; 32])
 }
 
 #[test]
 fn while_the_file_is_verified_the_found_is_served_and_the_rest_waits() {
-    let disks = Disks::default();
-    let s = id("s");
-    let store = disks.open();
-    let head = block_on(create(&store, &s, &["a"]));
-    block_on(store.close()).unwrap();
-    let (store, hold) = open_held(&disks, &small().memtable_bytes(16 << 10));
+    let (disks, s, head, store, hold) = one_session_held(&small().memtable_bytes(16 << 10));
     let operations = disks.file.counts().operations;
     assert!(store.stats().verifying);
     block_on(async {
@@ -210,12 +217,7 @@ fn damage_that_the_verification_finds_stops_changes_and_hides_no_session() {
 
 #[test]
 fn a_store_that_is_closed_during_its_verification_leaves_the_file_and_keeps_the_changes() {
-    let disks = Disks::default();
-    let s = id("s");
-    let store = disks.open();
-    let head = block_on(create(&store, &s, &["a"]));
-    block_on(store.close()).unwrap();
-    let (store, hold) = open_held(&disks, &small());
+    let (disks, s, head, store, hold) = one_session_held(&small());
     let head = block_on(append(&store, &s, head, &["b"]));
     let operations = disks.file.counts().operations;
     let absent = id("absent");
@@ -234,12 +236,7 @@ fn a_store_that_is_closed_during_its_verification_leaves_the_file_and_keeps_the_
 
 #[test]
 fn a_verification_that_cannot_read_the_file_is_made_again() {
-    let disks = Disks::default();
-    let s = id("s");
-    let store = disks.open();
-    let head = block_on(create(&store, &s, &["a"]));
-    block_on(store.close()).unwrap();
-    let (store, hold) = open_held(&disks, &small());
+    let (disks, s, head, store, hold) = one_session_held(&small());
     // The session is in the cache of redb now.
     let head = block_on(append(&store, &s, head, &["b"]));
     disks.file.fail_reads(true);

@@ -268,7 +268,8 @@ fn the_flushed_position_never_goes_back() {
 fn the_cached_bytes_of_a_segment_go_before_it_is_used_again() {
     let random = Seeded::new(14);
     let disk = Disk::default();
-    let mut log = begin_on(&disk, &random);
+    let config = LogConfig { limit_bytes: 4 * CONFIG.segment_bytes, ..CONFIG };
+    let mut log = begin(Arc::new(disk.clone()), ID, 1, config, random).unwrap();
     let mut used = Vec::new();
     for position in 1..=20 {
         let number = append(&mut log, &[1; 300]).unwrap().segment.number();
@@ -281,6 +282,39 @@ fn the_cached_bytes_of_a_segment_go_before_it_is_used_again() {
     let again: Vec<_> = again.map(|at| used[at]).collect();
     assert!(again.len() > 3);
     assert_eq!(disk.forgotten(), again);
+}
+
+/// A segment takes a batch only with room for the seal and for the batch that names the next
+/// segment; a batch that leaves none has a segment of its own, as long as that takes.
+#[test]
+fn each_batch_has_room_for_a_seal_and_a_successor_behind_it() {
+    let usual = usize::try_from(CONFIG.segment_bytes).unwrap();
+    for payload in usual - 1000..usual + 200 {
+        let random = Seeded::new(17);
+        let disk = Disk::default();
+        let mut log = begin_on(&disk, &random);
+        let appended = append(&mut log, &vec![1; payload]).unwrap();
+        let needed = FIRST + padded(payload) + RESERVE;
+        let len = usize::try_from(appended.segment.len()).unwrap();
+        assert_eq!(len, if needed <= usual { usual } else { needed.next_multiple_of(4096) });
+        log.seal().unwrap();
+        append(&mut log, &[2; 1400]).unwrap();
+        assert_eq!(open_after(&disk, 0, &random).unwrap().batches.len(), 2, "{payload}");
+    }
+}
+
+/// At the limit of the log there is room for what the current segment takes, and for nothing else.
+#[test]
+fn the_room_at_the_limit_is_that_of_the_current_segment() {
+    let random = Seeded::new(18);
+    let config = LogConfig { limit_bytes: CONFIG.segment_bytes, ..CONFIG };
+    let mut log = begin(Arc::new(Disk::default()), ID, 1, config, random).unwrap();
+    append(&mut log, &[1; 300]).unwrap();
+    for payload in 0..1000 {
+        let end = FIRST + padded(300) + padded(payload) + RESERVE;
+        let fits = end as u64 <= CONFIG.segment_bytes;
+        assert_eq!(log.has_room(payload as u64), fits, "{payload}");
+    }
 }
 
 /// The longest payload is the longest whose batch has a length of 32 bits, with room to spare. No
