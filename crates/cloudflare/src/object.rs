@@ -25,8 +25,8 @@ const MEMORY: u64 = 32 << 20;
 /// Reads of a session write its time of last use at most this often.
 const TOUCH: Duration = Duration::from_mins(5);
 /// While a reply is written, an alarm is never further away. After an eviction it ends the reply.
-/// An object without events stays in memory for more than 70 seconds, so the alarm also keeps an
-/// object that is written to by nobody else.
+/// It comes more often than the 70 seconds without an event after which the platform evicts an
+/// object that no pending work keeps.
 const WATCH: Duration = Duration::from_mins(1);
 
 /// A Durable Object that keeps chat sessions and serves the protocol of `durable-session-http`.
