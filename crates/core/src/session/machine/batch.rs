@@ -15,13 +15,13 @@ pub(super) struct Batch {
     /// The calls whose changes are in it.
     pub(super) calls: u64,
     changes: Vec<Change>,
+    /// How many of them open or close a reply.
+    pub(super) reply_changes: usize,
     bytes: u64,
     /// The session after it, made when something is planned on top.
     pub(super) after: Option<Arc<View>>,
     /// Whether its changes only grow the session.
     pub(super) grows: bool,
-    /// Whether it opens or closes a reply.
-    pub(super) of_replies: bool,
     /// Nothing can be planned on top before it has ended: the view after it is not known exactly.
     pub(super) sealed: bool,
     /// Whether it is sent even if no caller waits for it.
@@ -35,10 +35,10 @@ impl Batch {
             callers: 0,
             calls: 0,
             changes: Vec::new(),
+            reply_changes: 0,
             bytes: 0,
             after: None,
             grows: true,
-            of_replies: false,
             sealed: false,
             kept: false,
         }
@@ -58,7 +58,7 @@ impl Batch {
     pub(super) fn join(&mut self, changes: Vec<Change>, bytes: u64) {
         for change in &changes {
             self.grows &= change.only_grows();
-            self.of_replies |= change.is_of_a_reply();
+            self.reply_changes += usize::from(change.is_of_a_reply());
         }
         if let Some(after) = &mut self.after {
             Arc::make_mut(after).apply_all(&changes);

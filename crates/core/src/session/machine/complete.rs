@@ -83,7 +83,7 @@ impl Machine {
                 after.settle(head);
                 effects.change = self.changes.committed(first, after, batch.changes());
                 pending.rebase(&after.head);
-                if batch.of_replies || !self.replies.is_empty() {
+                if batch.reply_changes > 0 || !self.replies.is_empty() {
                     self.replies_committed(first, &batch, effects);
                 }
                 CommitEnd::Durable
