@@ -46,6 +46,7 @@ impl Default for RedbStoreBuilder {
                 batch_requests: 1024,
                 batch_bytes: 64 * MIB,
                 deadline: Duration::from_secs(10),
+                gather: Duration::from_millis(4),
             },
             readers: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
             random: Arc::new(SystemRandom),

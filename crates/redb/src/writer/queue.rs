@@ -1,7 +1,7 @@
 //! The queue between callers and the writer thread.
 
 use super::deadline::Deadlines;
-use super::request::Request;
+use super::request::{Request, Write};
 use super::response::Wakeups;
 use crate::error::{OpenError, closed};
 use crate::spin_wait::SpinWait;
@@ -23,6 +23,8 @@ pub(crate) struct Bounds {
     pub(crate) batch_requests: usize,
     pub(crate) batch_bytes: u64,
     pub(crate) deadline: Duration,
+    /// How long an extension may wait for others.
+    pub(crate) gather: Duration,
 }
 
 /// A request on the whole store.
@@ -50,6 +52,12 @@ enum Item {
     Control(Control),
 }
 
+impl Item {
+    fn is_extension(&self) -> bool {
+        matches!(self, Self::Request(Request { write: Write::Extend(_), .. }, _))
+    }
+}
+
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
     filled: Condvar,
@@ -70,8 +78,29 @@ struct QueueState {
     items: VecDeque<Item>,
     attend: bool,
     closing: bool,
-    /// The writer sleeps and was not woken yet.
-    asleep: bool,
+    sleep: Sleep,
+    /// Extensions wait for others until then: the last batch of extensions had several.
+    gather_until: Option<Instant>,
+}
+
+/// The sleep of the writer, until it is woken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    #[default]
+    Awake,
+    /// Until anything comes.
+    ForWork,
+    /// Until something comes that does not wait for others.
+    ForCompany,
+}
+
+impl QueueState {
+    /// Whether all that waits may wait for others: some extensions, fewer than a batch takes.
+    fn may_gather(&self, bounds: &Bounds) -> bool {
+        !self.closing
+            && (1..bounds.batch_requests).contains(&self.items.len())
+            && self.items.iter().all(Item::is_extension)
+    }
 }
 
 impl Queue {
@@ -143,9 +172,14 @@ impl Queue {
         if let Item::Control(Control::Close(_)) = item {
             self.accept_no_more(&mut state);
         }
+        let goes_on_waiting = state.sleep == Sleep::ForCompany
+            && item.is_extension()
+            && state.items.len() + 1 < self.bounds.batch_requests;
         state.items.push_back(item);
         self.waiting.store(state.items.len(), Ordering::Release);
-        self.wake(state);
+        if !goes_on_waiting {
+            self.wake(state);
+        }
         Ok(())
     }
 
@@ -156,7 +190,7 @@ impl Queue {
 
     /// Wakes the writer if it sleeps: waking a thread costs a system call.
     fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
-        if std::mem::take(&mut state.asleep) {
+        if std::mem::take(&mut state.sleep) != Sleep::Awake {
             drop(state);
             self.filled.notify_one();
         }
@@ -195,12 +229,25 @@ impl Queue {
 
     /// Blocks until there is work and takes as many requests as one transaction may hold. Returns
     /// [`WriterStep::Idle`] if there was no work for `idle`.
+    ///
+    /// Extensions wait for others, if those before them had company: many replies then share a
+    /// sync. Anything else ends their wait at once.
     pub(crate) fn next(&self, spin_wait: &mut SpinWait, idle: Option<Duration>) -> WriterStep {
         let until = idle.map(|idle| Instant::now() + idle);
         let mut state = self.state();
         loop {
             if std::mem::take(&mut state.attend) {
                 return WriterStep::Attend;
+            }
+            if let Some(until) = state.gather_until
+                && state.may_gather(&self.bounds)
+            {
+                let (slept, woken) = self.wait(state, Sleep::ForCompany, Some(until));
+                state = slept;
+                if !woken {
+                    state.gather_until = None;
+                }
+                continue;
             }
             match state.items.pop_front() {
                 Some(Item::Control(control)) => {
@@ -239,6 +286,12 @@ impl Queue {
             }
         }
         self.waiting.store(state.items.len(), Ordering::Release);
+        let extends = |request: &&Request| matches!(request.write, Write::Extend(_));
+        match batch.iter().filter(extends).take(2).count() {
+            0 => {}
+            1 => state.gather_until = None,
+            _ => state.gather_until = Instant::now().checked_add(self.bounds.gather),
+        }
         drop(state);
         WriterStep::Batch(batch)
     }
@@ -258,20 +311,167 @@ impl Queue {
                 return Some(state);
             }
         }
-        state.asleep = true;
-        while state.asleep {
+        let (state, woken) = self.wait(state, Sleep::ForWork, until);
+        woken.then_some(state)
+    }
+
+    /// Sleeps until the writer is woken, or until `until`. Returns whether it was woken.
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, QueueState>,
+        sleep: Sleep,
+        until: Option<Instant>,
+    ) -> (MutexGuard<'a, QueueState>, bool) {
+        state.sleep = sleep;
+        while state.sleep != Sleep::Awake {
             state = match until {
                 None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        state.asleep = false;
-                        return None;
+                        state.sleep = Sleep::Awake;
+                        return (state, false);
                     }
                     self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        Some(state)
+        (state, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounds, Queue, Request, Sleep, Write, WriterStep};
+    use crate::spin_wait::SpinWait;
+    use crate::writer::response::response;
+    use durable_session::SessionId;
+    use durable_session::store::{Claim, Extension};
+    use futures_executor::block_on;
+    use std::sync::Arc;
+    use std::thread::{self, JoinHandle};
+    use std::time::Duration;
+
+    struct Writes {
+        queue: Arc<Queue>,
+        deadlines: super::Deadlines,
+    }
+
+    impl Writes {
+        /// An extension waits for others for so long; a batch takes four requests.
+        fn new(gather: Duration) -> Self {
+            let queue = Arc::new(Queue::new(Bounds {
+                queue_requests: 64,
+                queue_bytes: 1 << 20,
+                batch_requests: 4,
+                batch_bytes: 1 << 20,
+                deadline: Duration::from_mins(1),
+                gather,
+            }));
+            Self { queue, deadlines: super::Deadlines::start().unwrap() }
+        }
+
+        fn put(&self, write: Write) {
+            let permit = block_on(self.queue.room(write.bytes(), &self.deadlines)).unwrap();
+            let (responder, _) = response(&self.queue.wakeups);
+            let id = SessionId::new("s").unwrap();
+            self.queue.push(Request { id, write, responder }, permit).unwrap();
+        }
+
+        fn extend(&self) {
+            self.put(Write::Extend(Extension::beat(1, Claim::from_bytes([1; 32]))));
+        }
+
+        fn touch(&self) {
+            self.put(Write::Touch(1));
+        }
+
+        /// The requests of the next batch.
+        fn next(&self) -> usize {
+            match self.queue.next(&mut SpinWait::new(), None) {
+                WriterStep::Batch(batch) => batch.len(),
+                _ => panic!("no batch"),
+            }
+        }
+
+        /// The same, of a writer that sleeps until the batch may begin.
+        fn sleeping(self: &Arc<Self>) -> JoinHandle<usize> {
+            let writes = Arc::clone(self);
+            let writer = thread::spawn(move || writes.next());
+            while self.queue.state().sleep != Sleep::ForCompany {
+                assert!(!writer.is_finished(), "it did not wait");
+                thread::yield_now();
+            }
+            writer
+        }
+
+        /// Two extensions that were written together: the next ones may wait for company.
+        fn with_company() -> Arc<Self> {
+            let writes = Self::new(Duration::from_hours(1));
+            writes.extend();
+            writes.extend();
+            assert_eq!(writes.next(), 2, "those that wait already go together, at once");
+            Arc::new(writes)
+        }
+    }
+
+    #[test]
+    fn an_extension_waits_for_others_and_anything_else_ends_the_wait() {
+        let writes = Writes::with_company();
+        writes.extend();
+        let writer = writes.sleeping();
+        writes.extend();
+        writes.touch();
+        assert_eq!(writer.join().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_full_batch_begins_at_once() {
+        let writes = Writes::with_company();
+        writes.extend();
+        let writer = writes.sleeping();
+        (0..3).for_each(|_| writes.extend());
+        assert_eq!(writer.join().unwrap(), 4);
+    }
+
+    #[test]
+    fn the_end_of_the_queue_ends_the_wait() {
+        let writes = Writes::with_company();
+        writes.extend();
+        let writer = writes.sleeping();
+        writes.queue.end();
+        assert_eq!(writer.join().unwrap(), 1);
+    }
+
+    #[test]
+    fn attention_goes_first_and_the_wait_goes_on() {
+        let writes = Writes::with_company();
+        writes.extend();
+        writes.queue.attend();
+        let step = writes.queue.next(&mut SpinWait::new(), None);
+        assert!(matches!(step, WriterStep::Attend));
+        let writer = writes.sleeping();
+        writes.touch();
+        assert_eq!(writer.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn an_extension_after_one_that_was_alone_does_not_wait() {
+        let writes = Writes::with_company();
+        writes.extend();
+        writes.touch();
+        assert_eq!(writes.next(), 2);
+        writes.extend();
+        assert_eq!(writes.next(), 1);
+    }
+
+    #[test]
+    fn the_wait_has_an_end() {
+        let writes = Writes::new(Duration::from_millis(1));
+        writes.extend();
+        writes.extend();
+        assert_eq!(writes.next(), 2);
+        writes.extend();
+        assert_eq!(writes.next(), 1);
     }
 }

@@ -56,6 +56,7 @@ mod tests {
             batch_requests: 1,
             batch_bytes: 1 << 10,
             deadline: Duration::from_mins(1),
+            gather: Duration::ZERO,
         }));
         let deadlines = Deadlines::start().unwrap();
         let id = SessionId::new("s").unwrap();

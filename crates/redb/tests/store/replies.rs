@@ -1,7 +1,7 @@
 //! Open replies, tags and lists in the file: their rows, after a power loss and with damage.
 
 use crate::damage::{EVERYTHING, hush};
-use crate::support::{ALL, Disks, append, commit, committed, create, id, tiny};
+use crate::support::{ALL, Disks, append, commit, committed, create, id, tiny, until};
 use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
@@ -11,10 +11,13 @@ use durable_session::store::{
 };
 use durable_session_redb::RedbStore;
 use futures_executor::block_on;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use redb::{
     Database, Key, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, Value,
     WriteTransaction,
 };
+use testkit::disk::{Change, Disk, Event};
 
 type MessageKey = (u64, u64);
 type Blob = &'static [u8];
@@ -87,6 +90,53 @@ fn rows(disks: &Disks) -> [u64; 4] {
     let db = Database::builder().create_with_backend(disks.file.backend()).unwrap();
     let txn = db.begin_read().unwrap();
     [len(&txn, TAGS), len(&txn, REPLIES), len(&txn, CHUNKS), len(&txn, LISTS)]
+}
+
+/// An extension by a chunk of six bytes: the number of its table, its key, the length of its row,
+/// and the row with header, length, chunk and checksum.
+const EXTENSION: usize = 1 + 24 + 4 + (13 + 4 + 6 + 8);
+
+#[test]
+fn extensions_of_many_replies_share_a_batch_of_61_bytes_each() {
+    const REPLIES: usize = 64;
+    let disk = Disk::default().logging();
+    let disks = Disks { file: Disk::default(), log: disk.log() };
+    let store = disks.open();
+    let sessions: Vec<_> = (0..REPLIES).map(|n| id(&format!("s-{n}"))).collect();
+    for session in &sessions {
+        let opens = vec![Op::Append(opening("answering"))];
+        committed(block_on(store.commit(session, commit(Expect::absent(1_000), opens))));
+    }
+    let push = |session: &SessionId, offset: u64| {
+        let (store, session) = (store.clone(), session.clone());
+        async move { extend(&store, &session, extension(1, offset, &["\"word\""])).await }.boxed()
+    };
+    // While the writer hangs in a sync, one extension of each reply comes.
+    disk.close_gate();
+    let mut first = push(&sessions[0], 0);
+    assert!((&mut first).now_or_never().is_none());
+    until("the writer takes the first", || store.stats().queue_depth == 0);
+    let mut others: Vec<_> =
+        sessions.iter().enumerate().map(|(n, session)| push(session, u64::from(n == 0))).collect();
+    for other in &mut others {
+        assert!(other.now_or_never().is_none());
+    }
+    let (before, mut events) = (store.stats().batches, disk.take_log());
+    disk.open_gate();
+    block_on(join_all(others.into_iter().chain([first])));
+    assert_eq!(store.stats().batches - before, 2, "the first, and all others");
+    events.extend(disk.take_log());
+
+    let batch = (32 + REPLIES * EXTENSION).next_multiple_of(64);
+    assert_eq!(batch, 61 * REPLIES);
+    let is_batch = |event: &Event| match event {
+        Event::Change(_, Change::Write(_, bytes)) => bytes.len() == batch,
+        _ => false,
+    };
+    let at: Vec<_> = (0..events.len()).filter(|&at| is_batch(&events[at])).collect();
+    assert_eq!(at.len(), 1, "one write");
+    assert!(matches!(events[at[0] + 1], Event::Sync(_)), "and one sync");
+    block_on(store.close()).unwrap();
 }
 
 #[test]
