@@ -39,9 +39,18 @@ impl Written {
 
 /// The memory of this process, in bytes.
 pub(crate) fn resident() -> Result<u64> {
+    memory("VmRSS")
+}
+
+/// The most memory that this process had, in bytes.
+pub(crate) fn most_resident() -> Result<u64> {
+    memory("VmHWM")
+}
+
+fn memory(what: &str) -> Result<u64> {
     let path = "/proc/self/status";
-    let line = line(path, "VmRSS")?;
-    let kib = line.strip_suffix(" kB").with_context(|| format!("VmRSS in {path} is {line}"))?;
+    let line = line(path, what)?;
+    let kib = line.strip_suffix(" kB").with_context(|| format!("{what} in {path} is {line}"))?;
     Ok(kib.trim().parse::<u64>()? << 10)
 }
 

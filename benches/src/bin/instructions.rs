@@ -4,9 +4,9 @@
 //! `append` adds a message, `turn` adds one and sets the app state, `snapshot` reads a session that
 //! is in memory, `load` one that is not, and `page` reads 20 messages from the store.
 //!
-//! `valgrind --tool=callgrind --toggle-collect='*measured*' target/release/instructions append 1000`
-//! counts the instructions of all rounds. The counts depend neither on the machine nor on its load,
-//! so builds can be compared by them.
+//! `valgrind --tool=callgrind --toggle-collect='*measured*'` in front of it counts the instructions
+//! of all rounds. The counts do not depend on the load of the machine, so builds can be compared by
+//! them.
 
 use anyhow::{Context, Result, bail};
 use benches::{id, message};

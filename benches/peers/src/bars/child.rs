@@ -1,7 +1,7 @@
 //! One measurement of one peer, in a process of its own. It prints its figures as a line of JSON.
 
 use super::values::Values;
-use super::{cycle, flush, lone, memory, opening, sustained};
+use super::{cycle, flush, lone, memory, opening, replies, sustained};
 use crate::peer::{Bare, Ours, Peer, SESSIONS, SqliteBlocking, SqliteByHand};
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
@@ -118,6 +118,16 @@ enum Task {
         #[arg(long)]
         seconds: f64,
     },
+    /// 64 replies that are written at once.
+    Replies {
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// One reply of so many chunks.
+    LongReply {
+        #[arg(long)]
+        chunks: u64,
+    },
 }
 
 pub(crate) fn run(runtime: &Runtime, child: &Child) -> Result<()> {
@@ -136,6 +146,8 @@ pub(crate) fn run(runtime: &Runtime, child: &Child) -> Result<()> {
         Task::Flush { appends, seconds } => ours(flush::run(runtime, folder, appends, seconds)),
         Task::Cycle { callers, flush } => ours(cycle::run(runtime, folder, callers, flush)),
         Task::Memory { seconds } => ours(memory::run(runtime, folder, seconds)),
+        Task::Replies { seconds } => ours(replies::many(runtime, &peer.file(folder), seconds)),
+        Task::LongReply { chunks } => ours(replies::long(runtime, &peer.file(folder), chunks)),
     }?;
     println!("{}", serde_json::to_string(&values)?);
     Ok(())

@@ -9,6 +9,7 @@ mod lone;
 mod memory;
 mod opening;
 mod openings;
+mod replies;
 mod results;
 mod run;
 mod runner;

@@ -58,5 +58,17 @@ fn measure(run: &mut Run<'_>, figure: Figure) -> Result<()> {
             let args = ["memory", "--seconds", "30"];
             run.rounds("memory", DISK, &[BEFORE, OURS], rounds, &args)
         }
+        Figure::Replies => {
+            let args = ["replies", "--seconds", "10"];
+            run.rounds("replies", DISK, &[BEFORE, OURS], rounds, &args)
+        }
+        Figure::LongReply => {
+            for chunks in ["5000", "10000", "20000", "40000"] {
+                let (figure, args) =
+                    (format!("reply-{chunks}"), ["long-reply", "--chunks", chunks]);
+                run.rounds(&figure, TMPFS, &[BEFORE, OURS], rounds, &args)?;
+            }
+            Ok(())
+        }
     }
 }

@@ -60,6 +60,10 @@ pub(super) enum Figure {
     Cycle,
     /// The store's memory beside redb's cache.
     Memory,
+    /// 64 replies at 100 tokens per second, two followers each.
+    Replies,
+    /// One reply of 5,000 to 40,000 chunks.
+    LongReply,
 }
 
 /// One peer: a program, and the name by which it knows the peer.

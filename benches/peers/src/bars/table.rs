@@ -184,6 +184,16 @@ fn rows(results: &Results) -> Vec<Row> {
             "bytes",
             AtMost(12_000.0),
         ),
+        plain(
+            "64 replies: p50 until a token is shown, µs",
+            "replies",
+            "shown_p50_us",
+            AtMost(8_000.0),
+        ),
+        plain("the same, p99", "replies", "shown_p99_us", AtMost(50_000.0)),
+        plain("64 replies: syncs per token", "replies", "syncs", AtMost(1.0 / 16.0)),
+        plain("64 replies: bytes of the log per token", "replies", "log_bytes", AtMost(120.0)),
+        plain("64 replies: bytes written per token", "replies", "kernel_bytes", AtMost(350.0)),
         within(
             "the same within one memtable, bytes / bytes of the log entries",
             "cycle-64-callers",
