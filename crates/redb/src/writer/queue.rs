@@ -397,12 +397,12 @@ mod tests {
         /// The same, of a writer that sleeps until the batch may begin.
         fn sleeping(self: &Arc<Self>) -> JoinHandle<usize> {
             let writes = Arc::clone(self);
-            let writer = thread::spawn(move || writes.next());
+            let sleeper = thread::spawn(move || writes.next());
             while self.queue.state().sleep != Sleep::ForCompany {
-                assert!(!writer.is_finished(), "it did not wait");
+                assert!(!sleeper.is_finished(), "it did not wait");
                 thread::yield_now();
             }
-            writer
+            sleeper
         }
 
         /// Two extensions that were written together: the next ones may wait for company.
@@ -419,28 +419,28 @@ mod tests {
     fn an_extension_waits_for_others_and_anything_else_ends_the_wait() {
         let writes = Writes::with_company();
         writes.extend();
-        let writer = writes.sleeping();
+        let sleeper = writes.sleeping();
         writes.extend();
         writes.touch();
-        assert_eq!(writer.join().unwrap(), 3);
+        assert_eq!(sleeper.join().unwrap(), 3);
     }
 
     #[test]
     fn a_full_batch_begins_at_once() {
         let writes = Writes::with_company();
         writes.extend();
-        let writer = writes.sleeping();
+        let sleeper = writes.sleeping();
         (0..3).for_each(|_| writes.extend());
-        assert_eq!(writer.join().unwrap(), 4);
+        assert_eq!(sleeper.join().unwrap(), 4);
     }
 
     #[test]
     fn the_end_of_the_queue_ends_the_wait() {
         let writes = Writes::with_company();
         writes.extend();
-        let writer = writes.sleeping();
+        let sleeper = writes.sleeping();
         writes.queue.end();
-        assert_eq!(writer.join().unwrap(), 1);
+        assert_eq!(sleeper.join().unwrap(), 1);
     }
 
     #[test]
@@ -450,9 +450,9 @@ mod tests {
         writes.queue.attend();
         let step = writes.queue.next(&mut SpinWait::new(), None);
         assert!(matches!(step, WriterStep::Attend));
-        let writer = writes.sleeping();
+        let sleeper = writes.sleeping();
         writes.touch();
-        assert_eq!(writer.join().unwrap(), 2);
+        assert_eq!(sleeper.join().unwrap(), 2);
     }
 
     #[test]
