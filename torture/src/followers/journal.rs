@@ -197,8 +197,8 @@ fn next_chunk(session: usize, seq: u64, next: &mut u64, at: u64, json: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::Journal;
     use super::super::script::{chunk_json, message};
+    use super::Journal;
     use crate::verdict::Broken;
 
     /// Takes in these lines; the counts of what the last one broke.
