@@ -7,7 +7,12 @@
 //! Sessions that have messages already get more of them, several times, as by a flush. The bytes
 //! are those that redb gives to its storage, so that they are the same in each run.
 
-#![allow(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of a benchmark are small"
+)]
 
 use anyhow::Result;
 use durable_session::rows::MESSAGE_OVERHEAD;

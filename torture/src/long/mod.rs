@@ -2,6 +2,7 @@
 //! without bound.
 
 mod load;
+mod pages;
 mod process;
 
 use crate::campaign::{Budget, Plan, Tally};
@@ -30,6 +31,13 @@ const MINUTE: u64 = 60_000;
 /// use.
 const ROUND: u64 = 10 * MINUTE;
 const ROUNDS_TO_LIVE: u64 = 3;
+/// How many times the bytes of the messages the pages in use can have: the messages are short,
+/// leaves are 0.6 full, and there are heads, ids and app states.
+const CONTENT: u64 = 3;
+/// How many times the pages in use a file can have. A flush writes most pages anew. Until it is
+/// committed, redb keeps the old ones, and those that the flush before it left. It doubles a file
+/// that is full.
+const COPIES: u64 = 2 * 3;
 /// After so many rounds as much lives as ever will.
 const WARM: u64 = 10;
 
@@ -38,6 +46,8 @@ pub(crate) fn run(plan: &Plan) -> Tally {
     let folder = tempfile::tempdir();
     let clock = ManualClock::at(1_700_000_000_000);
     let mut load = Load::default();
+    // The most bytes of the pages that redb used after a round.
+    let mut used = 0;
     let mut rss_warm = 0;
     let (began, mut told) = (Instant::now(), Duration::ZERO);
     let mut before = None;
@@ -50,15 +60,23 @@ pub(crate) fn run(plan: &Plan) -> Tally {
         now.descriptors += usize::from(tally.alters(Kind::Wrong) && round > 0);
         tally.checked(4);
         let (size, log) = sizes(folder.path())?;
+        let used_now = pages::used_bytes(&file)?;
+        used = used.max(used_now);
         // The first round also makes threads and files that last as long as the process.
         let first = before.get_or_insert_with(|| now.clone());
         ensure!(now.descriptors <= first.descriptors, "descriptors leak: {first:?}, now {now:?}");
         ensure!(now.threads <= first.threads, "threads leak: {first:?}, now {now:?}");
-        // A flush writes most pages anew, and redb doubles the file when it is full.
-        let most = 8 * stored + 16 * MIB;
-        ensure!(size <= most, "the file has {size} bytes for {stored} of content");
+        ensure!(
+            used_now <= CONTENT * stored + MIB,
+            "redb uses {used_now} bytes for {stored} of content"
+        );
+        ensure!(
+            size <= COPIES * used + MIB,
+            "the file has {size} bytes; the pages in use had {used} at most"
+        );
         ensure!(log <= LOG_BYTES, "the log has {log} bytes, and should have {LOG_BYTES} at most");
         tally.most("file_kib", size / 1024);
+        tally.most("used_kib", used / 1024);
         tally.most("log_kib", log / 1024);
         if round < plan.first + WARM {
             rss_warm = rss_warm.max(now.rss);
@@ -73,11 +91,12 @@ pub(crate) fn run(plan: &Plan) -> Tally {
         if matches!(plan.budget, Budget::Time(_)) && (round == plan.first || due) {
             told = began.elapsed();
             println!(
-                "  long t={}s rounds={} sessions={live} content={}KiB file={}KiB log={}KiB \
-                 rss={}KiB descriptors={} threads={}",
+                "  long t={}s rounds={} sessions={live} content={}KiB used={}KiB file={}KiB \
+                 log={}KiB rss={}KiB descriptors={} threads={}",
                 told.as_secs(),
                 round + 1,
                 stored / 1024,
+                used / 1024,
                 size / 1024,
                 log / 1024,
                 now.rss / 1024,
