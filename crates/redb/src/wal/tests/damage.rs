@@ -106,10 +106,13 @@ fn a_flipped_bit_never_makes_a_shorter_history() {
     }
 }
 
-/// With a seal, the last batch is as safe as the others.
+/// A sealed log is whole. With the seal, the last batch is as safe as the others.
 #[test]
 fn a_flipped_bit_in_a_sealed_batch_is_damage() {
     let written = Written::new(true);
+    let whole = written.open(&written.disk.copy()).unwrap();
+    written.assert_whole(&whole);
+    assert_eq!(whole.torn, None);
     let needed = written.needed();
     let (number, (_, last)) = needed.into_iter().find(|(_, (_, last))| !last.is_empty()).unwrap();
     for at in last.clone() {
