@@ -198,3 +198,19 @@ async fn pages_read_while_a_reply_is_open_and_closed_show_one_version() {
     let closed = whole.contains("more");
     assert!(!(open && closed), "{whole}");
 }
+
+/// Clause C11. The message and the answer whether it is open are of one moment.
+#[tokio::test]
+async fn a_follower_that_begins_while_the_reply_ends_is_not_told_that_it_is_open() {
+    let store = Puppet::new();
+    let chat = chat(&store);
+    let mut reply = open(&chat).await;
+    reply.push("a").await.unwrap();
+    chat.add_message(Message::user("more")).await.unwrap();
+    // The message of the reply is not in the memory of this registry.
+    let other = store.with_window(1, 1 << 10).session(id("s"));
+    assert_eq!(other.snapshot().await.unwrap().open_replies().count(), 1);
+    reply.finish().await.unwrap();
+    let follow = other.follow(2, 0).await.unwrap();
+    assert_eq!((follow.message().text().as_deref(), follow.was_open()), (Some("a"), false));
+}

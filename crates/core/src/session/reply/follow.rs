@@ -8,8 +8,10 @@ use crate::session::actor::Cell;
 use crate::session::closing::chunk_text;
 use crate::session::driver::{self, Listener};
 use crate::session::machine;
+use crate::session::read::MessageQuery;
 use crate::session::registry::Session;
 use crate::store::{ChunkQuery, Claim};
+use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -72,18 +74,23 @@ impl Drop for Follow {
 impl Follow {
     /// Follows the reply of the message at `seq`, from the chunk with the number `at` on.
     pub(super) async fn begin(session: &Session, seq: u64, at: u64) -> Result<Self, Error> {
-        let view = session.read_view().await?;
-        let claim = view.reply(seq).map(|open| open.claim);
-        let live = claim.and_then(|claim| session.actor.lock().machine.attach(&claim));
-        let attached = live.is_some();
-        let message = match live {
-            Some(message) => message,
-            None => match session.message_at(seq).await? {
-                Some(stored) => stored.message,
-                None => {
-                    return Err(Error::NoSuchMessage { session: session.actor.id.clone(), seq });
-                }
-            },
+        let mut view = session.read_view().await?;
+        let (claim, attached, message) = loop {
+            let claim = view.reply(seq).map(|open| open.claim);
+            let live = claim.and_then(|claim| session.actor.lock().machine.attach(&claim));
+            if let Some(message) = live {
+                break (claim, true, message);
+            }
+            let mut page = session.page(Arc::clone(&view), MessageQuery::at(seq)).await?;
+            if page.version != view.version() {
+                // The reply may have ended meanwhile.
+                view = session.view().await?;
+                continue;
+            }
+            let Some(stored) = page.messages.pop() else {
+                return Err(Error::NoSuchMessage { session: session.actor.id.clone(), seq });
+            };
+            break (claim, false, stored.message);
         };
         let (session, read) = (session.clone(), VecDeque::new());
         Ok(Self { session, seq, claim, attached, message, at, read, ended: None })
