@@ -467,7 +467,8 @@ proptest! {
                         users.push(which(reply), *size, &mut model).await;
                     }
                     Step::End { reply, how } => {
-                        if users.end(which(reply), *how, &chat, &mut model).await {
+                        let later = users.end(which(reply), *how, &chat, &mut model).await;
+                        if later {
                             replies::settle(&chat, &model).await;
                         }
                     }

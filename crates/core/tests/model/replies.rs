@@ -174,7 +174,7 @@ impl Users {
             while left.len() > 0 || written.end.is_some() {
                 match follow.next().await.unwrap() {
                     Followed::Chunk { at, json } => {
-                        let (number, chunk) = left.next().expect("a chunk more than were pushed");
+                        let (number, chunk) = left.next().unwrap();
                         assert_eq!((at, json), (number as u64, format!("\"{chunk}\"")));
                     }
                     Followed::Ended(ended) => {
@@ -202,7 +202,7 @@ pub(crate) async fn compare(chat: &ChatSession, store: &Puppet, model: &Model) {
     assert_eq!(snapshot.open_replies().collect::<Vec<_>>(), open);
     for reply in model.open() {
         let page = store.inner.read_chunks(chat.id(), ChunkQuery::from(reply.seq, 0)).await;
-        let chunks = page.unwrap().expect("it is open").chunks;
+        let chunks = page.unwrap().unwrap().chunks;
         let expected = reply.chunks.iter().map(|chunk| format!("\"{chunk}\""));
         assert!(chunks.into_iter().eq(expected), "the chunks of the reply {}", reply.seq);
     }
