@@ -1,8 +1,11 @@
 //! The request function.
 
+use crate::client_permissions::ClientPermissions;
 use crate::config::Config;
 use crate::routes::route::{Route, session_of};
 use crate::routes::{events, fields, messages, replies as reply_routes, rewriting, state};
+#[cfg(feature = "ai-sdk")]
+use crate::ui::{self, ChatRoute};
 use crate::wire::body::{Body, PartStream};
 use crate::wire::input::Input;
 use crate::wire::refusal::Refusal;
@@ -61,6 +64,14 @@ impl<A: AppState> Api<A> {
         &self.inner.config.prefix
     }
 
+    /// Where the routes of `useChat` are; see `ApiBuilder::use_chat` (feature `ai-sdk`).
+    pub fn chat_base(&self) -> Option<&str> {
+        #[cfg(feature = "ai-sdk")]
+        return self.inner.config.chat_base.as_deref();
+        #[cfg(not(feature = "ai-sdk"))]
+        None
+    }
+
     /// The largest body, in bytes, of a request with this method and path. A transport should read
     /// no more.
     ///
@@ -79,6 +90,12 @@ impl<A: AppState> Api<A> {
     /// # }
     /// ```
     pub fn body_limit(&self, method: &Method, path: &str) -> usize {
+        // A client of `useChat` sends all messages that it has.
+        if *method == Method::POST && self.chat_base() == Some(path) {
+            let Config { sessions, max_body_bytes, .. } = &self.inner.config;
+            let everything = ClientPermissions::everything();
+            return state::max_bytes(sessions.limits(), &everything).max(*max_body_bytes);
+        }
         // Only `PUT` needs the path parsed.
         if *method != Method::PUT {
             return self.inner.config.max_body_bytes;
@@ -111,10 +128,40 @@ impl<A: AppState> Api<A> {
     /// ```
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        #[cfg(feature = "ai-sdk")]
+        if let Some(route) = self.chat_route(parts.uri.path()) {
+            return self.respond_to_chat(route, &parts, body).await;
+        }
         match session_of(self.prefix(), parts.uri.path()) {
             Ok((id, rest)) => self.respond(id, rest, &parts, body).await,
             Err(refusal) => finish(&parts.method, refusal.response()),
         }
+    }
+
+    #[cfg(feature = "ai-sdk")]
+    fn chat_route(&self, path: &str) -> Option<Result<ChatRoute, Refusal>> {
+        ChatRoute::find(self.chat_base()?, self.prefix(), path)
+    }
+
+    #[cfg(feature = "ai-sdk")]
+    async fn respond_to_chat(
+        &self,
+        route: Result<ChatRoute, Refusal>,
+        parts: &Parts,
+        body: Bytes,
+    ) -> Response<Body> {
+        let input = Input {
+            headers: parts.headers.clone(),
+            query: parts.uri.query().map(str::to_owned),
+            body,
+            max_body_bytes: self.body_limit(&parts.method, parts.uri.path()),
+        };
+        let (config, streams) = (&self.inner.config, &self.inner.streams);
+        let response = match route {
+            Ok(route) => ui::respond_to(route, &parts.method, config, streams, &input).await,
+            Err(refusal) => Err(refusal),
+        };
+        finish(&parts.method, response.unwrap_or_else(Refusal::response))
     }
 
     /// Answers a request on the session `id` whose path has no prefix and no id: `/messages`,

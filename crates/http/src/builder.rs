@@ -50,6 +50,22 @@ pub enum InvalidConfig {
         /// The field that was given.
         field: String,
     },
+    /// The routes of `useChat` cannot be at this path: it does not begin with a slash, ends with
+    /// one, or is the prefix of the session routes.
+    #[error(
+        "{base:?} cannot be the path of `useChat`: it must begin with a slash, not end with one, \
+         and differ from the prefix {prefix:?}"
+    )]
+    ChatBase {
+        /// The path that was given.
+        base: String,
+        /// The prefix of the session routes.
+        prefix: String,
+    },
+    /// The routes of `useChat` are on, and no handler writes replies: give one to
+    /// [`reply_with`](ApiBuilder::reply_with).
+    #[error("nobody answers the messages of `useChat`; give a handler to `reply_with`")]
+    NoHandler,
     /// There is a handler for replies, and nothing runs it: the feature `axum` is off, so give a
     /// [`spawner`](ApiBuilder::spawner).
     #[error("nothing runs the handler of replies; give a spawner, or turn on the feature `axum`")]
@@ -117,6 +133,8 @@ impl<A: AppState> Api<A> {
                 client_permissions: ClientPermissions::everything(),
                 on_message: None,
                 replies: Replies::default(),
+                #[cfg(feature = "ai-sdk")]
+                chat_base: None,
             },
         }
     }
@@ -315,6 +333,47 @@ impl<A: AppState> ApiBuilder<A> {
         self
     }
 
+    /// Serves the AI SDK's `useChat` (`ai` 7) at `base`, such as `/api/chat`, without any change to
+    /// the page: `POST {base}`, `GET {base}/{id}/stream` and `POST {base}/{id}/stop`. The id of a
+    /// chat is the id of its session.
+    ///
+    /// The handler of [`reply_with`](Self::reply_with) answers. It pushes chunks of the UI message
+    /// stream, if [`UiMessageReply`](crate::UiMessageReply) is the format of the sessions'
+    /// [`Replies`](durable_session::Replies). If a client gives outputs of tools or approvals, the
+    /// handler goes on with the message of the assistant: it gets this message in place of the
+    /// user's.
+    ///
+    /// On these routes clients write messages of users, edit them, and have answers written anew,
+    /// whatever [`client_permissions`](Self::client_permissions) say about rewriting.
+    ///
+    /// ```
+    /// use durable_session::{ChatSessions, Replies};
+    /// use durable_session_http::{Api, UiMessageReply};
+    /// use durable_session_memory::MemoryStore;
+    /// use serde_json::json;
+    ///
+    /// let replies = Replies::default().format(UiMessageReply);
+    /// let sessions: ChatSessions =
+    ///     ChatSessions::builder(MemoryStore::new()).replies(replies).build();
+    /// let api = Api::builder(sessions)
+    ///     .use_chat("/api/chat")
+    ///     .reply_with(|_chat, _posted, mut reply| async move {
+    ///         reply.push(json!({"type": "text-start", "id": "0"})).await?;
+    ///         reply.push(json!({"type": "text-delta", "id": "0", "delta": "Hello!"})).await?;
+    ///         reply.push(json!({"type": "text-end", "id": "0"})).await?;
+    ///         reply.finish().await?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), durable_session_http::InvalidConfig>(())
+    /// ```
+    #[cfg(feature = "ai-sdk")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "ai-sdk")))]
+    pub fn use_chat(mut self, base: impl Into<String>) -> Self {
+        self.config.chat_base = Some(base.into());
+        self
+    }
+
     /// Checks the settings and makes the [`Api`].
     ///
     /// # Errors
@@ -333,6 +392,16 @@ impl<A: AppState> ApiBuilder<A> {
             }
             if RESERVED_FIELDS.contains(&&**field) {
                 return Err(InvalidConfig::Field { field: field.clone() });
+            }
+        }
+        #[cfg(feature = "ai-sdk")]
+        if let Some(base) = &self.config.chat_base {
+            if !base.starts_with('/') || base.ends_with('/') || base == prefix {
+                let (base, prefix) = (base.clone(), prefix.clone());
+                return Err(InvalidConfig::ChatBase { base, prefix });
+            }
+            if self.config.replies.write.is_none() {
+                return Err(InvalidConfig::NoHandler);
             }
         }
         if self.config.replies.write.is_some() && self.config.replies.spawn.is_none() {

@@ -23,6 +23,9 @@ pub(crate) struct Config<A> {
     pub(crate) client_permissions: ClientPermissions,
     pub(crate) on_message: Option<OnMessage<A>>,
     pub(crate) replies: Replies<A>,
+    /// Where the routes of `useChat` are.
+    #[cfg(feature = "ai-sdk")]
+    pub(crate) chat_base: Option<String>,
 }
 
 /// A route to one field of the app state: `GET` reads it, `PUT` replaces it, `DELETE` stores

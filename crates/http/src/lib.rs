@@ -39,6 +39,8 @@ mod routes;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod server;
+#[cfg(feature = "ai-sdk")]
+mod ui;
 mod wire;
 
 /// The description of the routes as `OpenAPI` 3.1 JSON. A service may serve it.
@@ -53,6 +55,9 @@ pub use client_permissions::ClientPermissions;
 pub use config::{DEFAULT_PREFIX, FieldRoute};
 pub use routes::health::health;
 pub use routes::route::session_of;
+#[cfg(feature = "ai-sdk")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ai-sdk")))]
+pub use ui::UiMessageReply;
 pub use wire::body::{Body, BodyAborted, EventStream, PartStream};
 pub use wire::refusal::Refusal;
 pub use wire::sse::PING;

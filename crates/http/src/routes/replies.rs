@@ -9,7 +9,7 @@ use crate::wire::input::Input;
 use crate::wire::refusal::Refusal;
 use crate::wire::response::json;
 use durable_session::{
-    Added, AppState, ChatSession, Error, Message, MessageQuery, Opened, ReplyEnd,
+    Added, AppState, ChatSession, Draft, Error, Message, MessageQuery, NewReply, Opened, ReplyEnd,
 };
 use http::{Response, StatusCode};
 
@@ -25,7 +25,7 @@ pub(crate) struct Answered {
 /// The app wants no reply to this message, or the message was stored before.
 #[derive(Debug, thiserror::Error)]
 #[error("no reply is opened")]
-struct Unanswered;
+pub(crate) struct Unanswered;
 
 /// Stores a posted message together with the opening of its reply, and has the handler write the
 /// reply. `None` if the message is to be stored without a reply. A message that is known gets no
@@ -48,10 +48,7 @@ pub(crate) async fn post<A: AppState>(
         if let Some(handler) = on_message {
             handler(draft, &posted)?;
         }
-        let new = (replies.open)(draft, &posted)?.ok_or_else(|| Error::rejected(Unanswered))?;
-        if draft.open_replies().count() >= replies.max_open {
-            return Err(Error::rejected(too_many(replies.max_open)));
-        }
+        let new = opening(draft, &posted, replies)?;
         Ok(match posted.message.id() {
             Some(id) => new.to(id),
             None => new,
@@ -82,6 +79,19 @@ pub(crate) async fn post<A: AppState>(
         _ => None,
     };
     Ok(Some(Answered { posted, reply: seq }))
+}
+
+/// The reply that the app opens to a message; [`Unanswered`] if it opens none.
+pub(crate) fn opening<A: AppState>(
+    draft: &mut Draft<'_, A>,
+    posted: &Added,
+    replies: &Replies<A>,
+) -> Result<NewReply, Error> {
+    let new = (replies.open)(draft, posted)?.ok_or_else(|| Error::rejected(Unanswered))?;
+    if draft.open_replies().count() >= replies.max_open {
+        return Err(Error::rejected(too_many(replies.max_open)));
+    }
+    Ok(new)
 }
 
 fn too_many(max: usize) -> Refusal {

@@ -24,7 +24,8 @@ const PART: usize = 256 << 10;
 /// Responses up to this size are not counted: their connection costs as much.
 const UNCOUNTED: usize = 4 << 10;
 
-/// The session routes at the prefix of `api`. Other paths belong to the app that merges the router.
+/// The session routes at the prefix of `api`, and those of `useChat` if it serves them. Other paths
+/// belong to the app that merges the router.
 ///
 /// A change runs to its end in a task of its own, even if the client disconnects meanwhile.
 ///
@@ -43,10 +44,17 @@ const UNCOUNTED: usize = 4 << 10;
 /// ```
 pub fn router<A: AppState>(api: Api<A>, options: RouterOptions) -> Router {
     let prefix = api.prefix().to_owned();
-    under(&prefix, move |request: Request| {
+    let base = api.chat_base().map(str::to_owned);
+    let handler = move |request: Request| {
         let (api, options) = (api.clone(), options.clone());
         async move { respond(api, options, request).await }
-    })
+    };
+    let router = under(&prefix, handler.clone());
+    let Some(base) = base else { return router };
+    router
+        .route(&base, any(handler.clone()))
+        .route(&format!("{base}/{{id}}/stream"), any(handler.clone()))
+        .route(&format!("{base}/{{id}}/stop"), any(handler))
 }
 
 /// A router with one handler for all paths at and below the prefix.
@@ -130,11 +138,19 @@ fn convert(
                 HeaderName::from_static("x-accel-buffering"),
                 HeaderValue::from_static("no"),
             );
-            let budget = options.budget.clone();
+            let (budget, keep_alive) = (options.budget.clone(), events.keep_alive());
+            let ends = events.ends_with_the_service();
             // A client that does not read holds these bytes. It resumes from its cursor.
             let held = events.scan(budget, |budget, event| ready(hold(budget, event)));
-            let events = streams::pinged(held.map(Ok::<_, Infallible>), options.keep_alive);
-            ::axum::body::Body::from_stream(streams::until(options.shutdown.clone(), events))
+            let (shutdown, every) = (options.shutdown.clone(), options.keep_alive);
+            let events = streams::pinged(held, keep_alive, every);
+            if ends {
+                let events = events.map(Ok::<_, Infallible>);
+                ::axum::body::Body::from_stream(streams::until(shutdown, events))
+            } else {
+                let events = Box::pin(events);
+                ::axum::body::Body::from_stream(streams::broken_off_by(shutdown, events))
+            }
         }
     };
     Ok(Response::from_parts(parts, body))

@@ -2,21 +2,21 @@
 //! after their end, as layers that compress do.
 
 use super::shutdown::Shutdown;
-use crate::wire::sse::PING;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use std::io;
 use std::time::Duration;
 
-/// The events, and a ping after each `silence` without an event.
-pub(super) fn pinged<E: Send>(
-    events: impl Stream<Item = Result<Bytes, E>> + Unpin + Send,
+/// The events, and `ping` after each `silence` without an event.
+pub(super) fn pinged(
+    events: impl Stream<Item = Bytes> + Unpin + Send,
+    ping: &'static str,
     silence: Duration,
-) -> impl Stream<Item = Result<Bytes, E>> + Send {
+) -> impl Stream<Item = Bytes> + Send {
     stream::unfold(events, move |mut events| async move {
         let next = tokio::time::timeout(silence, events.next()).await;
-        let next = next.unwrap_or(Some(Ok(Bytes::from_static(PING.as_bytes()))))?;
+        let next = next.unwrap_or(Some(Bytes::from_static(ping.as_bytes())))?;
         Some((next, events))
     })
     .fuse()
@@ -28,6 +28,27 @@ pub(super) fn until<E: Send>(
     parts: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> impl Stream<Item = Result<Bytes, E>> + Send {
     parts.take_until(async move { shutdown.begun().await })
+}
+
+/// The stream until the shutdown begins. It breaks off then: its client would take an end for the
+/// end of the reply.
+pub(super) fn broken_off_by(
+    shutdown: Shutdown,
+    parts: impl Stream<Item = Bytes> + Unpin + Send,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some(parts), move |parts| {
+        let shutdown = shutdown.clone();
+        async move {
+            let mut parts = parts?;
+            tokio::select! {
+                part = parts.next() => Some((Ok(part?), Some(parts))),
+                () = shutdown.begun() => {
+                    Some((Err(io::Error::other("the service stops")), None))
+                }
+            }
+        }
+    })
+    .fuse()
 }
 
 /// The parts of a response, which breaks off with an error if a part takes longer than `timeout`.
@@ -50,9 +71,10 @@ pub(super) fn in_time<E: Send>(
 
 #[cfg(test)]
 mod tests {
-    use super::{in_time, pinged, until};
+    use super::{broken_off_by, in_time, pinged, until};
     use crate::server::shutdown::Shutdown;
     use crate::wire::body::{BodyAborted, EventStream, PartStream};
+    use crate::wire::sse::PING;
     use bytes::Bytes;
     use futures_core::Stream;
     use futures_util::{FutureExt, StreamExt, stream};
@@ -92,16 +114,20 @@ mod tests {
             for end in [None, Some(BodyAborted)] {
                 assert_eq!(count_items(parts(count, end)).await, count);
                 assert_eq!(count_items(in_time(parts(count, end), time)).await, count);
-                assert_eq!(count_items(pinged(parts(count, end), time)).await, count);
                 assert_eq!(count_items(until(Shutdown::new(), parts(count, end))).await, count);
             }
             let events = stream::unfold(count, |left| async move {
                 Some((Bytes::from_static(b": event\n\n"), left.checked_sub(1)?))
             });
-            assert_eq!(count_items(EventStream::new(events)).await, count);
+            let events = EventStream::new(events);
+            assert_eq!(count_items(pinged(events, PING, time)).await, count);
         }
         let stopped = Shutdown::new();
         stopped.begin();
+        let one = stream::iter([Bytes::from_static(b"one")]);
+        assert_eq!(count_items(broken_off_by(Shutdown::new(), one)).await, 1);
+        let never = stream::pending::<Bytes>();
+        assert_eq!(count_items(broken_off_by(stopped.clone(), never)).await, 1, "the error");
         assert_eq!(count_items(until(stopped, parts(2, None))).await, 0);
         let stalled = stream::pending::<Result<Bytes, BodyAborted>>();
         assert_eq!(count_items(in_time(stalled, Duration::from_millis(1))).await, 1, "the error");

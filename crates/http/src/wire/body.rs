@@ -1,5 +1,6 @@
 //! The body of a response: complete, in parts, or a stream of events.
 
+use crate::wire::sse::PING;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
@@ -60,12 +61,35 @@ impl fmt::Debug for PartStream {
 /// A `text/event-stream`; each item is one or more complete events.
 ///
 /// It ends when the store fails; the client then resumes with `Last-Event-ID`. The transport sends
-/// a [`PING`](crate::PING) when the stream is silent; this stream does not.
-pub struct EventStream(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+/// [`keep_alive`](Self::keep_alive) when the stream is silent; this stream does not.
+pub struct EventStream {
+    events: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    keep_alive: &'static str,
+}
 
 impl EventStream {
     pub(crate) fn new(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self(Box::pin(stream.fuse()))
+        Self::kept_alive_by(PING, stream)
+    }
+
+    /// A stream that the transport keeps alive by this text.
+    pub(crate) fn kept_alive_by(
+        keep_alive: &'static str,
+        stream: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Self {
+        Self { events: Box::pin(stream.fuse()), keep_alive }
+    }
+
+    /// Whether the stream ends when the service stops. Any other stream has to break off then: its
+    /// client resumes only if it sees an error.
+    pub fn ends_with_the_service(&self) -> bool {
+        self.keep_alive == PING
+    }
+
+    /// What a transport sends after each interval of silence: a [`PING`], or a comment where the
+    /// client would take a ping for something else.
+    pub fn keep_alive(&self) -> &'static str {
+        self.keep_alive
     }
 }
 
@@ -73,7 +97,7 @@ impl Stream for EventStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.as_mut().poll_next(cx)
+        self.events.as_mut().poll_next(cx)
     }
 }
 

@@ -12,6 +12,13 @@ pub struct StoredMessage {
     pub message: Message,
 }
 
+impl StoredMessage {
+    /// The message at `seq`.
+    pub fn new(seq: u64, message: Message) -> Self {
+        Self { seq, message }
+    }
+}
+
 /// A message that was added, or found to be there already.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -22,4 +29,11 @@ pub struct Added {
     pub message: Message,
     /// It was there already, by its `id` (clause C7): this call stored nothing.
     pub replayed: bool,
+}
+
+impl From<StoredMessage> for Added {
+    /// The message as one that was there already.
+    fn from(StoredMessage { seq, message }: StoredMessage) -> Self {
+        Self { seq, message, replayed: true }
+    }
 }
