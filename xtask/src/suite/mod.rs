@@ -1,5 +1,6 @@
 //! `cargo xtask test`.
 
+mod ai_sdk;
 mod browser;
 mod engines;
 mod examples;
@@ -26,6 +27,8 @@ pub(crate) enum Part {
     Torture,
     /// The Durable Object store inside workerd.
     Workers,
+    /// The client of the AI SDK's `useChat` against the service of `examples/ai-chat`.
+    AiSdk,
     /// The chat page in Chromium.
     Browser,
 }
@@ -38,6 +41,7 @@ impl Part {
             Self::Protocol => protocol::run(shell),
             Self::Torture => torture::quick(shell),
             Self::Workers => workers::run(shell),
+            Self::AiSdk => ai_sdk::run(shell),
             Self::Browser => browser::run(shell),
         }
     }
