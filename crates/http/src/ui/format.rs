@@ -103,8 +103,11 @@ impl ReplyFormat for UiMessageReply {
             }
             // A part may be some bytes longer than its chunk. Beyond hundreds of such parts in one
             // message, those that say least are left out.
-            let Some(least) = least(&parts) else { return Ok(message) };
-            parts.remove(least);
+            let mut excess = message.bytes() - limit;
+            while excess > 0 {
+                let Some(least) = least(&parts) else { return Ok(message) };
+                excess = excess.saturating_sub(parts.remove(least).to_string().len() + 1);
+            }
             object.set_json("parts", &array(&parts))?;
         }
     }
@@ -173,14 +176,71 @@ fn metadata(object: &JsonObject) -> JsonObject {
     object.get(METADATA).ok().flatten().unwrap_or_default()
 }
 
-/// The part that says least: a step, the name of a call, then the last that is no text.
+/// The part that says least: a step or an empty text, the name of a call, then the last that is no
+/// text.
 fn least(parts: &[JsonObject]) -> Option<usize> {
     let says = |part: &JsonObject| match &*text_of(part, "type") {
         "step-start" => 0,
+        "text" | "reasoning" if text_of(part, "text").is_empty() => 0,
         "text" | "reasoning" => 3,
         _ if text_of(part, "state") == "input-streaming" && !part.contains("rawInput") => 1,
         _ => 2,
     };
     let (at, least) = parts.iter().enumerate().rev().min_by_key(|(_, part)| says(part))?;
     (says(least) < 3).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, ReplyEnd, ReplyFormat, StoreLimits, UiMessageReply};
+    use proptest::prelude::{any, prop};
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    /// A chunk of each kind, as short as it can be.
+    const CHUNKS: [&str; 16] = [
+        r#"{"type":"text-start","id":""}"#,
+        r#"{"type":"text-delta","id":"","delta":"a"}"#,
+        r#"{"type":"text-end","id":""}"#,
+        r#"{"type":"reasoning-start","id":""}"#,
+        r#"{"type":"reasoning-end","id":""}"#,
+        r#"{"type":"tool-input-start","toolCallId":"a","toolName":""}"#,
+        r#"{"type":"tool-input-start","toolCallId":"b","toolName":"","dynamic":true}"#,
+        r#"{"type":"tool-input-delta","toolCallId":"a","inputTextDelta":"{"}"#,
+        r#"{"type":"tool-input-available","toolCallId":"a","toolName":"","input":1}"#,
+        r#"{"type":"tool-output-available","toolCallId":"a","output":1}"#,
+        r#"{"type":"tool-approval-request","approvalId":"","toolCallId":"a"}"#,
+        r#"{"type":"tool-approval-response","approvalId":"","approved":true}"#,
+        r#"{"type":"start-step"}"#,
+        r#"{"type":"reset-step"}"#,
+        r#"{"type":"file","url":"","mediaType":""}"#,
+        r#"{"type":"message-metadata","messageMetadata":{"a":1}}"#,
+    ];
+
+    proptest! {
+        /// A message of any chunks, broken off anywhere, can be stored: a close never fails for a
+        /// limit.
+        #[test]
+        fn a_closed_message_fits_into_the_reserved_bytes(
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+            times in prop::sample::select(vec![1_usize, 2, 1500]),
+        ) {
+            let opened = UiMessageReply.open(Message::assistant("").with_id("an id")).unwrap();
+            let one = picks.iter().map(|pick| *pick.get(&CHUNKS));
+            let chunks: Vec<_> = if times == 1500 {
+                // One kind over and over, which adds up what it costs.
+                picks.first().map_or_else(Vec::new, |pick| vec![*pick.get(&CHUNKS); times])
+            } else {
+                one.collect::<Vec<_>>().repeat(times)
+            };
+            let before = opened.bytes() + chunks.iter().map(|chunk| chunk.len()).sum::<usize>();
+            let reserve = usize::try_from(StoreLimits::REPLY_RESERVE).unwrap();
+            for how in [ReplyEnd::Finished, ReplyEnd::Interrupted] {
+                let closed = UiMessageReply.close(&opened, &mut chunks.iter().copied(), how, None);
+                let closed = closed.unwrap();
+                prop_assert!(closed.bytes() <= before + reserve);
+                prop_assert!(closed.id().as_deref() == Some("an id"));
+                prop_assert_eq!(UiMessageReply.ended(&closed).unwrap_or(ReplyEnd::Finished), how);
+            }
+        }
+    }
 }
