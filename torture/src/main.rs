@@ -29,7 +29,7 @@ use verdict::Kind;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Tally);
 
-const CAMPAIGNS: [Campaign; 9] = [
+const CAMPAIGNS: [Campaign; 10] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),

@@ -110,7 +110,7 @@ impl Conversation {
     pub(super) fn alter(&mut self, tally: &Tally) {
         tally.sees(&mut self.texts, |_| "altered".to_owned());
         if tally.alters(Kind::Wrong) {
-            self.app = "altered".to_owned();
+            "altered".clone_into(&mut self.app);
         }
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn many(runtime: &Runtime, file: &Path, seconds: f64) -> Result<Value
         Ok((chat, reply))
     });
     let opened: Vec<(ChatSession, Reply)> = opened.collect::<Result<_>>()?;
-    let of_each = Duration::from_secs_f64(seconds).div_duration_f64(EACH).round();
-    let tokens = (0..).take_while(|&n| f64::from(n) < of_each).count() as u64;
+    let time = Duration::from_secs_f64(seconds);
+    let tokens = u64::try_from(time.as_nanos() / EACH.as_nanos())?;
     let (began, batches) = (Written::so_far()?, store.stats().batches);
     let start = Instant::now() + Duration::from_millis(100);
     let (mut producers, mut followers) = (Vec::new(), Vec::new());
