@@ -160,7 +160,7 @@ fn steps(
         }
         let chat = sessions.session(script::id(n)?);
         let mut stored = Conversation::of(&block_on(chat.get_state())?);
-        // While a step is under way, an alteration can make one state that may be stored of another.
+        // While a step is under way, an alteration can turn one possible state into another.
         if begun == acknowledged {
             stored.alter(tally);
         }

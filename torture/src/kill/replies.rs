@@ -108,7 +108,7 @@ pub(super) fn find(
     begun: u64,
     tally: &mut Tally,
 ) -> Result<u64> {
-    // While a step is under way, an alteration can make one state that may be stored of another.
+    // While a step is under way, an alteration can turn one possible state into another.
     let seen = if begun == acknowledged {
         model::altered(store, &id(session)?, tally)?
     } else {
