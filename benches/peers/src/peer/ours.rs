@@ -45,7 +45,7 @@ impl Ours {
         Ok(Self { store, registry, sessions })
     }
 
-    /// How often a session was loaded so far: each time that one is used that is not in memory.
+    /// The number of loads so far. A session is loaded if it is used and is not in memory.
     pub(crate) fn loads(&self) -> u64 {
         self.registry.stats().loads
     }

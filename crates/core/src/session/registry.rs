@@ -128,7 +128,8 @@ impl Registry {
     /// went away, given the time of its last use.
     pub(crate) fn make_room(&self, looks: usize, now: u64, take_in: impl Fn(&Arc<Actor>, u64)) {
         for _ in 0..looks {
-            // Dropped after the locks: the last reference to an actor takes the lock of the names.
+            // The actors are dropped after the locks: the drop of the last reference to an actor
+            // takes the lock of the names.
             let _evicted = {
                 let mut live = self.live.lock();
                 if live.all_in_use(&self.config, now) {

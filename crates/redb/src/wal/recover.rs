@@ -168,7 +168,7 @@ fn remove(storage: &dyn LogStorage, segment: &Segment) -> Result<(), LogError> {
     storage.remove(segment.number()).map_err(|source| segment.failed("remove", source))
 }
 
-/// The length of the segment with which a log is opened on a full disk.
+/// A log that is opened on a full disk goes on in a segment of this length, in bytes.
 const SMALL_SEGMENT: u64 = 16 * 1024;
 
 /// Makes the segment with which a log is opened.

@@ -76,8 +76,9 @@ fn drive_and(
                     cell.tasks.park(lane, future);
                     cell.wakes != woken_before
                 };
-                // Callers that polled meanwhile found no task to poll. Not polled again at once, as
-                // an executor that wants its turn back (tokio's budget) answers so until it has it.
+                // A caller that polled meanwhile found no task, so all callers are woken. The task
+                // is not polled again here: an executor that wants its turn back (tokio's budget)
+                // would wake it again at once, until it has its turn.
                 if woken {
                     actor.wake_all();
                 }
