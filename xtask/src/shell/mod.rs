@@ -2,6 +2,7 @@
 
 mod environment;
 mod progress;
+mod silence;
 mod step;
 
 use anyhow::{Context, Result};

@@ -32,10 +32,15 @@ impl Progress {
         Self { name: name.to_owned(), started: Instant::now(), bar }
     }
 
-    /// The latest line of the program's output.
+    /// The latest line of the program's output. In a pipe, only that a test takes long: the last
+    /// words of a log that stops.
     pub(super) fn line(&self, line: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(line.trim().to_owned());
+        match &self.bar {
+            Some(bar) => bar.set_message(line.trim().to_owned()),
+            None if line.ends_with(" has been running for over 60 seconds") => {
+                println!("     {line}");
+            }
+            None => {}
         }
     }
 

@@ -1,12 +1,12 @@
 //! One program run to its end: its output in a log file, and on the terminal only when it failed.
 
-use super::{Shell, progress::Progress};
+use super::{Shell, progress::Progress, silence};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub(crate) struct Step<'a> {
     shell: &'a Shell,
     name: &'a str,
     command: Command,
+    silence: Duration,
 }
 
 /// How a program ended.
@@ -32,10 +33,11 @@ pub(crate) struct Finished {
 
 impl<'a> Step<'a> {
     pub(crate) fn new(shell: &'a Shell, name: &'a str, command: Command) -> Self {
-        Self { shell, name, command }
+        Self { shell, name, command, silence: silence::LIMIT }
     }
 
-    /// Runs it without standard input and waits. A program that fails is an answer, not an error.
+    /// Runs it without standard input and waits. A program that fails is an answer, not an error,
+    /// and so is one that falls silent for [`silence::LIMIT`]: what it runs is shown and ended.
     pub(crate) fn run(mut self) -> Result<Finished> {
         let log = self.log_file()?;
         let mut file =
@@ -50,13 +52,26 @@ impl<'a> Step<'a> {
             .with_context(|| format!("could not start {}", self.command.get_program().display()))?;
 
         let (sender, receiver) = mpsc::channel();
-        let readers = [
+        let mut readers = vec![
             child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
             child.stderr.take().map(|pipe| forward(pipe, sender.clone())),
         ];
         drop(sender);
         let mut lines = Vec::new();
-        for line in receiver {
+        loop {
+            let line = match receiver.recv_timeout(self.silence) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    if silence::end_children(child.id(), self.name) {
+                        continue;
+                    }
+                    // Whoever holds its output open is not waited for.
+                    readers.clear();
+                    let _ = child.kill();
+                    break;
+                }
+            };
             progress.line(&line);
             writeln!(file, "{line}")
                 .with_context(|| format!("could not write {}", log.display()))?;
@@ -153,7 +168,7 @@ fn noteworthy(lines: &[String]) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Result, Shell, Step, noteworthy};
+    use super::{Duration, Result, Shell, Step, noteworthy};
 
     #[test]
     fn a_failed_run_is_shown_without_its_successes() {
@@ -183,6 +198,18 @@ mod tests {
                 "test result: FAILED. 1 passed; 1 failed"
             ]
         );
+    }
+
+    #[test]
+    fn a_silent_program_is_ended_and_its_parent_goes_on() -> Result<()> {
+        let shell = Shell::new()?;
+        let mut command = shell.command("sh");
+        command.args(["-c", "sleep 600; echo ended with $?"]);
+        let mut step = Step::new(&shell, "xtask silence test", command);
+        step.silence = Duration::from_millis(300);
+        let finished = step.run()?;
+        assert_eq!(finished.lines, ["ended with 137"]);
+        Ok(())
     }
 
     #[test]
