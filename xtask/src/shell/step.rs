@@ -208,7 +208,8 @@ mod tests {
         let mut step = Step::new(&shell, "xtask silence test", command);
         step.silence = Duration::from_millis(300);
         let finished = step.run()?;
-        assert_eq!(finished.lines, ["ended with 137"]);
+        // The shell may tell of the signal, too.
+        assert!(finished.lines.contains(&"ended with 137".to_owned()), "{:?}", finished.lines);
         Ok(())
     }
 
