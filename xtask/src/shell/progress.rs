@@ -1,8 +1,12 @@
-//! A spinner on a terminal; two plain lines in a pipe.
+//! A spinner on a terminal; a few plain lines in a pipe.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
+
+/// In a pipe, how often a line of the program tells that it goes on.
+const OFTEN: Duration = Duration::from_mins(5);
 
 /// Shows that one step is under way.
 #[derive(Debug)]
@@ -10,6 +14,7 @@ pub(super) struct Progress {
     name: String,
     started: Instant,
     bar: Option<ProgressBar>,
+    told: Cell<Instant>,
 }
 
 impl Progress {
@@ -29,18 +34,20 @@ impl Progress {
             // Said at the start, so that a log that stops tells in which step.
             println!("   {name} …");
         }
-        Self { name: name.to_owned(), started: Instant::now(), bar }
+        let started = Instant::now();
+        Self { name: name.to_owned(), started, bar, told: Cell::new(started) }
     }
 
-    /// The latest line of the program's output. In a pipe, only that a test takes long: the last
-    /// words of a log that stops.
+    /// The latest line of the program's output. In a pipe, only that a test takes long, and now and
+    /// then any: a log that stops tells where.
     pub(super) fn line(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(line.trim().to_owned()),
-            None if line.ends_with(" has been running for over 60 seconds") => {
-                println!("     {line}");
-            }
-            None => {}
+        if let Some(bar) = &self.bar {
+            bar.set_message(line.trim().to_owned());
+        } else if line.ends_with(" has been running for over 60 seconds")
+            || self.told.get().elapsed() > OFTEN
+        {
+            println!("     after {} s: {}", self.started.elapsed().as_secs(), line.trim());
+            self.told.set(Instant::now());
         }
     }
 

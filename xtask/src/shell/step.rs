@@ -13,6 +13,9 @@ use std::time::Duration;
 /// How many lines of a failed program are shown; the log file has the rest.
 const SHOWN: usize = 400;
 
+/// How many lines of a program that fell silent are shown.
+const LAST_WORDS: usize = 6;
+
 /// A named program, about to be run.
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
@@ -63,6 +66,8 @@ impl<'a> Step<'a> {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
+                    let said = lines.iter().rev().take(LAST_WORDS).rev();
+                    said.for_each(|line| println!("     {line}"));
                     if silence::end_children(child.id(), self.name) {
                         continue;
                     }
