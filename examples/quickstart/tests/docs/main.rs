@@ -1,6 +1,6 @@
 //! The code in `docs/` compiles and is the code of these files.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(dead_code, reason = "the code is there to be compiled")]
+#![allow(dead_code, clippy::unused_async, reason = "the code is there to be compiled")]
 
 mod context;
 mod replies;
