@@ -63,14 +63,15 @@ impl Folder {
 
     /// The error of opening, which must change nothing.
     fn refused(&self) -> OpenError {
+        // Another store of the folder may be open and write to its own log.
         let all = || {
-            let entries = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path());
-            let mut files: Vec<_> = entries
-                .filter(|path| path.is_file() && path.extension() != Some("redb".as_ref()))
-                .map(|path| (path.clone(), fs::read(path).unwrap()))
+            let mut logs: Vec<_> = self
+                .log("chat.redb")
+                .into_iter()
+                .map(|name| (fs::read(self.path(&name)).unwrap(), name))
                 .collect();
-            files.sort();
-            files
+            logs.sort();
+            logs
         };
         let before = all();
         let error = self.open().unwrap_err();
