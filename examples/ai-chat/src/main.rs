@@ -1,12 +1,18 @@
-//! A service for pages that use the AI SDK's `useChat`, with a model that is made up.
+//! A service for pages that use the AI SDK's `useChat`, with such a page.
 //!
 //! ```sh
-//! cargo run -p ai-chat -- --tools    # the routes of `useChat` at http://127.0.0.1:3001/api/chat
+//! npm --prefix examples/ai-chat/page run build  # without it, a plain page is served
+//! cargo run -p ai-chat -- --tools               # http://127.0.0.1:3001
 //! ```
 
-mod model;
+mod args;
+mod fake;
+mod page;
+mod prompt;
+mod remote;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result};
+use args::{Args, Store};
 use axum::Router;
 use axum::http::Method;
 use axum::routing::get;
@@ -17,57 +23,51 @@ use durable_session_http::server::{RouterOptions, ServeOptions, Shutdown, router
 use durable_session_http::{Api, ClientPermissions, UiMessageReply, health};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::RedbStore;
-use model::Model;
-use std::net::SocketAddr;
+use fake::Fake;
+use remote::Remote;
 use std::time::Duration;
 use tokio::net::TcpListener;
-
-#[derive(Debug, Parser)]
-struct Args {
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:3001")]
-    addr: SocketAddr,
-    /// `memory`, or `redb:PATH`.
-    #[arg(long, default_value = "memory")]
-    store: String,
-    /// The model answers with so many words, `w0` to `wN`.
-    #[arg(long, default_value_t = 20)]
-    tokens: usize,
-    /// The pause before each word, in milliseconds.
-    #[arg(long, default_value_t = 50)]
-    delay_ms: u64,
-    /// The model writes markdown, and calls a tool that needs approval.
-    #[arg(long)]
-    tools: bool,
-}
 
 /// The most tokens of a prompt.
 const BUDGET: usize = 8_000;
 
+/// Who answers.
+#[derive(Clone)]
+enum Model {
+    Fake(Fake),
+    Remote(Remote),
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<()> {
     let args = Args::parse();
+    let model = match (&args.model_url, args.model) {
+        (Some(url), Some(name)) => Model::Remote(Remote::new(url, name)?),
+        _ => Model::Fake(Fake {
+            tokens: args.tokens,
+            delay: Duration::from_millis(args.delay_ms),
+            tools: args.tools,
+        }),
+    };
+    let page = page::routes(args.page)?;
+    // Before the store: opening it may take a while and creates a file.
+    let listener = TcpListener::bind(args.addr)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another --addr", args.addr))?;
+
     let replies = Replies::default().format(UiMessageReply);
-    let (sessions, store): (ChatSessions, _) = match args.store.strip_prefix("redb:") {
-        Some(path) => {
-            let store = RedbStore::open(path).with_context(|| format!("cannot open {path}"))?;
+    let (sessions, store): (ChatSessions, _) = match args.store {
+        Store::Redb(path) => {
+            let store = RedbStore::open(&path)
+                .with_context(|| format!("{} cannot be opened", path.display()))?;
             (ChatSessions::builder(store.clone()).replies(replies).build(), Some(store))
         }
-        None if args.store == "memory" => {
-            (ChatSessions::builder(MemoryStore::new()).replies(replies).build(), None)
-        }
-        None => anyhow::bail!("--store is `memory` or `redb:PATH`"),
-    };
-
-    let model = Model {
-        tokens: args.tokens,
-        delay: Duration::from_millis(args.delay_ms),
-        tools: args.tools,
+        Store::Memory => (ChatSessions::builder(MemoryStore::new()).replies(replies).build(), None),
     };
     let api = Api::builder(sessions.clone())
         .client_permissions(ClientPermissions::public())
         .use_chat("/api/chat")
-        .reply_with(move |chat, posted, reply| answer(model, chat, posted, reply))
+        .reply_with(move |chat, posted, reply| answer(model.clone(), chat, posted, reply))
         .build()?;
 
     let shutdown = Shutdown::new();
@@ -75,9 +75,8 @@ async fn main() -> anyhow::Result<()> {
     routing.shutdown = shutdown.clone();
     serving.shutdown = shutdown.clone();
     let health = || async { health(&Method::GET, "ai-chat").map(axum::body::Body::new) };
-    let app = Router::new().route("/health", get(health)).merge(router(api, routing));
+    let app = Router::new().route("/health", get(health)).merge(page).merge(router(api, routing));
 
-    let listener = TcpListener::bind(args.addr).await.context("choose another --addr")?;
     println!("http://{}", listener.local_addr()?);
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -100,9 +99,13 @@ async fn answer(
     posted: Added,
     mut reply: Reply,
 ) -> Result<(), Error> {
-    let page = chat.messages(MessageQuery::before(posted.seq + 1, 500)).await?;
-    let history = page.messages.iter().map(|stored| &stored.message);
-    let prompt = Context::budget(BUDGET).view(history).messages;
-    model.answer(&prompt, &posted.message, &mut reply).await?;
-    reply.finish().await.map(drop)
+    match model {
+        Model::Fake(model) => model.answer(&posted, &mut reply).await,
+        Model::Remote(model) => {
+            let page = chat.messages(MessageQuery::before(posted.seq + 1, 500)).await?;
+            let history = page.messages.iter().map(|stored| &stored.message);
+            let prompt = Context::budget(BUDGET).view(history).messages;
+            model.answer(&prompt, &mut reply).await
+        }
+    }
 }

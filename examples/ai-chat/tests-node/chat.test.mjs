@@ -10,7 +10,7 @@ const WORDS = 12;
 const whole = Array.from({ length: WORDS }, (_, n) => `w${n} `).join('');
 
 let service;
-before(async () => (service = await Service.start('--tokens', String(WORDS), '--delay-ms', '5')));
+before(async () => (service = await Service.start({ tokens: WORDS, delayMs: 5 })));
 after(() => service.end());
 
 const user = (id, text) => ({ id, role: 'user', parts: [{ type: 'text', text }] });
@@ -62,7 +62,7 @@ test('the chat sends, regenerates and edits', async () => {
 
 test('a refresh in the middle goes on, nothing is doubled, and a stop is for everybody', async () => {
   // So slow that the stop comes first.
-  const slow = await Service.start('--tokens', '5000', '--delay-ms', '20');
+  const slow = await Service.start({ tokens: 5000, delayMs: 20 });
   try {
     const first = new Chat(slow.api, 'refresh');
     const sending = first.sendMessage({ text: 'hi' });
@@ -89,16 +89,17 @@ test('a refresh in the middle goes on, nothing is doubled, and a stop is for eve
 });
 
 test('a tool call is approved after a refresh and a restart', async () => {
-  const tools = await Service.start('--tokens', '3', '--delay-ms', '1', '--tools');
+  const tools = await Service.start({ tokens: 3, tools: true });
   try {
     const asked = new Chat(tools.api, 'tools');
     await asked.sendMessage({ text: 'weather?' });
-    assert.equal(asked.messages[1].parts.at(-1).state, 'approval-requested');
+    const call = asked.messages[1].parts.at(-1);
+    assert.equal(call.state, 'approval-requested');
     await tools.kill();
     await tools.start();
     const options = { sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses };
     const chat = new Chat(tools.api, 'tools', await tools.messages('tools'), options);
-    await chat.addToolApprovalResponse({ id: 'approve-weather', approved: true });
+    await chat.addToolApprovalResponse({ id: call.approval.id, approved: true });
     await until(() => chat.status === 'ready' && chat.messages[1].parts.at(-1).type === 'text');
     await until(async () => (await tools.messages('tools'))[1].metadata === undefined);
     const stored = await same(chat, tools);
@@ -110,7 +111,7 @@ test('a tool call is approved after a refresh and a restart', async () => {
 });
 
 test('after a crash in the middle the next message works', async () => {
-  const crashed = await Service.start('--tokens', '200', '--delay-ms', '10');
+  const crashed = await Service.start({ tokens: 200, delayMs: 10 });
   try {
     const chat = new Chat(crashed.api, 'crash');
     const sending = chat.sendMessage({ text: 'hi' });
@@ -119,7 +120,7 @@ test('after a crash in the middle the next message works', async () => {
     await sending;
     assert.equal(chat.status, 'error');
     const shown = textOf(chat.messages[1]);
-    crashed.options = ['--tokens', String(WORDS), '--delay-ms', '1'];
+    crashed.model = { tokens: WORDS, delayMs: 1 };
     await crashed.start();
     // The first load ends what the crash left open.
     await until(async () => (await crashed.messages('crash'))[1].metadata?.status === 'incomplete');
