@@ -1,0 +1,55 @@
+import { useEffect, useRef, useState } from 'react';
+
+const textOf = message => message.parts.filter(part => part.type === 'text').map(part => part.text).join('');
+
+/** The box for new messages, and for earlier ones that are edited. */
+export function Composer({ busy, edited, onSend, onStop, onCancel }) {
+  const [text, setText] = useState('');
+  const box = useRef(null);
+
+  useEffect(() => {
+    if (edited) setText(textOf(edited));
+    box.current.focus();
+  }, [edited]);
+
+  const send = () => {
+    if (busy || text.trim() === '') return;
+    onSend(text);
+    setText('');
+  };
+  const cancel = () => {
+    setText('');
+    onCancel();
+  };
+  const onKeyDown = event => {
+    if (event.key === 'Escape' && edited) cancel();
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+
+  return (
+    <div className="composer">
+      {edited && (
+        <div className="editing">
+          <span>You edit an earlier message. What follows it is written anew.</span>
+          <button data-test="cancel" onClick={cancel}>Cancel</button>
+        </div>
+      )}
+      <div className="row">
+        <textarea
+          ref={box}
+          rows={1}
+          value={text}
+          placeholder="Message"
+          aria-label="Message"
+          onChange={event => setText(event.target.value)}
+          onKeyDown={onKeyDown}
+        />
+        {busy
+          ? <button data-test="stop" onClick={onStop}>Stop</button>
+          : <button data-test="send" className="primary" disabled={text.trim() === ''} onClick={send}>Send</button>}
+      </div>
+    </div>
+  );
+}
