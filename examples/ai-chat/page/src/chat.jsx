@@ -72,7 +72,7 @@ export function Chat({ id, loaded }) {
           ))}
           {busy && last?.role === 'user' && <li className="message assistant writing"><div className="body"><Dots /></div></li>}
         </ol>
-        {status === 'error' && <Failure error={chat.error} reload={reload} />}
+        {status === 'error' && last?.metadata?.incomplete_details == null && <Failure error={chat.error} reload={reload} />}
       </main>
       <Composer
         busy={busy}
@@ -85,13 +85,18 @@ export function Chat({ id, loaded }) {
   );
 }
 
+/** `fetch` tells of a lost connection by a TypeError. */
+const textOf = error => (error instanceof TypeError
+  ? 'The connection to the service was lost.'
+  : `The service did not answer: ${error?.message ?? ''}`);
+
 /** What went wrong, and a way out: the stored messages. */
 function Failure({ error, reload }) {
   const [problem, setProblem] = useState(null);
   return (
     <div className="failure" role="alert">
-      <span>{problem ?? 'Something went wrong'}: {error?.message || 'no answer'}</span>
-      <button data-test="reload" onClick={() => reload().catch(() => setProblem('Still no connection'))}>Load again</button>
+      <span>{problem ?? textOf(error)}</span>
+      <button data-test="reload" onClick={() => reload().catch(() => setProblem('The service cannot be reached yet.'))}>Load again</button>
     </div>
   );
 }

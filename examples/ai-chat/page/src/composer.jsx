@@ -32,7 +32,7 @@ export function Composer({ busy, edited, onSend, onStop, onCancel }) {
     <div className="composer">
       {edited && (
         <div className="editing">
-          <span>You edit an earlier message. What follows it is written anew.</span>
+          <span>You are editing an earlier message. Everything after it will be replaced.</span>
           <button data-test="cancel" onClick={cancel}>Cancel</button>
         </div>
       )}

@@ -20,7 +20,7 @@ export function Message({ message, writing, edited, onEdit, onRegenerate, onAnsw
           {reason && <span className="end" data-test="end">{ENDS[reason] ?? reason}</span>}
           {message.role === 'user'
             ? <button data-test="edit" disabled={!onEdit} onClick={onEdit}>Edit</button>
-            : <button data-test="regenerate" disabled={!onRegenerate} onClick={onRegenerate}>Write anew</button>}
+            : <button data-test="regenerate" disabled={!onRegenerate} onClick={onRegenerate}>Regenerate</button>}
         </footer>
       )}
     </li>
@@ -45,14 +45,20 @@ const STATES = {
   'output-denied': 'denied',
 };
 
+/** On one line if it is short. */
+const json = value => {
+  const line = JSON.stringify(value);
+  return line.length < 50 ? line : JSON.stringify(value, null, 2);
+};
+
 /** A call of a tool, with the buttons that it may wait for. */
 function Call({ part, onAnswer }) {
   const responded = part.approval?.approved ? 'approved' : 'denied';
   return (
     <section className="call" data-test="tool" data-state={part.state}>
       <h2><code>{getToolName(part)}</code> <span className="state">{STATES[part.state] ?? responded}</span></h2>
-      <pre>{JSON.stringify(part.input ?? {}, null, 1)}</pre>
-      {part.state === 'output-available' && <pre className="output">{JSON.stringify(part.output, null, 1)}</pre>}
+      <pre>{json(part.input ?? {})}</pre>
+      {part.state === 'output-available' && <pre className="output">{json(part.output)}</pre>}
       {part.state === 'output-error' && <p className="output">{part.errorText}</p>}
       {part.state === 'approval-requested' && (
         <div className="answers">
