@@ -1,5 +1,6 @@
 //! `cargo xtask test`.
 
+mod ai_chat;
 mod ai_sdk;
 mod browser;
 mod engines;
@@ -29,6 +30,8 @@ pub(crate) enum Part {
     Workers,
     /// The client of the AI SDK's `useChat` against the service of `examples/ai-chat`.
     AiSdk,
+    /// The page of `examples/ai-chat` with the real `useChat`, in Chromium.
+    AiChat,
     /// The chat page in Chromium.
     Browser,
 }
@@ -42,6 +45,7 @@ impl Part {
             Self::Torture => torture::quick(shell),
             Self::Workers => workers::run(shell),
             Self::AiSdk => ai_sdk::run(shell),
+            Self::AiChat => ai_chat::run(shell),
             Self::Browser => browser::run(shell),
         }
     }
