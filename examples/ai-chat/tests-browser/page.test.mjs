@@ -185,7 +185,7 @@ pageTest('a tool call is denied, and the next message asks again', TOOLS, async 
 });
 
 for (const [how, back] of [
-  ['loads the messages again', page => page.locator('[data-test="reload"]').click()],
+  ['tries again', page => page.locator('[data-test="retry"]').click()],
   ['is refreshed', page => page.reload()],
 ]) {
   pageTest(`kill -9 in the middle and a restart: the page ${how}, and the next message works`, ENDLESS, async ({ service, open }) => {
@@ -226,6 +226,40 @@ pageTest('after kill -9 and a restart the next message works without a refresh',
   assert.equal(textOf((await service.messages('unrefreshed'))[3]), saying(30));
   await page.reload();
   assert.equal((await same(page, service, 'unrefreshed')).length, 4);
+});
+
+pageTest('a message that did not arrive is sent again, and stored once', SHORT, async ({ service, open }) => {
+  const page = await open('again');
+  await say(page, 'first');
+  await eventually(async () => assert.equal((await same(page, service, 'again')).length, 2));
+  await service.kill();
+  await say(page, 'second');
+  await page.locator('main[data-status="error"]').waitFor();
+  await page.locator('[data-test="retry"]').click();
+  await page.getByText('The service cannot be reached yet.').waitFor();
+  await shoot(page, 'unsent');
+  await service.start();
+  await page.locator('[data-test="retry"]').click();
+  await eventually(async () => {
+    const stored = await same(page, service, 'again');
+    assert.deepEqual(stored.map(textOf), ['first', saying(30), 'second', saying(30)]);
+  });
+});
+
+pageTest('a page that loads just before an answer ends shows all of it', ENDLESS, async ({ service, open, context }) => {
+  const page = await open('late');
+  await say(page, 'Tell me a story');
+  await wordsBeyond(page, 3);
+  // The answer ends after the messages were loaded, and before the stream is asked for.
+  await context.route('**/stream', async route => {
+    await fetch(`${service.api}/late/stop`, { method: 'POST' });
+    await route.continue();
+  });
+  const late = await open('late');
+  for (const tab of [late, page]) {
+    const [, answer] = await same(tab, service, 'late');
+    assert.equal(answer.metadata.incomplete_details.reason, 'stopped');
+  }
 });
 
 if (!FOREIGN) {

@@ -6,6 +6,8 @@ import { Chat, textOf } from './client.mjs';
 import { FOREIGN, Service } from './service.mjs';
 import { StandIn } from './stand-in.mjs';
 
+process.env.OPENAI_API_KEY = 'the key of a test';
+
 // Another service has options of its own.
 const modelTest = (name, answer, body) =>
   test(name, { timeout: 120_000, skip: FOREIGN && 'it needs the option --model-url' }, async () => {
@@ -47,6 +49,7 @@ modelTest('the words of a model are streamed and stored, wherever the stream is 
   assert.deepEqual(stored.map(textOf), ['Hi', 'Grüße, Welt 🌍', 'And?', 'Grüße, Welt 🌍']);
   assert.equal(reasonOf(stored[3]), undefined);
   assert.deepEqual(model.asked.map(({ path }) => path), ['/v1/chat/completions', '/v1/chat/completions']);
+  assert.equal(model.asked[0].authorization, 'Bearer the key of a test');
   assert.deepEqual(model.asked[1].body, {
     model: 'small',
     stream: true,

@@ -4,8 +4,8 @@ import { useEffect, useState } from 'react';
 import { Composer } from './composer.jsx';
 import { Dots } from './dots.jsx';
 import { Message } from './message.jsx';
-import { isOpen, load, stop } from './session.js';
 import { useFollowedEnd } from './scroll.js';
+import { isOpen, load, stop, textOf } from './session.js';
 
 /** A chat with these stored messages. */
 export function Chat({ id, loaded }) {
@@ -23,8 +23,15 @@ export function Chat({ id, loaded }) {
   const last = messages.at(-1);
   useFollowedEnd(messages);
 
-  const reload = async () => {
+  // After an error: what is stored is the truth. A message that did not arrive is sent again, which
+  // never stores it twice.
+  const recover = async () => {
     const stored = await load(id);
+    const arrived = stored.find(message => message.id === last?.id);
+    if (last?.role === 'user' && (!arrived || textOf(arrived) !== textOf(last))) {
+      await chat.sendMessage();
+      return;
+    }
     chat.setMessages(stored);
     chat.clearError();
     if (isOpen(stored.at(-1))) await chat.resumeStream();
@@ -72,7 +79,7 @@ export function Chat({ id, loaded }) {
           ))}
           {busy && last?.role === 'user' && <li className="message assistant writing"><div className="body"><Dots /></div></li>}
         </ol>
-        {status === 'error' && last?.metadata?.incomplete_details == null && <Failure error={chat.error} reload={reload} />}
+        {status === 'error' && last?.metadata?.incomplete_details == null && <Failure error={chat.error} recover={recover} />}
       </main>
       <Composer
         busy={busy}
@@ -86,17 +93,17 @@ export function Chat({ id, loaded }) {
 }
 
 /** `fetch` tells of a lost connection by a TypeError. */
-const textOf = error => (error instanceof TypeError
+const reasonOf = error => (error instanceof TypeError
   ? 'The connection to the service was lost.'
   : `The service did not answer: ${error?.message ?? ''}`);
 
-/** What went wrong, and a way out: the stored messages. */
-function Failure({ error, reload }) {
+/** What went wrong, and a way out. */
+function Failure({ error, recover }) {
   const [problem, setProblem] = useState(null);
   return (
     <div className="failure" role="alert">
-      <span>{problem ?? textOf(error)}</span>
-      <button data-test="reload" onClick={() => reload().catch(() => setProblem('The service cannot be reached yet.'))}>Load again</button>
+      <span>{problem ?? reasonOf(error)}</span>
+      <button data-test="retry" onClick={() => recover().catch(() => setProblem('The service cannot be reached yet.'))}>Try again</button>
     </div>
   );
 }

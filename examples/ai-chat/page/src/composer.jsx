@@ -1,6 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-
-const textOf = message => message.parts.filter(part => part.type === 'text').map(part => part.text).join('');
+import { textOf } from './session.js';
 
 /** The box for new messages, and for earlier ones that are edited. */
 export function Composer({ busy, edited, onSend, onStop, onCancel }) {

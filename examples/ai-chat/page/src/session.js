@@ -25,5 +25,9 @@ export async function load(id) {
 /** Stops the answer that is being written, for everybody. The stream of the hook then ends by itself. */
 export const stop = id => fetch(`/api/chat/${path(id)}/stop`, { method: 'POST' });
 
+/** The text of a message. */
+export const textOf = message =>
+  message.parts.filter(part => part.type === 'text').map(part => part.text).join('');
+
 /** Whether an answer is being written, as far as this message says. */
 export const isOpen = message => message?.metadata?.status === 'in_progress';
