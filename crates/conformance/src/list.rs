@@ -290,6 +290,7 @@ macro_rules! __conformance_cases {
             chat_reply_end::a_finished_reply_is_its_message [C11] [];
             chat_reply_end::the_first_end_decides_and_the_others_are_told [C11] [];
             chat_reply_end::ends_at_once_have_one_outcome [C11] [];
+            chat_reply_end::two_ends_that_meet_at_the_store_have_one_outcome [C11] [];
             chat_reply_end::a_close_has_every_chunk_that_was_shown [C11] [];
             chat_reply_end::an_end_through_another_registry_is_told_to_the_producer [C11] [];
             chat_reply_end::what_removes_the_message_ends_its_reply [C11] [];

@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::failure::{ensure, ensure_eq};
 use crate::fixture::{Checked, Fixture, id, session, yield_now};
 use crate::probe::{Fault, Probe};
-use crate::registry::{ManualClock, registry_on, say, settled};
+use crate::registry::{ManualClock, registry_on, say, settled, waits};
 use crate::writing::{open, open_with, question, rest, told, written};
 use durable_session::store::StoreErrorKind;
 use durable_session::{ChatSession, ChatSessions, EndedReply, Error, Reply, ReplyEnd, Window};
@@ -108,6 +108,73 @@ pub(crate) async fn ends_at_once_have_one_outcome(t: &mut Fixture) -> Checked {
     ensure_eq!(finished, how, "how finish and stop say that it ended");
     let head = t.all(chat.id()).await?.head;
     ensure_eq!(head.version.counter(), 2, "the number of commits");
+    Ok(())
+}
+
+/// The end of a producer and a stop wait for the store together, in either order, through one
+/// registry and through two.
+pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fixture) -> Checked {
+    for way in [Way::Finish, Way::Fail] {
+        for (stop_first, elsewhere) in [(false, false), (true, false), (false, true), (true, true)]
+        {
+            let at = format!("{way:?}, stop first: {stop_first}, elsewhere: {elsewhere}");
+            let (registry, probe) = t.probed_registry();
+            let other = registry_on(probe.clone(), &ManualClock::new(), |builder| builder);
+            let chat = registry.session(id(&format!("meet-{way:?}-{stop_first}-{elsewhere}"))?);
+            let stopper = if elsewhere { other.session(chat.id().clone()) } else { chat.clone() };
+            let mut reply = open_with(&chat, &["a"]).await?;
+            let mut follow = chat.follow(2, 0).await?;
+            stopper.snapshot().await?;
+            probe.hold();
+            let mut end = Box::pin(async {
+                match way {
+                    Way::Finish => reply.finish().await.map(|stored| stored.message),
+                    _ => reply.fail("a reason").await.map(|stored| stored.message),
+                }
+            });
+            let mut stop = Box::pin(stopper.stop(2));
+            for _ in 0..100 {
+                if stop_first {
+                    waits(&mut stop)?;
+                }
+                waits(&mut end)?;
+                if !stop_first {
+                    waits(&mut stop)?;
+                }
+                yield_now().await;
+            }
+            ensure!(probe.commits() > 1, "no end came to the store, {at}");
+            probe.release();
+            let (ended, stopped) = settled(join(end, stop)).await?;
+            let stopped = stopped?;
+            let won = match ended {
+                Ok(message) => {
+                    ensure_eq!(stopped.how, way.how(), "what the stop is told, {at}");
+                    message
+                }
+                Err(Error::ReplyEnded { how, .. }) => {
+                    ensure_eq!((how, stopped.how), (Way::Stop.how(), how), "who won, {at}");
+                    stopped.message.clone().map(|stored| stored.message).ok_or_else(|| {
+                        Failure::new(format_args!("the stop returned no message, {at}"))
+                    })?
+                }
+                Err(e) => return Err(e.into()),
+            };
+            let followed = ("a".to_owned(), stopped.how);
+            ensure_eq!(rest(&mut follow).await?, followed, "what a follower is told, {at}");
+            let loaded = t.all(chat.id()).await?;
+            let commits = loaded.head.version.counter();
+            ensure_eq!(commits, 2, "the number of commits: the opening and one end, {at}");
+            ensure_eq!(loaded.replies.len(), 0, "the number of stored open replies, {at}");
+            for chat in
+                [&chat, &other.session(chat.id().clone()), &t.registry().session(chat.id().clone())]
+            {
+                let state = settled(chat.get_state()).await??;
+                let stored = state.messages.get(1);
+                ensure_eq!(stored, Some(&won), "the stored message is the winner's, {at}");
+            }
+        }
+    }
     Ok(())
 }
 
