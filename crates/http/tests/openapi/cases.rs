@@ -92,6 +92,83 @@ impl Operation {
     }
 }
 
+/// The routes of `useChat`.
+fn chat() -> Vec<Case> {
+    let case = |method, route: &str, path: &str, status, body: &str| Case {
+        method,
+        route: route.to_owned(),
+        path: path.to_owned(),
+        status,
+        headers: vec![("content-type", JSON.to_owned())],
+        body: Some(body.to_owned()),
+        before: Vec::new(),
+        fault: None,
+    };
+    let message = |id: &str, role: &str, text: &str| {
+        format!(r#"{{"id":"{id}","role":"{role}","content":"{text}","parts":[]}}"#)
+    };
+    let ask = |chat: &str, message: &str| format!(r#"{{"id":"{chat}","messages":[{message}]}}"#);
+    let submit = |status, body: &str| case("POST", "/api/chat", "/api/chat", status, body);
+    let resume = |status, id: &str| {
+        case("GET", "/api/chat/{id}/stream", &format!("/api/chat/{id}/stream"), status, "")
+    };
+    let stop = |status, id: &str| {
+        case("POST", "/api/chat/{id}/stop", &format!("/api/chat/{id}/stop"), status, "")
+    };
+    let busy = |case: Case| case.header("x-busy", "1");
+    let mut unread = submit(415, "");
+    unread.headers = vec![("content-type", "text/xml".to_owned())];
+    let mut unstopped = stop(415, "a");
+    unstopped.headers.clone_from(&unread.headers);
+    let fault = |case: Case, kind| Case { fault: Some(kind), ..case };
+    let (corrupt, down) = (StoreErrorKind::Corrupt, StoreErrorKind::Unavailable);
+
+    let asked = ask("chat-1", &message("m-1", "user", "stream"));
+    let unread_chat = ask("chat-7", &message("m-1", "user", "stream"));
+    let opened = r#"{"id":"chat-2","message":
+        {"id":"m-1","role":"user","content":"stream","parts":[]}}"#;
+    let opened_too = r#"{"id":"chat-3","message":
+        {"id":"m-1","role":"user","content":"stream","parts":[]}}"#;
+    let open =
+        |case: Case, body| Case { before: vec![("POST", "/api/chat".to_owned(), body)], ..case };
+    let mut taken = submit(409, &ask("chat-4", &message("m-1", "user", "stream")));
+    taken.before.push((
+        "POST",
+        "/api/chat/session/chat-4/messages".to_owned(),
+        r#"{"role":"assistant","id":"m-1"}"#,
+    ));
+    let large = message("m-1", "user", &"x".repeat(32 << 10));
+    vec![
+        submit(200, &asked),
+        submit(400, "{}"),
+        submit(403, &ask("chat-5", &message("m-1", "owner", "stream"))),
+        submit(404, &ask("chat-5", &message("m-1", "assistant", "stream"))),
+        Case { body: None, ..submit(408, "") },
+        taken,
+        submit(413, &ask("chat-5", &large)),
+        unread,
+        submit(422, &ask("chat-5", &message("m-1", "user", "no"))),
+        busy(submit(429, &asked)),
+        fault(submit(500, &unread_chat), corrupt),
+        fault(submit(503, &unread_chat), down),
+        open(resume(200, "chat-2"), opened),
+        resume(204, "chat-6"),
+        resume(400, "a%2Fb"),
+        busy(resume(429, "chat-2")),
+        fault(resume(500, "chat-7"), corrupt),
+        fault(resume(503, "chat-7"), down),
+        open(stop(200, "chat-3"), opened_too),
+        stop(200, "chat-6"),
+        stop(400, "a%2Fb"),
+        Case { body: None, ..stop(408, "chat-6") },
+        Case { body: Some("x".repeat(64 << 10 | 1)), ..stop(413, "chat-6") },
+        unstopped,
+        busy(stop(429, "chat-3")),
+        fault(stop(500, "chat-7"), corrupt),
+        fault(stop(503, "chat-7"), down),
+    ]
+}
+
 pub(crate) fn all() -> Vec<Case> {
     let operation = |method, route, rest, body| Operation { method, route, rest, body };
     let get_state = operation("GET", "", "", "");
@@ -115,7 +192,7 @@ pub(crate) fn all() -> Vec<Case> {
     let put_field = operation("PUT", "/{field}", "/search-criteria", r#"{"skill":"python"}"#);
     let delete_field = operation("DELETE", "/{field}", "/booking-info", "");
 
-    let mut cases = Vec::new();
+    let mut cases = chat();
     for operation in [
         &get_state,
         &put_state,

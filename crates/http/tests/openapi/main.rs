@@ -42,6 +42,7 @@ fn app() -> (Router, Faulty<MemoryStore>) {
             let streamed = posted.message.text().as_deref() == Some("stream");
             Ok(streamed.then(|| NewReply::new(Message::assistant(""))))
         })
+        .use_chat("/api/chat")
         .reply_with(|_, _, reply| async move { reply.ended().await.map(drop) })
         .build()
         .unwrap();
@@ -91,6 +92,9 @@ async fn provoke(app: &Router, store: &Faulty<MemoryStore>, case: &Case) -> Resp
 }
 
 async fn text(response: Response) -> String {
+    if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+        return "a stream, which may never end".to_owned();
+    }
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
@@ -111,8 +115,13 @@ async fn check(document: &Value, case: &Case, response: Response) -> Result<(), 
         if header["schema"]["type"] == "integer" {
             value.parse::<u64>().map_err(|e| format!("{name}: {value}: {e}"))?;
         }
+        if header["schema"]["const"].as_str().is_some_and(|only| only != value) {
+            return Err(format!("{name}: {value}"));
+        }
     }
-    if response.headers().get("cache-control").is_none_or(|v| v != "no-store") {
+    if documented["headers"]["Cache-Control"].is_null()
+        && response.headers().get("cache-control").is_none_or(|v| v != "no-store")
+    {
         return Err("Cache-Control is not no-store".to_owned());
     }
     let content_type =
