@@ -15,8 +15,10 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -152,6 +154,7 @@ impl Answer {
         loop {
             if let Some((event, rest)) = self.rest.split_once("\n\n") {
                 let data = event.strip_prefix("data: ").unwrap();
+                record(data);
                 let event = serde_json::from_str(data).unwrap_or_else(|_| json!(data));
                 self.rest = String::from(rest);
                 return Some(event);
@@ -184,6 +187,21 @@ impl Answer {
     async fn json(self) -> Value {
         let body = self.body.collect().await.unwrap().to_bytes();
         serde_json::from_slice(&body).unwrap()
+    }
+}
+
+/// Writes what clients are sent to the file `UI_CHUNKS`, if it is set: the tests with the package
+/// `ai` parse it by the package's schema.
+fn record(data: &str) {
+    static FILE: OnceLock<Option<Mutex<File>>> = OnceLock::new();
+    let open = || {
+        let path = std::env::var_os("UI_CHUNKS")?;
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        Some(Mutex::new(file.unwrap()))
+    };
+    if let Some(file) = FILE.get_or_init(open) {
+        assert!(!data.contains('\n'));
+        writeln!(file.lock().unwrap(), "{data}").unwrap();
     }
 }
 
