@@ -19,15 +19,20 @@ pub(crate) async fn request(
     mut from: worker::Request,
     limit: impl Fn(&Method, &str) -> usize,
 ) -> Result<Request<Bytes>, Refusal> {
-    let mut request =
-        Request::builder().method(method(&from)?).uri(path_and_query(&from.inner().url()));
-    if let Some(headers) = request.headers_mut() {
-        *headers = header_map(from.headers()).map_err(malformed)?;
-    }
-    let mut request = request.body(Bytes::new()).map_err(malformed)?;
+    let mut request = head(&from)?;
     let limit = limit(request.method(), request.uri().path()).min(MAX_BODY);
     *request.body_mut() = body(&mut from, limit).await?;
     Ok(request)
+}
+
+/// The request without its body.
+pub(crate) fn head(from: &worker::Request) -> Result<Request<Bytes>, Refusal> {
+    let mut request =
+        Request::builder().method(method(from)?).uri(path_and_query(&from.inner().url()));
+    if let Some(headers) = request.headers_mut() {
+        *headers = header_map(from.headers()).map_err(malformed)?;
+    }
+    request.body(Bytes::new()).map_err(malformed)
 }
 
 /// `worker::Request::method` turns every method that it does not know into GET; this does not.

@@ -1,9 +1,12 @@
 //! The Worker in front of the objects.
 
 use crate::convert;
+use durable_session::SessionId;
 use durable_session_http::{DEFAULT_PREFIX, Refusal, health, session_of};
 use http::Method;
 use worker::{Env, Request, Response, console_error};
+#[cfg(feature = "ai-sdk")]
+use {durable_session_http::session_of_chat, js_sys::Uint8Array, worker::RequestInit};
 
 const ALLOWED_METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 const ALLOWED_HEADERS: &str =
@@ -28,6 +31,8 @@ pub struct ChatWorker {
     binding: String,
     service: String,
     prefix: String,
+    #[cfg(feature = "ai-sdk")]
+    chat_base: Option<String>,
     origins: Vec<String>,
     any_origin: bool,
 }
@@ -39,6 +44,8 @@ impl ChatWorker {
             binding: binding.into(),
             service: "chat-session".to_owned(),
             prefix: DEFAULT_PREFIX.to_owned(),
+            #[cfg(feature = "ai-sdk")]
+            chat_base: None,
             origins: Vec::new(),
             any_origin: false,
         }
@@ -61,6 +68,23 @@ impl ChatWorker {
     /// ```
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Serves the routes of the AI SDK's `useChat` at this path. `POST` to it has the chat's id in
+    /// its body, which is read for it. Turn the routes on in the objects, too, with
+    /// [`ApiBuilder::use_chat`](durable_session_http::ApiBuilder::use_chat).
+    ///
+    /// ```
+    /// use durable_session_cloudflare::ChatWorker;
+    ///
+    /// let worker = ChatWorker::new("CHAT_SESSION").use_chat("/api/chat");
+    /// # let _ = worker;
+    /// ```
+    #[cfg(feature = "ai-sdk")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "ai-sdk")))]
+    pub fn use_chat(mut self, base: impl Into<String>) -> Self {
+        self.chat_base = Some(base.into());
         self
     }
 
@@ -135,8 +159,8 @@ impl ChatWorker {
         if path == "/health" {
             return convert::whole(health(&method, &self.service));
         }
-        let id = match session_of(&self.prefix, &path) {
-            Ok((id, _)) => id,
+        let (id, request) = match self.route(request, &path).await? {
+            Ok(found) => found,
             Err(refusal) => return convert::whole(refusal.response()),
         };
         let object = env.durable_object(&self.binding)?.id_from_name(id.as_str())?.get_stub()?;
@@ -151,6 +175,52 @@ impl ChatWorker {
                 convert::whole(refusal.response())
             }
         }
+    }
+
+    /// The session of a request, and the request for its object.
+    async fn route(
+        &self,
+        request: Request,
+        path: &str,
+    ) -> worker::Result<Result<(SessionId, Request), Refusal>> {
+        #[cfg(feature = "ai-sdk")]
+        if let Some(base) = &self.chat_base {
+            if path == base {
+                return self.submission(base, request).await;
+            }
+            let head = match convert::head(&request) {
+                Ok(head) => head,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            if let Some(id) = session_of_chat(base, &self.prefix, &head) {
+                return Ok(id.map(|id| (id, request)));
+            }
+        }
+        Ok(session_of(&self.prefix, path).map(|(id, _)| (id, request)))
+    }
+
+    /// The same for a request with the id in its body, which has to be made anew.
+    #[cfg(feature = "ai-sdk")]
+    async fn submission(
+        &self,
+        base: &str,
+        request: Request,
+    ) -> worker::Result<Result<(SessionId, Request), Refusal>> {
+        let url = request.url()?;
+        let mut init = RequestInit::new();
+        init.with_method(request.method()).with_headers(request.headers().clone());
+        // The object knows its own limit, which is lower.
+        let request = match convert::request(request, |_, _| usize::MAX).await {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let id = match session_of_chat(base, &self.prefix, &request) {
+            Some(Ok(id)) => id,
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            None => return Ok(Err(Refusal::not_found())),
+        };
+        init.with_body(Some(Uint8Array::from(&**request.body()).into()));
+        Ok(Ok((id, Request::new_with_init(url.as_str(), &init)?)))
     }
 }
 

@@ -12,6 +12,8 @@
 //! The crate also compiles natively, so that `cargo check --workspace` works. A native call of a
 //! JavaScript function panics.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod convert;
 mod env;
 mod front;

@@ -122,6 +122,10 @@ impl<A: AppState> ChatObject<A> {
             }
         };
         let store = Arc::clone(&self.inner.store);
+        if matches!(response.body(), Body::Events(_)) {
+            // A stream begins after the change that it tells of is durable.
+            store.confirmed().await?;
+        }
         convert::response(response, |events| live::confirmed(events, store))
     }
 
@@ -160,7 +164,8 @@ impl<A: AppState> ChatObject<A> {
     async fn serve(&self, api: &Api<A>, request: Request<Bytes>) -> Response<Body> {
         let deletes = request.method() == Method::DELETE;
         let path = request.uri().path();
-        let full = path.strip_prefix(api.prefix()).is_some_and(|rest| rest.starts_with('/'));
+        let full = below(path, api.prefix())
+            || api.chat_base().is_some_and(|base| path == base || below(path, base));
         let response = match &self.inner.own {
             _ if full => api.handle(request).await,
             Some(own) => api.handle_session(own.clone(), request).await,
@@ -236,6 +241,11 @@ impl<A: AppState> ChatObject<A> {
         }
         Ok(purged)
     }
+}
+
+/// Whether a path goes on after another one.
+fn below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The time so much later than now, in Unix milliseconds.

@@ -57,7 +57,7 @@ pub use routes::health::health;
 pub use routes::route::session_of;
 #[cfg(feature = "ai-sdk")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ai-sdk")))]
-pub use ui::UiMessageReply;
+pub use ui::{UiMessageReply, session_of_chat};
 pub use wire::body::{Body, BodyAborted, EventStream, PartStream};
 pub use wire::refusal::Refusal;
 pub use wire::sse::PING;

@@ -26,9 +26,9 @@ use durable_session::{
 };
 pub use format::UiMessageReply;
 use futures_util::stream::empty;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use parts::Parts;
-use request::{Ask, Plan, answered_id};
+use request::{Ask, Plan, answered_id, asked_chat};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -72,6 +72,50 @@ impl ChatRoute {
         };
         if allowed { Ok(()) } else { Err(Refusal::method_not_allowed(names)) }
     }
+}
+
+/// The session of a request of `useChat`, for a router in front of the sessions. `None` if the path
+/// is not one of its routes under `base`, or belongs to the session routes under `prefix`.
+///
+/// At `base` itself, the id is in the body. The other routes need no body.
+///
+/// ```
+/// use durable_session_http::{DEFAULT_PREFIX, session_of_chat};
+/// use http::Request;
+///
+/// let of = |request| session_of_chat("/api/chat", DEFAULT_PREFIX, &request);
+/// let submitted = Request::post("/api/chat").body(r#"{"id":"chat-1","messages":[]}"#.into());
+/// assert_eq!(of(submitted.unwrap()).unwrap().unwrap().as_str(), "chat-1");
+/// let resumed = Request::get("/api/chat/chat-1/stream").body("".into());
+/// assert_eq!(of(resumed.unwrap()).unwrap().unwrap().as_str(), "chat-1");
+/// let session = Request::get("/api/chat/session/chat-1").body("".into());
+/// assert!(of(session.unwrap()).is_none());
+/// ```
+///
+/// # Errors
+/// The [`Refusal`] of an [`Api`](crate::Api): 400 if there is no valid id, 405 for another method,
+/// 415 for a body that is no JSON.
+pub fn session_of_chat(
+    base: &str,
+    prefix: &str,
+    request: &Request<Bytes>,
+) -> Option<Result<SessionId, Refusal>> {
+    let route = ChatRoute::find(base, prefix, request.uri().path())?;
+    Some(route.and_then(|route| {
+        route.check(request.method())?;
+        match route {
+            ChatRoute::Submit => {
+                let input = Input {
+                    headers: request.headers().clone(),
+                    query: None,
+                    body: request.body().clone(),
+                    max_body_bytes: usize::MAX,
+                };
+                asked_chat(input.text()?)
+            }
+            ChatRoute::Stream(id) | ChatRoute::Stop(id) => Ok(id),
+        }
+    }))
 }
 
 /// Answers a request of `useChat`.

@@ -43,20 +43,37 @@ pub(super) enum Plan {
     Nothing,
 }
 
+/// The id of the chat that a request to `POST {base}` is about.
+pub(super) fn asked_chat(body: &str) -> Result<SessionId, Refusal> {
+    chat_id(&object(body)?)
+}
+
+fn object(body: &str) -> Result<JsonObject, Refusal> {
+    let malformed = |e| Refusal::bad_request(format!("the body must be a JSON object: {e}"));
+    body.parse().map_err(malformed)
+}
+
+fn chat_id(body: &JsonObject) -> Result<SessionId, Refusal> {
+    let missing = || Refusal::bad_request("`id` of the chat is missing");
+    let id = text(body, "id")?.ok_or_else(missing)?;
+    SessionId::new(id).map_err(|e| Refusal::bad_request(e.to_string()))
+}
+
+/// A field that is a string, if it is there.
+fn text(body: &JsonObject, field: &str) -> Result<Option<String>, Refusal> {
+    match body.get_json(field) {
+        None | Some("null") => Ok(None),
+        Some(_) => body
+            .get::<String>(field)
+            .map_err(|_| Refusal::bad_request(format!("`{field}` must be a string"))),
+    }
+}
+
 impl Ask {
     pub(super) fn parse(body: &str) -> Result<Self, Refusal> {
-        let body: JsonObject = body
-            .parse()
-            .map_err(|e| Refusal::bad_request(format!("the body must be a JSON object: {e}")))?;
-        let text = |field: &str| match body.get_json(field) {
-            None | Some("null") => Ok(None),
-            Some(_) => body
-                .get::<String>(field)
-                .map_err(|_| Refusal::bad_request(format!("`{field}` must be a string"))),
-        };
-        let id = text("id")?.ok_or_else(|| Refusal::bad_request("`id` of the chat is missing"))?;
-        let id = SessionId::new(id).map_err(|e| Refusal::bad_request(e.to_string()))?;
-        let regenerate = match text("trigger")?.as_deref() {
+        let body = object(body)?;
+        let id = chat_id(&body)?;
+        let regenerate = match text(&body, "trigger")?.as_deref() {
             None | Some("submit-message") => false,
             Some("regenerate-message") => true,
             Some(_) => {
@@ -64,7 +81,7 @@ impl Ask {
                 return Err(Refusal::bad_request(reason));
             }
         };
-        let message_id = text("messageId")?;
+        let message_id = text(&body, "messageId")?;
         let given = given(&body, message_id.as_deref())?;
         Ok(Self { id, regenerate, message_id, given })
     }
