@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 
 /// The Workers: each the name that tests know it by, and its crate.
-const WORKERS: [(&str, &str); 2] = [("tests", "crates/cloudflare/tests/worker"), TUTOR];
+const WORKERS: [(&str, &str); 3] =
+    [("tests", "crates/cloudflare/tests/worker"), TUTOR, ("ai-chat", "examples/ai-chat-worker")];
 const TUTOR: (&str, &str) = ("tutor", "apps/tutor-worker");
-/// For tests, both are built without optimization at link time: with one profile they share their
+/// For tests, all are built without optimization at link time: with one profile they share their
 /// dependencies.
 const FOR_TESTS: &str = "worker-test";
 /// As it is deployed: for measurements.
@@ -20,6 +21,9 @@ const FOLDER: &str = "crates/cloudflare/tests/workerd";
 /// of the conversations and on who writes the answers. The browser suite runs all of them.
 const PAGE: &str = "apps/tutor-chat/tests-browser";
 const PAGE_TESTS: [&str; 2] = ["storage.test.mjs", "replies.test.mjs"];
+/// The tests with the npm package `ai`, against the Worker in place of the Rust server.
+const AI_SDK: &str = "examples/ai-chat/tests-node";
+const AI_SDK_TESTS: &str = "chat.test.mjs";
 
 /// Builds the Workers and runs their tests, which find the Workers in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
@@ -34,11 +38,27 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
             let mut command = tests.command();
             command.env("WORKERS_DIR", built(shell));
             part.node_test(&tests.run("workers tests", command)?);
+            ai_sdk(shell, &tests, &mut part)?;
             page(shell, &tests, &mut part)?;
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
     Ok(part)
+}
+
+/// The client of the AI SDK's `useChat`.
+fn ai_sdk(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
+    match NodeTests::prepare(shell, AI_SDK)? {
+        Ok(client) => {
+            let mut command = client.command();
+            let server = tests.folder().join("serve-ai-chat.mjs");
+            command.arg(AI_SDK_TESTS).env("WORKERS_DIR", built(shell));
+            command.env("AI_CHAT_CMD", format!("node '{}'", server.display()));
+            part.node_test(&client.run("ai sdk tests on the worker", command)?);
+        }
+        Err(missing) => part.skip(&missing.what, &missing.remedy),
+    }
+    Ok(())
 }
 
 /// The chat page in Chromium: served by the tutoring Worker itself, and by the Rust server with the

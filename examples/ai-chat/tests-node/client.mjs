@@ -5,16 +5,43 @@ import assert from 'node:assert/strict';
 import { AbstractChat, DefaultChatTransport, readUIMessageStream, uiMessageChunkSchema } from 'ai';
 import { parseJsonEventStream } from '@ai-sdk/provider-utils';
 
-/** How many chunks all clients have parsed, and how many of them the schema refused. */
+/** How many chunks all clients were sent, and how many of them the schema refused. */
 export const counts = { parsed: 0, refused: 0 };
+const counting = [];
+/** Waits until everything is counted that clients were sent. */
+export const counted = () => Promise.all(counting);
 
 /** All chunks of a response, each parsed by the schema. */
 export async function* chunksOf(response) {
-  for await (const chunk of parseJsonEventStream({ stream: response.body, schema: uiMessageChunkSchema })) {
-    counts.parsed += 1;
-    if (!chunk.success) counts.refused += 1;
+  for await (const chunk of parsed(response.body)) {
     assert.ok(chunk.success, `a chunk was refused: ${JSON.stringify(chunk.rawValue)}`);
     yield chunk.value;
+  }
+}
+
+/** Parses by the schema, and counts. */
+async function* parsed(stream) {
+  for await (const chunk of parseJsonEventStream({ stream, schema: uiMessageChunkSchema })) {
+    counts.parsed += 1;
+    if (!chunk.success) counts.refused += 1;
+    yield chunk;
+  }
+}
+
+/** The package's transport. What it is sent is counted beside it. */
+class Transport extends DefaultChatTransport {
+  processResponseStream(stream) {
+    const [own, copy] = stream.tee();
+    counting.push(count(copy));
+    return super.processResponseStream(own);
+  }
+}
+
+async function count(stream) {
+  try {
+    for await (const _ of parsed(stream));
+  } catch {
+    // The service was killed, or the client went away; what came before is counted.
   }
 }
 
@@ -40,7 +67,7 @@ class State {
 /** The chat that is behind the hook, without React. */
 export class Chat extends AbstractChat {
   constructor(api, id, messages = [], options = {}) {
-    super({ id, state: new State(messages), transport: new DefaultChatTransport({ api }), ...options });
+    super({ id, state: new State(messages), transport: new Transport({ api }), ...options });
   }
 }
 

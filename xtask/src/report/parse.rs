@@ -5,6 +5,15 @@ use super::Counts;
 /// Begins a line by which a test says that it ended early: it could not run. Indented, it is a
 /// quotation, such as in the output of this crate's own tests.
 const NOT_RUN: &str = "note: not run: ";
+/// How the lines begin that tests print for the summary.
+const TOLD: [&str; 6] = [
+    "conformance ",
+    "broken stores: ",
+    "interleavings ",
+    "ui chunks: ",
+    "verified sessions=",
+    NOT_RUN,
+];
 
 /// Sums the `test result:` lines of `cargo test`. A test that says that it did not run is skipped
 /// and has not passed, whether its runner knows of it (and calls it ignored) or not.
@@ -71,7 +80,7 @@ fn is_broken(tally: &str) -> bool {
 }
 
 /// The lines that tests print for the summary: conformance cases per store, broken stores caught,
-/// and notes.
+/// chunks that a schema parsed, and notes.
 pub(super) fn notes(lines: &[String]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     let quoted = |line: &str| line.starts_with(' ');
@@ -80,12 +89,9 @@ pub(super) fn notes(lines: &[String]) -> Vec<String> {
         .iter()
         .filter(|line| !quoted(line) || !line.contains(NOT_RUN) && !line.contains("FAILED "));
     for line in told.map(|line| line.trim().trim_start_matches("# ")) {
-        if ["conformance ", "broken stores: ", "interleavings ", "verified sessions=", NOT_RUN]
-            .iter()
-            .any(|start| {
-                line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':')
-            })
-            && !notes.iter().any(|note| note == line)
+        if TOLD.iter().any(|start| {
+            line.starts_with(start) && line.contains(|c: char| c.is_ascii_digit() || c == ':')
+        }) && !notes.iter().any(|note| note == line)
             || is_tally(line)
             || line.starts_with("FAILED ")
         {

@@ -39,6 +39,7 @@ const file = (module, from, type = 'ESModule') => ({ type, path: module, file: f
 const KINDS = {
   tests: () => [entry(STEERED), ...rust('tests')],
   tutor: () => [entry(), ...rust('tutor')],
+  aiChat: () => [entry(), ...rust('ai-chat')],
   // The whole-state object that the library takes over from.
   legacy: () => [
     { type: 'ESModule', path: 'entry.mjs', contents: `export { ${CLASS}, default } from './chat-session.mjs';` },
