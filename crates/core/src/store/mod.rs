@@ -6,7 +6,8 @@
 //!
 //! # The parts of a store
 //! - **Store.** [`SessionStore`] is the trait to implement. A store that can enumerate its sessions
-//!   also implements [`SessionList`].
+//!   also implements [`SessionList`]. A shared store that can tell of the changes of other processes
+//!   also implements [`Hints`].
 //! - **Session.** A [`SessionId`] names a session. A session has a head, labels, app state and
 //!   messages. A [`Commit`] changes them by a list of operations ([`Op`]).
 //! - **Head.** The [`Head`] has the counts, the times and the [`Version`] of a session. Every
@@ -112,6 +113,7 @@
 mod commit;
 mod error;
 mod head;
+mod hints;
 mod labels;
 mod limits;
 mod list;
@@ -126,6 +128,7 @@ mod version;
 pub use commit::{Commit, Expect, NewMessage, Op};
 pub use error::{StoreError, StoreErrorKind};
 pub use head::Head;
+pub use hints::{Hint, Hints};
 pub use labels::Labels;
 pub use limits::{Durability, Sharing, StoreLimits};
 pub use list::{ListOrder, ListPage, ListPlace, ListQuery, ListScope, ListedSession, SessionList};

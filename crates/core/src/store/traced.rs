@@ -2,12 +2,13 @@
 
 use super::{
     ChunkPage, ChunkQuery, Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability,
-    ExtendOutcome, Extension, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening, Page,
-    ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreLimits,
+    ExtendOutcome, Extension, Hint, Hints, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening,
+    Page, ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreLimits,
 };
 use crate::env::Clock;
 use crate::{ErrorChain, SessionId};
 use async_trait::async_trait;
+use futures_core::stream::BoxStream;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -370,6 +371,13 @@ impl<S: SessionList> SessionList for Traced<S> {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
         let call = self.inner.list(query);
         self.trace(StoreOperation::List, None, call, |_| Outcome::Done("listed")).await
+    }
+}
+
+#[async_trait]
+impl<S: Hints> Hints for Traced<S> {
+    async fn hints(&self) -> Result<BoxStream<'static, Hint>, StoreError> {
+        self.inner.hints().await
     }
 }
 
