@@ -69,7 +69,7 @@ pub use reply::{EndedReply, FormatError, ReplyEnd, ReplyFormat, TextReply};
 pub use session::{
     Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, Follow, Followed,
     InvalidExpiry, JsonParts, Limits, Memory, MessagePage, MessageQuery, NewReply, Opened, Pulse,
-    Replies, Reply, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched, Watcher,
-    Window,
+    Reads, Replies, Reply, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched,
+    Watcher, Window,
 };
 pub use state::ChatSessionState;

@@ -6,6 +6,8 @@
 //!   passes on the others.
 //! - [`Faulty`] is a store whose calls fail when a test says so.
 //! - `Puppet` (feature `steered`) is a memory store that holds, fails and records its calls.
+//! - `Database` (feature `steered`) is a memory store that several processes share. Each has a
+//!   `Replica`, and the server can fail over.
 //! - `ByHand` (feature `by-hand`) is a table of redb without a store, to measure against.
 //! - `context` (feature `context`) makes histories with tool calls and checks views of them.
 //! - `disk` (feature `disk`) is a simulated disk under the redb store.
@@ -21,6 +23,8 @@ pub mod disk;
 mod faulty;
 #[cfg(feature = "steered")]
 mod puppet;
+#[cfg(feature = "steered")]
+mod replicas;
 mod through;
 mod written;
 
@@ -30,5 +34,7 @@ pub use clock::{ManualClock, Ticking};
 pub use faulty::{Faults, Faulty};
 #[cfg(feature = "steered")]
 pub use puppet::{Fault, Puppet, Script};
+#[cfg(feature = "steered")]
+pub use replicas::{Database, Replica};
 pub use through::{Call, Through, Wrapper};
 pub use written::Written;

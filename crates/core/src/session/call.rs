@@ -51,8 +51,16 @@ enum Step<'a, T> {
     Stale,
 }
 
+impl<T> Step<'_, T> {
+    /// Whether the step goes on to a commit or to another plan, and does not end the call on the
+    /// state that the plan saw.
+    fn stages_or_waits(&self) -> bool {
+        !matches!(self, Self::Finished(_) | Self::Commit { own: None, .. })
+    }
+}
+
 /// A wait for earlier work.
-enum EarlierWait<'a> {
+pub(crate) enum EarlierWait<'a> {
     Load(Wait<'a, Loaded>),
     Commit(Wait<'a, Committed>),
     Delete(Wait<'a, Deleted>),
@@ -61,7 +69,7 @@ enum EarlierWait<'a> {
 impl EarlierWait<'_> {
     /// Waits until the work has ended. A failed load fails this call, too (clause C8). If a commit
     /// or delete fails, only the calls that made it learn of that.
-    async fn ended(self) -> Result<(), Error> {
+    pub(crate) async fn ended(self) -> Result<(), Error> {
         match self {
             Self::Load(wait) => {
                 wait.await?;
@@ -93,12 +101,6 @@ impl Session {
         Ok(self.seen(Reach::tail(self.registry.config.window)).await?.view)
     }
 
-    /// Like [`view`](Self::view), but a load also brings messages from before the window, as many
-    /// as one read returns.
-    pub(crate) async fn long_view(&self) -> Result<LongView, Error> {
-        self.seen(Reach::whole(self.registry.config.window)).await
-    }
-
     /// Takes in the answers that the store has given, even if the callers went away (clauses C1,
     /// C3). It waits for no writer: work that the store has not answered goes on.
     pub(crate) async fn catch_up(&self) {
@@ -107,7 +109,7 @@ impl Session {
         }
     }
 
-    async fn seen(&self, reach: Reach) -> Result<LongView, Error> {
+    pub(crate) async fn seen(&self, reach: Reach) -> Result<LongView, Error> {
         // Once the call waits, it keeps the state in memory until it has read it.
         let mut hold = None;
         let mut caught_up = false;
@@ -153,8 +155,16 @@ impl Session {
         let mut attempts = Attempts::new(self.registry.config.attempts);
         let mut fetched = Fetched::default();
         let mut hold = None;
+        let mut since = self.since();
         loop {
-            let step = self.plan_in_place(&fetched, &mut plan)?;
+            let step = match (self.plan_in_place(&fetched, &mut plan), since) {
+                (Ok(step), Some(_)) if step.stages_or_waits() => step,
+                (_, Some(sent)) => {
+                    self.confirm_once(sent, &mut since).await?;
+                    continue;
+                }
+                (step, None) => step?,
+            };
             if let Step::After(_) | Step::Fetch(_) = step {
                 hold.get_or_insert_with(|| self.actor.hold());
             }
@@ -181,14 +191,20 @@ impl Session {
         let mut whole: Option<Whole> = None;
         let mut fetched = Fetched::default();
         let mut hold = None;
+        let mut since = self.since();
         loop {
-            let (view, revision) = match self.newest(require, whole.is_some())? {
-                Newest::View { view, revision } => (view, revision),
-                Newest::NotYet(step) => {
+            let (view, revision) = match (self.newest(require, whole.is_some()), since) {
+                (Ok(Newest::View { view, revision }), _) => (view, revision),
+                (Ok(Newest::NotYet(step)), _) => {
                     hold.get_or_insert_with(|| self.actor.hold());
                     self.follow::<()>(step, &mut attempts).await?;
                     continue;
                 }
+                (Err(_), Some(sent)) => {
+                    self.confirm_once(sent, &mut since).await?;
+                    continue;
+                }
+                (Err(e), None) => return Err(e),
             };
             if whole.as_ref().is_some_and(|whole| whole.version() != view.version()) {
                 // The session has changed since all messages were read: that is a lost try.
@@ -197,8 +213,21 @@ impl Session {
                 continue;
             }
             let step = match plan(self.planner(&fetched), view, whole.as_ref()) {
-                Ok((value, changes, after)) => self.stage_copy(revision, value, changes, after)?,
-                Err(Halt::Refused(e)) => return Err(e),
+                Ok((value, changes, after)) => {
+                    match (self.stage_copy(revision, value, changes, after), since) {
+                        (Ok(step), Some(_)) if step.stages_or_waits() => step,
+                        (_, Some(sent)) => {
+                            self.confirm_once(sent, &mut since).await?;
+                            continue;
+                        }
+                        (step, None) => step?,
+                    }
+                }
+                Err(Halt::Refused(e)) => {
+                    let Some(sent) = since else { return Err(e) };
+                    self.confirm_once(sent, &mut since).await?;
+                    continue;
+                }
                 Err(Halt::Whole) => {
                     hold.get_or_insert_with(|| self.actor.hold());
                     whole = Some(self.all_messages(whole).await?);
@@ -222,6 +251,15 @@ impl Session {
                 return Ok(value);
             }
         }
+    }
+
+    /// On a shared store: the call would end without a commit, so nothing has shown that its state
+    /// was current. Confirms the state; the call plans again and then may end.
+    async fn confirm_once(&self, sent: u64, since: &mut Option<u64>) -> Result<(), Error> {
+        // Boxed: few calls come here, and every call's future would have room for it.
+        Box::pin(self.confirm(sent)).await?;
+        *since = None;
+        Ok(())
     }
 
     /// Deletes the session if `condition` holds, after all commits that are staged now.
@@ -387,7 +425,7 @@ impl Session {
 
     /// The wait for earlier work. The machine counts each ticket as a caller until the wait ends or
     /// is dropped, so every ticket needs its wait.
-    fn wait_for(&self, earlier: Earlier) -> EarlierWait<'_> {
+    pub(crate) fn wait_for(&self, earlier: Earlier) -> EarlierWait<'_> {
         match earlier {
             Earlier::Load(ticket) => EarlierWait::Load(Wait::new(self, ticket)),
             Earlier::Commit(ticket) => EarlierWait::Commit(Wait::new(self, ticket)),

@@ -355,6 +355,30 @@ impl<A: AppState> ChatSession<A> {
         Ok(Snapshot::new(self.id().clone(), view))
     }
 
+    /// Asks the store for the session, takes in the changes that others made, and returns the
+    /// version; `None` if the session does not exist. Watchers are told of the changes.
+    ///
+    /// On a shared store reads do this by themselves (see [`Reads`](crate::Reads)). On an exclusive
+    /// store nobody else writes, except another `ChatSessions` over the same store (clause C2).
+    ///
+    /// ```
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// let before = chat.refresh().await?;
+    /// // Another process works on the session.
+    /// if chat.refresh().await? != before {
+    ///     println!("it has changed the session");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn refresh(&self) -> Result<Option<Version>, Error> {
+        Ok(self.session.ask_store().await?.version())
+    }
+
     /// Returns the whole state: all messages, the app state and the times, at one version.
     ///
     /// ```

@@ -157,10 +157,59 @@ pub(crate) struct Gathering {
     pub(crate) pause: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
+/// How long a watcher waits before it has a shared store asked again.
+pub(crate) struct Watching(pub(crate) Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl Watching {
+    pub(crate) fn begin(&self) -> BoxFuture<'static, ()> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watching").finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Gathering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gathering").field("bytes", &self.bytes).finish_non_exhaustive()
     }
+}
+
+/// How current the reads of a shared store are (clause C1). On an exclusive store it changes nothing.
+///
+/// A store declares by [`Sharing`](crate::store::Sharing) whether others write to it.
+///
+/// ```
+/// use durable_session::{ChatSessions, JsonObject, Reads};
+/// use durable_session_memory::MemoryStore;
+/// use std::time::Duration;
+///
+/// let reads = Reads::Cached { at_most: Duration::from_secs(2) };
+/// let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new()).reads(reads).build();
+/// # let _ = sessions;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Reads {
+    /// A read returns a state that was current at some moment after the read began. It asks the
+    /// store for the version, and loads the session only if it has changed. Reads of one session
+    /// that begin before the question is sent share it.
+    #[default]
+    Current,
+    /// A read may return a state that is out of date: one that was current at some moment no longer
+    /// than `at_most` before the read began. A session whose state in memory was confirmed within
+    /// this time is not asked for. A hint ends the time at once. Changes made through the same
+    /// `ChatSessions` are seen at once.
+    ///
+    /// Writers do not rely on such reads: a call that changes nothing, or is refused, asks the
+    /// store before it says so.
+    Cached {
+        /// The longest time.
+        at_most: Duration,
+    },
 }
 
 /// When unused sessions expire, and how often their use is written down (clause C10).
@@ -235,6 +284,9 @@ pub(crate) struct Config {
     pub(crate) expiry: Expiry,
     pub(crate) replies: Replies,
     pub(crate) gathering: Option<Gathering>,
+    /// How current reads are; `None` on an exclusive store, whose state in memory is always current.
+    pub(crate) reads: Option<Reads>,
+    pub(crate) watching: Option<Watching>,
     /// How often a call is tried when other writers come first.
     pub(crate) attempts: u32,
 }
@@ -310,6 +362,8 @@ impl Config {
             expiry: Expiry::default(),
             replies: Replies::default(),
             gathering: None,
+            reads: None,
+            watching: None,
             attempts: 1,
         }
     }

@@ -32,14 +32,14 @@ pub struct SweepReport {
 impl Session {
     /// The state that readers see. Reading it counts as a use of the session.
     pub(crate) async fn read_view(&self) -> Result<Arc<View>, Error> {
-        let view = self.view().await?;
+        let view = self.current_view().await?;
         self.accessed(&view);
         Ok(view)
     }
 
     /// Like [`read_view`](Self::read_view), with as many messages as one load brings.
     pub(crate) async fn read_long_view(&self) -> Result<LongView, Error> {
-        let seen = self.long_view().await?;
+        let seen = self.current_long_view().await?;
         self.accessed(&seen.view);
         Ok(seen)
     }
@@ -70,7 +70,7 @@ impl Session {
     /// Interrupts the open replies whose producers are gone, and writes down a use of the session
     /// if there is a live producer.
     async fn look_after_replies(&self) -> Result<(), Error> {
-        let view = self.view().await?;
+        let view = self.current_view().await?;
         for reply in view.replies() {
             // Only the counts: there is no such chunk.
             let query = ChunkQuery::from(reply.seq, u64::MAX).max_chunks(1);

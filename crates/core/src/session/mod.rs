@@ -9,6 +9,7 @@ mod call;
 mod chat;
 mod closing;
 mod config;
+mod current;
 mod draft;
 mod driver;
 mod expiry;
@@ -28,7 +29,7 @@ mod whole;
 
 pub use actor::Watched;
 pub use chat::ChatSession;
-pub use config::{Expiry, InvalidExpiry, Limits, Memory, Replies, Window};
+pub use config::{Expiry, InvalidExpiry, Limits, Memory, Reads, Replies, Window};
 pub use draft::Draft;
 pub use expiry::SweepReport;
 pub use machine::{Added, SessionChange, StoredMessage};

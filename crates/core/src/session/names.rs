@@ -25,6 +25,11 @@ impl<T> Names<T> {
         value
     }
 
+    /// The value of `id`, if there is one.
+    pub(crate) fn find(&self, id: &SessionId) -> Option<Arc<T>> {
+        self.0.lock().get(id).and_then(Weak::upgrade)
+    }
+
     /// The value of `id` was dropped. A newer one may have taken its place already.
     pub(crate) fn forget(&self, id: &SessionId) {
         let mut map = self.0.lock();

@@ -97,7 +97,7 @@ impl JsonParts {
             if watcher.is_none() {
                 // Watched before it is read, so that no change of the state that is read is missed.
                 watcher = Some(Watcher::new(session.clone()));
-                seen = session.long_view().await?;
+                seen = session.current_long_view().await?;
             }
             let (view, _) = seen.into_parts();
             let mut parts = Self::at_start(session, view, form);
@@ -111,7 +111,7 @@ impl JsonParts {
                 Err(Stop::Rewritten(_)) => {
                     watcher = parts.watcher.take();
                     session.refresh(&parts.view).await;
-                    seen = session.long_view().await?;
+                    seen = session.current_long_view().await?;
                 }
             }
         }

@@ -169,7 +169,7 @@ impl Session {
     /// A newer state than `stale`, which the store no longer has.
     pub(crate) async fn newer(&self, stale: &Arc<View>) -> Result<Arc<View>, Error> {
         self.refresh(stale).await;
-        self.view().await
+        self.current_view().await
     }
 }
 

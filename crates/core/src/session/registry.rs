@@ -85,6 +85,12 @@ impl Registry {
         Session { actor: self.names.get(id, make), registry: Arc::clone(self) }
     }
 
+    /// The session `id`, if somebody holds it.
+    pub(crate) fn find(self: &Arc<Self>, id: &SessionId) -> Option<Session> {
+        let actor = self.names.find(id)?;
+        Some(Session { actor, registry: Arc::clone(self) })
+    }
+
     /// Every session that somebody holds.
     pub(crate) fn sessions(self: &Arc<Self>) -> Vec<Session> {
         let session = |actor| Session { actor, registry: Arc::clone(self) };

@@ -1,14 +1,14 @@
 //! The namespace of chat sessions, and how it is built.
 
 use super::chat::ChatSession;
-use super::config::{Config, Expiry, Gathering, Limits, Memory, Replies, Window};
+use super::config::{Config, Expiry, Gathering, Limits, Memory, Reads, Replies, Watching, Window};
 use super::expiry::{self, SweepReport};
 use super::registry::Registry;
 use super::stats::Stats;
 use crate::app::{self, AppState};
 use crate::env::{Clock, Random, RandomError};
 use crate::error::Error;
-use crate::store::{SessionList, SessionStore, StoreError};
+use crate::store::{Hints, SessionList, SessionStore, Sharing, StoreError};
 use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
 use std::fmt;
@@ -76,6 +76,8 @@ impl<A: AppState> ChatSessions<A> {
             expiry: Expiry::default(),
             replies: Replies::default(),
             gathering: None,
+            reads: Reads::default(),
+            watching: None,
             attempts: 32,
             app: PhantomData,
         }
@@ -133,6 +135,32 @@ impl<A: AppState> ChatSessions<A> {
         expiry::sweep(&self.registry, list).await
     }
 
+    /// Reads the hints of a shared store, so that watchers and followers hear of the changes that
+    /// others made without waiting for the next question ([`ChatSessionsBuilder::watch_every`]).
+    ///
+    /// `hints` is the store itself, if it gives hints. The call returns when the stream of hints
+    /// ends, or at the first hint after [`close`](Self::close). There is no task: spawn the call,
+    /// and call again after a pause when it has returned.
+    ///
+    /// ```
+    /// # use durable_session::ChatSessions;
+    /// # use durable_session::store::Hints;
+    /// # async fn example(sessions: ChatSessions, store: impl Hints) {
+    /// loop {
+    ///     if let Err(error) = sessions.listen(&store).await {
+    ///         eprintln!("no hints: {error}");
+    ///     }
+    ///     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError`] if the stream cannot be opened.
+    pub async fn listen(&self, hints: &dyn Hints) -> Result<(), StoreError> {
+        self.registry.listen(hints).await
+    }
+
     /// Counts of the work so far, and of live sessions.
     ///
     /// ```
@@ -186,6 +214,8 @@ pub struct ChatSessionsBuilder<A = JsonObject> {
     expiry: Expiry,
     replies: Replies,
     gathering: Option<Gathering>,
+    reads: Reads,
+    watching: Option<Watching>,
     attempts: u32,
     app: PhantomData<fn() -> A>,
 }
@@ -198,6 +228,7 @@ impl<A> fmt::Debug for ChatSessionsBuilder<A> {
             .field("memory", &self.memory)
             .field("expiry", &self.expiry)
             .field("replies", &self.replies)
+            .field("reads", &self.reads)
             .finish_non_exhaustive()
     }
 }
@@ -265,6 +296,38 @@ impl<A: AppState> ChatSessionsBuilder<A> {
         self
     }
 
+    /// How current the reads of a shared store are. Default: [`Reads::Current`].
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// Has watchers and followers ask a shared store at intervals for the changes that others made.
+    /// `pause` is called before each question, and the question follows when its future is over.
+    /// The questions of one session are shared: while others ask, a watcher does not.
+    ///
+    /// Without it they hear of such changes only by hints ([`ChatSessions::listen`]), and when the
+    /// session is read or changed here. With hints, the pause can be long: a missed hint delays
+    /// news until the next question. On an exclusive store it changes nothing.
+    ///
+    /// ```
+    /// use durable_session::{ChatSessions, JsonObject};
+    /// use durable_session_memory::MemoryStore;
+    /// use std::time::Duration;
+    ///
+    /// let sessions = ChatSessions::<JsonObject>::builder(MemoryStore::new())
+    ///     .watch_every(|| tokio::time::sleep(Duration::from_millis(500)))
+    ///     .build();
+    /// # let _ = sessions;
+    /// ```
+    pub fn watch_every<F>(mut self, pause: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.watching = Some(Watching(Box::new(move || Box::pin(pause()))));
+        self
+    }
+
     /// How often a call is tried while other writers come first, before it is [`Error::Contended`].
     /// Default: 32.
     pub fn attempts(mut self, attempts: u32) -> Self {
@@ -285,6 +348,10 @@ impl<A: AppState> ChatSessionsBuilder<A> {
         };
         let initial_app =
             app::encode(&A::default()).map(|app| app.to_string().into()).map_err(Arc::new);
+        let reads = match self.store.sharing() {
+            Sharing::Exclusive => None,
+            Sharing::Shared => Some(self.reads),
+        };
         let config = Config {
             greeting: self.greeting,
             initial_app,
@@ -295,6 +362,8 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             expiry: self.expiry,
             replies: self.replies,
             gathering: self.gathering,
+            reads,
+            watching: self.watching,
             attempts: self.attempts,
         };
         ChatSessions {

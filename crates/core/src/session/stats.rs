@@ -1,7 +1,7 @@
 //! Counts of the work of a [`ChatSessions`](crate::ChatSessions).
 
 use super::machine::{Answer, Done, StoreCall};
-use crate::store::CommitOutcome;
+use crate::store::{CommitOutcome, LoadOutcome};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Counts since the [`ChatSessions`](crate::ChatSessions) was built, and a few levels at this
@@ -19,7 +19,11 @@ pub struct Stats {
     pub conflicts: u64,
     /// Loads of a session's head and tail.
     pub loads: u64,
-    /// Loads, commits and deletes that failed.
+    /// Questions to a shared store whether a session has changed.
+    pub questions: u64,
+    /// Questions that the store answered with *unchanged*.
+    pub unchanged: u64,
+    /// Loads, commits, deletes and questions that failed.
     pub failures: u64,
     /// Sessions dropped from memory to keep its bounds.
     pub evictions: u64,
@@ -44,6 +48,8 @@ pub(crate) struct Counters {
     largest_batch: AtomicU64,
     conflicts: AtomicU64,
     loads: AtomicU64,
+    questions: AtomicU64,
+    unchanged: AtomicU64,
     failures: AtomicU64,
     evictions: AtomicU64,
     touches: AtomicU64,
@@ -75,7 +81,11 @@ impl Counters {
             Answer::Main(Ok(Done::Committed(CommitOutcome::Conflict { .. }))) => {
                 add(&self.conflicts, 1);
             }
-            Answer::Main(Err(_)) => add(&self.failures, 1),
+            Answer::Asked(Ok(outcome)) => {
+                add(&self.questions, 1);
+                add(&self.unchanged, u64::from(matches!(**outcome, LoadOutcome::Unchanged)));
+            }
+            Answer::Main(Err(_)) | Answer::Asked(Err(_)) => add(&self.failures, 1),
             Answer::Touched(Ok(())) => self.touch(),
             Answer::Main(Ok(Done::Committed(_) | Done::Deleted(_)))
             | Answer::Touched(Err(_))
@@ -103,6 +113,8 @@ impl Counters {
             largest_batch: get(&self.largest_batch),
             conflicts: get(&self.conflicts),
             loads: get(&self.loads),
+            questions: get(&self.questions),
+            unchanged: get(&self.unchanged),
             failures: get(&self.failures),
             evictions: get(&self.evictions),
             touches: get(&self.touches),

@@ -1,6 +1,7 @@
 //! Following the changes of a session.
 
 use super::actor::Watched;
+use super::current::Interval;
 use super::driver;
 use super::registry::Session;
 use std::fmt;
@@ -15,6 +16,7 @@ pub struct Watcher {
     session: Session,
     next: u64,
     key: Option<u64>,
+    interval: Interval,
 }
 
 impl Watcher {
@@ -24,7 +26,7 @@ impl Watcher {
             cell.machine.watch();
             cell.ring.next()
         };
-        Self { session, next, key: None }
+        Self { session, next, key: None, interval: Interval::default() }
     }
 
     /// Waits for the next change. Cancel-safe: dropping the future loses nothing.
@@ -43,6 +45,7 @@ impl Watcher {
             if let Some(watched) = self.take() {
                 return Poll::Ready(watched);
             }
+            self.interval.poll(cx, &self.session);
             self.session.actor.lock().register(&mut self.key, cx.waker());
             driver::drive(&self.session);
             self.take().map_or(Poll::Pending, Poll::Ready)

@@ -30,7 +30,7 @@ pub enum Hint {
 /// - Making hints may cost the writers something. A store may make them only while some opening has
 ///   an open stream.
 ///
-/// `ChatSessions::listen` reads the stream.
+/// [`ChatSessions::listen`](crate::ChatSessions::listen) reads the stream.
 #[async_trait]
 pub trait Hints: SessionStore {
     /// Opens a stream of the hints from now on. A change whose commit began after this call

@@ -166,6 +166,11 @@ impl Cell {
         mem::take(&mut self.wakers)
     }
 
+    /// Whether a caller waits for something of the session.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        !self.wakers.is_empty()
+    }
+
     /// Whether work is pending that no caller waits for: nobody polls it unless the session is
     /// used.
     pub(crate) fn is_left_alone(&self) -> bool {

@@ -1,13 +1,14 @@
 //! How work ended, until each caller that waits for it has been told.
 
 use crate::session::machine::{
-    Committed, Deleted, Extended, Kind, Loaded, Settled, Settlement, Ticket,
+    Asked, Committed, Deleted, Extended, Kind, Loaded, Settled, Settlement, Ticket,
 };
 
 /// Ended work, by its kind and sorted by its ticket: a session may have hundreds of callers.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     loads: Vec<Settled<Loaded>>,
+    questions: Vec<Settled<Asked>>,
     commits: Vec<Settled<Committed>>,
     deletes: Vec<Settled<Deleted>>,
     extensions: Vec<Settled<Extended>>,
@@ -21,6 +22,12 @@ pub(crate) trait Listed: Kind + Sized {
 impl Listed for Loaded {
     fn list(outcomes: &mut Outcomes) -> &mut Vec<Settled<Self>> {
         &mut outcomes.loads
+    }
+}
+
+impl Listed for Asked {
+    fn list(outcomes: &mut Outcomes) -> &mut Vec<Settled<Self>> {
+        &mut outcomes.questions
     }
 }
 
@@ -46,6 +53,7 @@ impl Outcomes {
     pub(super) fn put(&mut self, settlement: Settlement) {
         match settlement {
             Settlement::Load(settled) => put(&mut self.loads, settled),
+            Settlement::Question(settled) => put(&mut self.questions, settled),
             Settlement::Commit(settled) => put(&mut self.commits, settled),
             Settlement::Delete(settled) => put(&mut self.deletes, settled),
             Settlement::Extension(settled) => put(&mut self.extensions, settled),

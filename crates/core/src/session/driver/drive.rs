@@ -3,6 +3,7 @@
 use super::send::send;
 use crate::error::{Error, ErrorChain};
 use crate::session::actor::{Actor, AnswerFuture, Cell};
+use crate::session::config::Reads;
 use crate::session::machine::{Answer, Lane};
 use crate::session::registry::{Registry, Session};
 use crate::store::{OpenReply, StoreError, StoreErrorKind};
@@ -118,6 +119,9 @@ pub(crate) fn interrupt_dead(registry: &Registry, actor: &Actor, suspects: &[Ope
 
 /// Starts all the work that can be started.
 fn launch(registry: &Registry, actor: &Actor, cell: &mut Cell, now: u64) {
+    if let Some(Reads::Cached { .. }) = registry.config.reads {
+        cell.machine.set_time(registry.clock.monotonic_ms());
+    }
     while let Some(call) = cell.machine.next(now) {
         let lane = call.lane();
         registry.stats.sent(&call);
@@ -144,6 +148,11 @@ fn note(registry: &Registry, actor: &Actor, answer: &Answer) {
         // The read itself has succeeded. The next read tries again.
         let (session, error) = (actor.id.fingerprint(), Error::from(e.clone()));
         tracing::warn!(%session, error = %ErrorChain(&error), "a touch could not be written");
+    }
+    if let Answer::Asked(Err(e)) = answer {
+        // Watchers ask again. Readers that waited for it are told.
+        let (session, error) = (actor.id.fingerprint(), Error::from(e.clone()));
+        tracing::debug!(%session, error = %ErrorChain(&error), "a question to the store failed");
     }
     if let Answer::Made(seq, Err(e)) = answer {
         // The next load tries again.

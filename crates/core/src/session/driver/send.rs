@@ -21,6 +21,9 @@ pub(super) fn send(store: Arc<dyn SessionStore>, id: SessionId, call: StoreCall)
         StoreCall::Delete(condition) => Box::pin(async move {
             Answer::Main((*store).delete(&id, condition).await.map(Done::Deleted))
         }),
+        StoreCall::Ask(query) => {
+            Box::pin(async move { Answer::Asked((*store).load(&id, query).await.map(Box::new)) })
+        }
         StoreCall::Touch(at) => {
             Box::pin(async move { Answer::Touched((*store).touch(&id, at).await) })
         }

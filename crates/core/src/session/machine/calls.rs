@@ -153,6 +153,7 @@ impl Machine {
         for delete in &mut self.deletes {
             left(delete.ticket.id, &mut delete.callers);
         }
+        self.leave_question(id);
         self.extensions.leave(id);
     }
 

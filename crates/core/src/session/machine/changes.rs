@@ -69,6 +69,15 @@ impl Changes {
         self.watchers += 1;
     }
 
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers > 0
+    }
+
+    /// The version that watchers were last told of.
+    pub(super) fn seen_version(&self) -> Option<Version> {
+        self.seen?.version
+    }
+
     /// One watcher less. Returns whether any is left.
     pub(super) fn unwatch(&mut self) -> bool {
         self.watchers -= 1;

@@ -46,6 +46,7 @@ impl Machine {
             Answer::Main(Ok(Done::Loaded(loaded))) => self.loaded(loaded, now, &mut effects),
             Answer::Main(Ok(Done::Deleted(outcome))) => self.deleted(outcome, &mut effects),
             Answer::Main(Err(e)) => self.failed(e, &mut effects),
+            Answer::Asked(answer) => self.asked(answer.map(|outcome| *outcome), now, &mut effects),
             Answer::Touched(result) => {
                 if let Some(at) = self.usage.touched(result.is_ok()) {
                     self.note_touch(at);
@@ -81,6 +82,7 @@ impl Machine {
                 pending.keep(before, &batch);
                 let after = Arc::make_mut(view);
                 after.settle(head);
+                self.asking.main_answered();
                 effects.change = self.changes.committed(first, after, batch.changes());
                 pending.rebase(&after.head);
                 if batch.reply_changes > 0 || !self.replies.is_empty() {
@@ -152,7 +154,7 @@ impl Machine {
     }
 
     /// The state was loaded: other writers may have ended replies.
-    fn replies_loaded(&mut self) {
+    pub(super) fn replies_loaded(&mut self) {
         if self.replies.is_empty() {
             return;
         }
@@ -186,6 +188,7 @@ impl Machine {
                 effects.change = self.changes.loaded(&view);
                 let view = Arc::new(view);
                 self.set_durable(Some(Arc::clone(&view)));
+                self.asking.main_answered();
                 self.replies_loaded();
                 Ok(LongView::new(view, older))
             }

@@ -6,6 +6,7 @@
 //! store to make, and [`complete`](Machine::complete) takes the store's answer and gives its
 //! effects. Nothing here waits, locks or asks for the time.
 
+mod asking;
 mod batch;
 mod calls;
 mod change;
@@ -42,7 +43,8 @@ pub(crate) use reply_calls::Refused;
 pub(crate) use state::Machine;
 pub use stored::{Added, StoredMessage};
 pub(crate) use ticket::{
-    CommitEnd, Committed, Deleted, Earlier, Extended, Kind, Loaded, Settled, Settlement, Ticket,
+    Asked, CommitEnd, Committed, Deleted, Earlier, Extended, Kind, Loaded, Settled, Settlement,
+    Ticket,
 };
 pub(crate) use view::{Found, LongView, Running, View, message, text};
 pub(crate) use work::{Answer, Done, Lane, Make, Reach, StoreCall};

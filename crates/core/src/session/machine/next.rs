@@ -7,7 +7,7 @@ use crate::store::Claim;
 
 impl Machine {
     /// Takes the next call to the store and marks it as sent; `None` if no call can be sent now. A
-    /// load, commit or delete goes first, then a touch, then an extension. Unsent loads, commits
+    /// load, commit or delete goes first, then a question, a touch and an extension. Unsent loads, commits
     /// and deletes are dropped instead if no caller waits for any of them. `now` is in Unix
     /// milliseconds.
     pub(crate) fn next(&mut self, now: u64) -> Option<StoreCall> {
@@ -22,6 +22,9 @@ impl Machine {
 
     /// The next call that goes beside the main lane.
     fn next_beside(&mut self) -> Option<StoreCall> {
+        if let Some(query) = self.send_question() {
+            return Some(StoreCall::Ask(query));
+        }
         if let Some(at) = self.usage.send() {
             return Some(StoreCall::Touch(at));
         }
@@ -43,6 +46,7 @@ impl Machine {
                     return None;
                 }
                 load.sent = true;
+                self.asking.send_main();
                 Some(StoreCall::Load(load.reach.read))
             }
             Phase::Resident { view, pending } => {
@@ -60,6 +64,7 @@ impl Machine {
                     return None;
                 }
                 let batch = pending.send()?;
+                self.asking.send_main();
                 Some(StoreCall::Commit(batch.commit(view, &self.config, now), batch.calls))
             }
             Phase::Unloaded => self.next_delete(),

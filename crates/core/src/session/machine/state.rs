@@ -1,5 +1,6 @@
 //! The state of a machine: of one session in memory, and of its work with the store.
 
+use super::asking::Asking;
 use super::changes::Changes;
 use super::extensions::Extensions;
 use super::pending::Pending;
@@ -28,6 +29,8 @@ pub(crate) struct Machine {
     pub(super) replies: Replies,
     /// The watchers, and the state that they were last told of.
     pub(super) changes: Changes,
+    /// The questions to a shared store.
+    pub(super) asking: Asking,
     /// The last use by reading, and the touch that stores it.
     pub(super) usage: Usage,
     /// Grows whenever the next call would be planned on another state. A commit that becomes
@@ -37,8 +40,8 @@ pub(crate) struct Machine {
     pub(super) tickets: u64,
 }
 
-/// The phase of a session. At most one load, commit or delete is with the store at a time; touches
-/// and extensions run beside it.
+/// The phase of a session. At most one load, commit or delete is with the store at a time; questions,
+/// touches and extensions run beside it.
 pub(super) enum Phase {
     /// Nothing of the session is in memory.
     Unloaded,
@@ -81,6 +84,7 @@ impl Machine {
             extensions: Extensions::default(),
             replies: Replies::default(),
             changes: Changes::default(),
+            asking: Asking::default(),
             usage: Usage::default(),
             revision: 0,
             tickets: 0,

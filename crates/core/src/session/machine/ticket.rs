@@ -1,7 +1,8 @@
-//! Tickets: a caller's wait for a load, a commit, a delete or an extension.
+//! Tickets: a caller's wait for a load, a question, a commit, a delete or an extension.
 
-use super::view::LongView;
+use super::view::{LongView, View};
 use crate::store::{DeleteOutcome, ExtendOutcome, StoreError};
+use crate::sync::Arc;
 use std::marker::PhantomData;
 
 /// Names one piece of work. Its kind `K` says how the work can end, so a caller never has to handle
@@ -36,6 +37,9 @@ pub(crate) trait Kind {
 /// The kind of a load.
 pub(crate) enum Loaded {}
 
+/// The kind of a question to a shared store.
+pub(crate) enum Asked {}
+
 /// The kind of a commit.
 pub(crate) enum Committed {}
 
@@ -48,6 +52,12 @@ pub(crate) enum Extended {}
 impl Kind for Loaded {
     /// Messages that are loaded but not kept in memory are for the callers that waited.
     type Outcome = Result<LongView, StoreError>;
+}
+
+impl Kind for Asked {
+    /// A state that was current after the question was sent; `None` if the question did not bring
+    /// one.
+    type Outcome = Result<Option<Arc<View>>, StoreError>;
 }
 
 impl Kind for Committed {
@@ -94,6 +104,7 @@ pub(crate) struct Settled<K: Kind> {
 /// The end of one piece of work.
 pub(crate) enum Settlement {
     Load(Settled<Loaded>),
+    Question(Settled<Asked>),
     Commit(Settled<Committed>),
     Delete(Settled<Deleted>),
     Extension(Settled<Extended>),

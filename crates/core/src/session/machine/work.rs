@@ -6,7 +6,7 @@ use crate::pages;
 use crate::reply::{ReplyEnd, ReplyFormat};
 use crate::store::{
     self, Claim, Commit, CommitOutcome, DeleteIf, DeleteOutcome, ExtendOutcome, Extension,
-    StoreError, TailBounds,
+    LoadOutcome, LoadQuery, StoreError, TailBounds,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub(crate) enum StoreCall {
     /// With the number of calls that gathered in it.
     Commit(Commit, u64),
     Delete(DeleteIf),
+    /// Asks a shared store whether the session has changed.
+    Ask(LoadQuery),
     /// Writes down that the session was last used then, Unix milliseconds.
     Touch(u64),
     Extend(Extension),
@@ -82,6 +84,8 @@ pub(crate) enum StoreCall {
 pub(crate) enum Answer {
     /// To a load, a commit or a delete.
     Main(Result<Done, StoreError>),
+    /// To a question. Boxed, since every answer has room for the largest.
+    Asked(Result<Box<LoadOutcome>, StoreError>),
     Touched(Result<(), StoreError>),
     /// With the seq of the message that the reply writes.
     Extended(u64, Result<ExtendOutcome, StoreError>),
@@ -103,6 +107,8 @@ pub(crate) enum Done {
 pub(crate) enum Lane {
     /// Loads, commits and deletes.
     Main,
+    /// Questions whether the session has changed.
+    Questions,
     Touches,
     /// Extensions of the reply that writes the message with this seq.
     Reply(u64),
@@ -115,6 +121,7 @@ impl Lane {
     pub(crate) fn failed(self, e: StoreError) -> Answer {
         match self {
             Self::Main => Answer::Main(Err(e)),
+            Self::Questions => Answer::Asked(Err(e)),
             Self::Touches => Answer::Touched(Err(e)),
             Self::Reply(seq) => Answer::Extended(seq, Err(e)),
             Self::Make(seq) => Answer::Made(seq, Err(e)),
@@ -126,6 +133,7 @@ impl StoreCall {
     pub(crate) fn lane(&self) -> Lane {
         match self {
             Self::Load(_) | Self::Commit(..) | Self::Delete(_) => Lane::Main,
+            Self::Ask(_) => Lane::Questions,
             Self::Touch(_) => Lane::Touches,
             Self::Extend(extension) => Lane::Reply(extension.seq),
             Self::Make(make) => Lane::Make(make.seq),

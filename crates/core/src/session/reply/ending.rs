@@ -77,11 +77,17 @@ impl Session {
     ) -> Result<Closed<T>, Error> {
         let mut attempts = Attempts::new(self.registry.config.attempts);
         let mut claim = ending.claim;
+        let mut since = self.since();
         loop {
             let view = self.view().await?;
             let open = view.reply(ending.seq);
             let Some(running) = open.filter(|open| claim.is_none_or(|claim| open.claim == claim))
             else {
+                if let Some(sent) = since.take() {
+                    // The reply may be open in the stored state.
+                    self.confirm(sent).await?;
+                    continue;
+                }
                 return Ok(Closed::Otherwise(claim));
             };
             claim = Some(running.claim);
@@ -157,7 +163,7 @@ impl Session {
         if let Some(End::Here(how, message)) = end {
             return Ok(EndedReply::new(how, message.map(|message| StoredMessage { seq, message })));
         }
-        let view = self.view().await?;
+        let view = self.current_view().await?;
         if claim.is_some() && view.reply(seq).map(|open| open.claim) == claim {
             // The state in memory is not the stored one.
             self.refresh(&view).await;
@@ -175,7 +181,7 @@ impl Session {
 
     /// The message at `seq`, as it is stored.
     pub(super) async fn message_at(&self, seq: u64) -> Result<Option<StoredMessage>, Error> {
-        let view = self.view().await?;
+        let view = self.current_view().await?;
         Ok(self.page(view, MessageQuery::at(seq)).await?.messages.pop())
     }
 }

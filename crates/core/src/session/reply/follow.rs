@@ -6,6 +6,7 @@ use crate::pages;
 use crate::reply::EndedReply;
 use crate::session::actor::Cell;
 use crate::session::closing::chunk_text;
+use crate::session::current::Interval;
 use crate::session::driver::{self, Listener};
 use crate::session::machine;
 use crate::session::read::MessageQuery;
@@ -51,6 +52,7 @@ pub struct Follow {
     /// Chunks that were read from the store and not taken yet.
     read: VecDeque<String>,
     ended: Option<EndedReply>,
+    interval: Interval,
 }
 
 impl fmt::Debug for Follow {
@@ -84,7 +86,7 @@ impl Follow {
             let mut page = session.page(Arc::clone(&view), MessageQuery::at(seq)).await?;
             if page.version != view.version() {
                 // The reply may have ended meanwhile.
-                view = session.view().await?;
+                view = session.current_view().await?;
                 continue;
             }
             let Some(stored) = page.messages.pop() else {
@@ -93,7 +95,17 @@ impl Follow {
             break (claim, false, stored.message);
         };
         let (session, read) = (session.clone(), VecDeque::new());
-        Ok(Self { session, seq, claim, attached, message, at, read, ended: None })
+        Ok(Self {
+            session,
+            seq,
+            claim,
+            attached,
+            message,
+            at,
+            read,
+            ended: None,
+            interval: Interval::default(),
+        })
     }
 
     /// The seq of the message.
@@ -161,14 +173,19 @@ impl Follow {
     }
 
     /// The next chunk in memory; `None` once the reply has ended.
-    async fn next_live(&self, claim: Claim) -> Option<String> {
-        let mut listener = Listener::new(&self.session);
-        let look = |cell: &mut Cell| match cell.machine.followed(&claim, self.at) {
+    async fn next_live(&mut self, claim: Claim) -> Option<String> {
+        let (session, interval, at) = (&self.session, &mut self.interval, self.at);
+        let mut listener = Listener::new(session);
+        let look = |cell: &mut Cell| match cell.machine.followed(&claim, at) {
             machine::Followed::Chunk(json) => Some(Some(json)),
             machine::Followed::Ended => Some(None),
             machine::Followed::Wait => None,
         };
-        poll_fn(|cx| listener.poll(cx, look)).await
+        poll_fn(|cx| {
+            interval.poll(cx, session);
+            listener.poll(cx, look)
+        })
+        .await
     }
 
     /// The next chunk in the store; `None` once the reply has ended.
@@ -195,7 +212,8 @@ impl Follow {
             // Anything that happens to the session is a reason to look again.
             let (mut listener, mut woken) = (Listener::new(&session), false);
             poll_fn(|cx| {
-                if std::mem::replace(&mut woken, true) {
+                let over = self.interval.poll(cx, &session);
+                if std::mem::replace(&mut woken, true) || over {
                     return Poll::Ready(());
                 }
                 listener.poll(cx, |cell| {

@@ -8,6 +8,7 @@ use crate::app::AppState;
 use crate::error::Error;
 use crate::json;
 use crate::reply::{EndedReply, ReplyEnd, ReplyFormat};
+use crate::session::current::Interval;
 use crate::session::draft::Draft;
 use crate::session::driver::{Listener, Wait};
 use crate::session::machine::{End, Extended, Kind, Refused, StoredMessage, Ticket};
@@ -233,8 +234,12 @@ impl<A: AppState> Reply<A> {
     /// [`Error::Store`] if another process ended the reply and its message cannot be read.
     pub async fn ended(&self) -> Result<EndedReply, Error> {
         let claim = self.producer.claim;
-        let mut listener = Listener::new(self.session());
-        poll_fn(|cx| listener.poll(cx, |cell| cell.machine.reply_end(&claim))).await;
+        let (mut listener, mut interval) = (Listener::new(self.session()), Interval::default());
+        poll_fn(|cx| {
+            interval.poll(cx, self.session());
+            listener.poll(cx, |cell| cell.machine.reply_end(&claim))
+        })
+        .await;
         drop(listener);
         self.session().ended_reply(self.seq, Some(claim)).await
     }

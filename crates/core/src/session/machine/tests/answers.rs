@@ -12,20 +12,30 @@ pub(super) fn failure() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "the test says so")
 }
 
+fn work(store: &mut Store, call: &StoreCall) -> Done {
+    match call {
+        StoreCall::Load(tail) => Done::Loaded(store.load(*tail)),
+        StoreCall::Commit(commit, _) => Done::Committed(store.commit(commit)),
+        _ => Done::Deleted(store.delete()),
+    }
+}
+
 impl World {
     /// The store answers the load, commit or delete that it has.
     pub(super) fn answer(&mut self, luck: Luck) {
+        let (before, applied) = match self.applied.take() {
+            Some((before, applied)) => (before, Some(applied)),
+            None => (self.store.head, None),
+        };
         let Some(call) = self.main.take() else { return };
-        let (before, next_seq) = (self.store.head, self.store.head.map_or(2, |head| head.next_seq));
-        if let (Luck::ComesSecond, StoreCall::Commit(..)) = (luck, &call) {
+        let next_seq = before.map_or(2, |head| head.next_seq);
+        if let (Luck::ComesSecond, StoreCall::Commit(..), None) = (luck, &call, &applied) {
             self.other_writer();
         }
-        let done = |store: &mut Store| match &call {
-            StoreCall::Load(tail) => Done::Loaded(store.load(*tail)),
-            StoreCall::Commit(commit, _) => Done::Committed(store.commit(commit)),
-            _ => Done::Deleted(store.delete()),
-        };
+        let done = |store: &mut Store| work(store, &call);
         let answer = match luck {
+            Luck::FailsAfter | Luck::FailsBefore if applied.is_some() => Err(failure()),
+            _ if let Some(answer) = applied => answer,
             Luck::FailsBefore => Err(failure()),
             Luck::FailsAfter => {
                 done(&mut self.store);
@@ -62,6 +72,13 @@ impl World {
             assert_eq!(told.appended, next_seq..head.next_seq);
         }
         self.take(effects);
+    }
+
+    /// The store works out the answer to the load, commit or delete that it has.
+    pub(super) fn apply(&mut self) {
+        let Some(call) = self.main.as_ref().filter(|_| self.applied.is_none()) else { return };
+        let before = self.store.head;
+        self.applied = Some((before, Ok(work(&mut self.store, call))));
     }
 
     pub(super) fn answer_extension(&mut self, at: usize, luck: Luck) {
@@ -104,12 +121,18 @@ impl World {
         }
         match effects.settled {
             None => {}
-            Some(Settlement::Load(settled)) => self.wake(&settled),
+            Some(Settlement::Question(settled)) => self.told_readers(&settled),
+            Some(Settlement::Load(mut settled)) => {
+                let loaded = settled.outcome.as_ref();
+                let loaded = loaded.map(|loaded| &*loaded.view).map_err(|_| ());
+                settled.callers -= self.wake_readers(settled.ticket.id, Some(loaded));
+                self.wake(&settled);
+            }
             Some(Settlement::Commit(settled)) => self.settle(&settled),
             Some(Settlement::Delete(settled)) => {
                 let own = self.deletes.iter().position(|id| *id == settled.ticket.id);
                 self.deletes.remove(own.expect("somebody asked for it"));
-                let callers = settled.callers - 1;
+                let callers = settled.callers - 1 - self.wake_readers(settled.ticket.id, None);
                 self.wake(&Settled { callers, ..settled });
             }
             Some(Settlement::Extension(settled)) => {
@@ -164,7 +187,7 @@ impl World {
         self.durable.sort_unstable();
         let seqs = self.durable.iter().map(|(_, seq)| seq);
         assert!(seqs.is_sorted(), "in the order in which they were staged: {:?}", self.durable);
-        let callers = settled.callers - told;
+        let callers = settled.callers - told - self.wake_readers(settled.ticket.id, None);
         let ticket = settled.ticket;
         self.wake(&Settled { ticket, callers, outcome: settled.outcome.clone() });
     }

@@ -2,6 +2,7 @@
 //! nothing is made twice, all is in order, and nothing is shown before it is durable.
 
 mod answers;
+mod readers;
 mod replies;
 mod store;
 mod world;
@@ -31,6 +32,16 @@ enum Action {
     Evict,
     Watch,
     Read(u64),
+    /// A reader of a shared store begins.
+    Ask,
+    LeaveRead(usize),
+    /// Watchers want news, perhaps after a hint.
+    Want(bool),
+    /// The store works out the answer to a question.
+    WorkOut,
+    AnswerQuestion(Luck),
+    /// The store makes the commit, and the answer is on its way.
+    Apply,
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -133,14 +144,48 @@ fn run(actions: Vec<Action>) {
             Action::Evict => drop(world.machine.evict()),
             Action::Watch => world.watch(),
             Action::Read(now) => world.read(now),
+            Action::Ask => world.ask(),
+            Action::LeaveRead(at) => world.leave_read(at),
+            Action::Want(hinted) => world.want(hinted),
+            Action::WorkOut => world.work_out(),
+            Action::AnswerQuestion(luck) => world.answer_question(luck),
+            Action::Apply => world.apply(),
         }
         world.check();
     }
     world.finish();
 }
 
+/// Mostly about readers, beside writers here and elsewhere.
+fn read_action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        8 => Just(Action::Ask),
+        6 => Just(Action::Send),
+        6 => Just(Action::WorkOut),
+        6 => luck().prop_map(Action::AnswerQuestion),
+        4 => Just(Action::OtherWriter),
+        4 => plan().prop_map(Action::Call),
+        4 => luck().prop_map(Action::Answer),
+        4 => Just(Action::Apply),
+        1 => Just(Action::Delete),
+        1 => Just(Action::Evict),
+        1 => Just(Action::Watch),
+        1 => prop::bool::ANY.prop_map(Action::Want),
+        1 => (0..30_usize).prop_map(Action::LeaveRead),
+        1 => (0..30_usize).prop_map(Action::Leave),
+        1 => (0..30_usize).prop_map(Action::GoOn),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn readers_of_a_shared_store_get_a_state_that_was_current_after_they_began(
+        actions in collection::vec(read_action(), 0..80)
+    ) {
+        run(actions);
+    }
 
     #[test]
     fn calls_are_made_once_in_order_and_shown_only_when_they_are_durable(

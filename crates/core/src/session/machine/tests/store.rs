@@ -50,6 +50,8 @@ pub(super) struct Store {
     pub(super) written: HashMap<Claim, Written>,
     /// How often the session was created.
     pub(super) lives: u8,
+    /// How often it was deleted.
+    pub(super) deletes: usize,
 }
 
 impl Store {
@@ -146,7 +148,10 @@ impl Store {
     pub(super) fn delete(&mut self) -> DeleteOutcome {
         self.content = Content::default();
         match self.head.take() {
-            Some(_) => DeleteOutcome::Deleted,
+            Some(_) => {
+                self.deletes += 1;
+                DeleteOutcome::Deleted
+            }
             None => DeleteOutcome::Absent,
         }
     }

@@ -1,14 +1,17 @@
 //! Callers, a machine and a store, moved on one step at a time.
 
+use super::readers::Readers;
 use super::replies::{Replies, claim_of};
 use super::store::Store;
 use crate::session::config::Config;
 use crate::session::machine::state::Phase;
 use crate::session::machine::{
-    Admission, Change, Committed, Earlier, Fetched, Halt, Machine, Planned, Planner, Reach,
+    Admission, Change, Committed, Done, Earlier, Fetched, Halt, Machine, Planned, Planner, Reach,
     StoreCall, Ticket, View,
 };
-use crate::store::{Claim, DeleteIf, Extension, Op, ReplyOpening, TailBounds, Version};
+use crate::store::{
+    Claim, DeleteIf, Extension, Head, Op, ReplyOpening, StoreError, TailBounds, Version,
+};
 use crate::{Message, SessionId};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -88,6 +91,10 @@ pub(super) struct World {
     pub(super) made: Vec<(u64, Bytes)>,
     /// The newest durable state that was shown.
     pub(super) shown: usize,
+    pub(super) readers: Readers,
+    /// The answer to the load, commit or delete, which the store has worked out: with the head before
+    /// it.
+    pub(super) applied: Option<(Option<Head>, Result<Done, StoreError>)>,
 }
 
 /// The message of another writer.
@@ -123,6 +130,8 @@ impl World {
             told: None,
             made: Vec::new(),
             shown: 0,
+            readers: Readers::default(),
+            applied: None,
         }
     }
 
@@ -322,10 +331,13 @@ impl World {
                     assert!(!self.extending.iter().any(same), "no extension is under way");
                     self.replies.making.push(*make);
                 }
+                StoreCall::Ask(query) => self.asks(query),
                 main => {
                     assert!(self.main.is_none(), "one load, commit or delete at a time");
                     let waits = |call: &Call| call.staged.is_some() || call.waits.is_some();
-                    let awaited = self.calls.iter().any(waits) || !self.deletes.is_empty();
+                    let awaited = self.calls.iter().any(waits)
+                        || !self.deletes.is_empty()
+                        || self.is_reading();
                     let interrupts = matches!(&main, StoreCall::Commit(commit, _)
                         if commit.ops.iter().any(|op| matches!(op, Op::Close { .. })));
                     assert!(awaited || interrupts, "nothing is sent that nobody waits for");
@@ -358,6 +370,7 @@ impl World {
 
     /// The state that is shown was durable, and is never older than the one before.
     pub(super) fn check(&mut self) {
+        self.check_readers();
         self.check_top();
         self.check_replies();
         let Some(view) = self.machine.view().filter(|view| view.exists) else { return };
@@ -427,12 +440,17 @@ impl World {
             }
             self.send();
             let making = !self.replies.making.is_empty();
-            if self.main.is_none() && self.extending.is_empty() && !self.touch && !making {
+            let reading = self.is_reading();
+            if self.main.is_none()
+                && self.extending.is_empty()
+                && !(self.touch || making || reading)
+            {
                 break;
             }
             self.answer_make(0, Luck::Works);
             self.answer_extension(0, Luck::Works);
             self.answer_touch(Luck::Works);
+            self.answer_question(Luck::Works);
             self.answer(Luck::Works);
             self.check();
         }
