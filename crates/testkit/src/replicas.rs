@@ -158,7 +158,7 @@ impl Database {
             match change {
                 Change::Commit(id, commit) => drop(standby.commit(&id, commit).await.unwrap()),
                 Change::Extend(id, extension) => {
-                    drop(standby.extend(&id, extension).await.unwrap())
+                    let _ = standby.extend(&id, extension).await.unwrap();
                 }
                 Change::Touch(id, at) => standby.touch(&id, at).await.unwrap(),
                 Change::Delete(id, condition) => {

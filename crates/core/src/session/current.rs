@@ -174,6 +174,8 @@ impl Registry {
 pub(crate) struct Interval {
     /// In a lock, so that watchers can be shared between threads.
     pause: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// A pause was over as soon as it began.
+    over: bool,
     /// The number of the last call to the store when the pause began.
     since: u64,
 }
@@ -186,22 +188,26 @@ impl Interval {
         if session.registry.config.reads.is_none() {
             return false;
         }
-        let mut over = false;
-        let mut pausing_now = self.pause.lock();
-        if let Some(pause) = &mut *pausing_now {
-            if pause.as_mut().poll(cx).is_pending() {
-                return false;
-            }
+        let mut pause = self.pause.lock();
+        let over = match &mut *pause {
+            Some(pause) => pause.as_mut().poll(cx).is_ready(),
+            None => std::mem::take(&mut self.over),
+        };
+        if over {
             session.actor.lock().machine.want(self.since);
-            over = true;
+        } else if pause.is_some() {
+            return false;
         }
         self.since = session.actor.lock().machine.sent_calls();
-        let mut pause = pausing.begin();
-        if pause.as_mut().poll(cx).is_ready() {
+        let mut next = pausing.begin();
+        *pause = if next.as_mut().poll(cx).is_ready() {
             // The caller gets its next turn at once.
+            self.over = true;
             cx.waker().wake_by_ref();
-        }
-        *pausing_now = Some(pause);
+            None
+        } else {
+            Some(next)
+        };
         over
     }
 }
