@@ -91,6 +91,10 @@ pub enum LimitKind {
     CommitBytes,
     /// The operations that one call makes.
     CommitOps,
+    /// The bytes of the owner of a session.
+    OwnerBytes,
+    /// The bytes of the title of a session.
+    TitleBytes,
 }
 
 impl LimitKind {
@@ -114,6 +118,8 @@ impl LimitKind {
             }
             Self::CommitBytes => format!("one call changes {is} bytes; the limit is {max}"),
             Self::CommitOps => format!("one call makes {is} operations; the limit is {max}"),
+            Self::OwnerBytes => format!("owner is {is} bytes; the limit is {max}"),
+            Self::TitleBytes => format!("title is {is} bytes; the limit is {max}"),
         }
     }
 }

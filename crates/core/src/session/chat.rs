@@ -11,7 +11,7 @@ use super::watcher::Watcher;
 use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::state::ChatSessionState;
-use crate::store::{DeleteIf, DeleteOutcome, ReadQuery, Salvaged, Version};
+use crate::store::{DeleteIf, DeleteOutcome, Labels, ReadQuery, Salvaged, Version};
 use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
@@ -182,6 +182,25 @@ impl<A: AppState> ChatSession<A> {
                 }
             })
             .await
+    }
+
+    /// Sets the owner and the title of the session (S11), as
+    /// [`Draft::set_labels`](crate::Draft::set_labels) does in a turn. A session that does not
+    /// exist is created with its initial state.
+    ///
+    /// ```
+    /// use durable_session::store::Labels;
+    /// # use durable_session::{ChatSession, Error};
+    /// # async fn example(chat: ChatSession) -> Result<(), Error> {
+    /// chat.set_labels(Labels::owner("u-42").title("Lifetimes")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Contended`], [`Error::Store`].
+    pub async fn set_labels(&self, labels: Labels) -> Result<(), Error> {
+        self.session.apply(|planner, view| planner.set_labels(view, &labels)).await
     }
 
     /// Gives the message at `seq` other content: an edit, or a correction.

@@ -6,7 +6,7 @@ use crate::Message;
 use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::json::JsonObject;
-use crate::store::Version;
+use crate::store::{Labels, Version};
 use crate::sync::Arc;
 use bytestring::ByteString;
 use std::fmt;
@@ -155,6 +155,30 @@ impl<'a, A: AppState> Draft<'a, A> {
         app::decode::<A>(&text).map_err(error)?;
         self.app = None;
         let planned = self.planner.set_app(&self.view, text);
+        self.make(planned)
+    }
+
+    /// The owner and the title of the session, with this draft's changes (S11).
+    pub fn labels(&self) -> &Labels {
+        &self.view.labels
+    }
+
+    /// Sets the owner and the title of the session (S11). It changes neither messages nor app
+    /// state, so the time of the last change stays.
+    ///
+    /// ```
+    /// # use durable_session::{Draft, Error, JsonObject};
+    /// # fn example(draft: &mut Draft<'_, JsonObject>) -> Result<(), Error> {
+    /// let renamed = draft.labels().clone().title("Lifetimes");
+    /// draft.set_labels(&renamed)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the owner or the title is too long.
+    pub fn set_labels(&mut self, labels: &Labels) -> Result<(), Error> {
+        let planned = self.planner.set_labels(&self.view, labels);
         self.make(planned)
     }
 

@@ -4,7 +4,7 @@ use super::machine::View;
 use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::json::JsonObject;
-use crate::store::Version;
+use crate::store::{Labels, Version};
 use crate::sync::Arc;
 use crate::{Message, SessionId};
 use std::fmt;
@@ -84,6 +84,17 @@ impl<A: AppState> Snapshot<A> {
     /// When its use was last written down, Unix milliseconds.
     pub fn last_accessed_at(&self) -> u64 {
         self.view.head.last_accessed_at
+    }
+
+    /// When messages or app state last changed, Unix milliseconds (S11); of a session that does not
+    /// exist, when it was looked up.
+    pub fn changed_at(&self) -> u64 {
+        self.view.head.changed_at
+    }
+
+    /// The owner and the title of the session (S11).
+    pub fn labels(&self) -> &Labels {
+        &self.view.labels
     }
 
     /// The last messages with their seqs, oldest first: those in the window.

@@ -2,7 +2,7 @@
 
 use crate::Message;
 use crate::reply::ReplyEnd;
-use crate::store::{Claim, IdTag, NewMessage, Op, ReplyCounts, ReplyOpening};
+use crate::store::{Claim, IdTag, Labels, NewMessage, Op, ReplyCounts, ReplyOpening};
 use bytestring::ByteString;
 use std::fmt;
 
@@ -13,6 +13,7 @@ pub(crate) enum Change {
     Replace { seq: u64, message: Message, id: IdTag },
     Remove { first: u64, last: u64 },
     SetApp(ByteString),
+    SetLabels(Labels),
     // Boxed, since few changes are about replies.
     Open(Box<Open>),
     Close(Box<Close>),
@@ -60,6 +61,7 @@ impl Change {
             }
             Self::Remove { first, last } => Op::Remove { first: *first, last: *last },
             Self::SetApp(app) => Op::SetApp(app.as_bytes().clone()),
+            Self::SetLabels(labels) => Op::SetLabels(labels.clone()),
             Self::Open(open) => {
                 let message = NewMessage::tagged(open.message.body(), open.id);
                 let message = message.opening(open.opening.clone());
@@ -83,7 +85,7 @@ impl Change {
             Self::Append { message, .. } | Self::Replace { message, .. } => Some(message),
             Self::Open(open) => Some(&open.message),
             Self::Close(close) => Some(&close.message),
-            Self::Remove { .. } | Self::SetApp(_) => None,
+            Self::Remove { .. } | Self::SetApp(_) | Self::SetLabels(_) => None,
         }
     }
 
@@ -100,7 +102,7 @@ impl Change {
             Self::Replace { seq, .. } => Some(*seq),
             Self::Open(open) => open.seq,
             Self::Close(close) => Some(close.seq),
-            Self::Append { .. } | Self::Remove { .. } | Self::SetApp(_) => None,
+            Self::Append { .. } | Self::Remove { .. } | Self::SetApp(_) | Self::SetLabels(_) => None,
         }
     }
 
@@ -134,7 +136,7 @@ impl Change {
 
     /// Whether the window after it can always be told from the window before it.
     pub(crate) fn only_grows(&self) -> bool {
-        self.appends() || matches!(self, Self::SetApp(_))
+        self.appends() || matches!(self, Self::SetApp(_) | Self::SetLabels(_))
     }
 }
 

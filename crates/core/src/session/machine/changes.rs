@@ -26,6 +26,8 @@ pub struct SessionChange {
     pub closed: Vec<u64>,
     /// The app state was set.
     pub app_changed: bool,
+    /// The labels were set (S11).
+    pub labels_changed: bool,
     /// More happened than the other fields say: messages were removed, more than 64 were replaced,
     /// the session was deleted, or another writer's change is not known. Read the session again.
     pub rewritten: bool,
@@ -105,6 +107,7 @@ impl Changes {
             opened: Vec::new(),
             closed: Vec::new(),
             app_changed: false,
+            labels_changed: false,
             rewritten: false,
         };
         let mut next_seq = first;
@@ -118,6 +121,7 @@ impl Changes {
                 Change::Replace { seq, .. } => told.replaced.push(*seq),
                 Change::Remove { .. } => told.rewritten = true,
                 Change::SetApp(_) => told.app_changed = true,
+                Change::SetLabels(_) => told.labels_changed = true,
             }
             next_seq += u64::from(change.appends());
         }
@@ -159,6 +163,7 @@ fn others(version: Option<Version>, appended: Range<u64>, rewritten: bool) -> Se
         opened: Vec::new(),
         closed: Vec::new(),
         app_changed: false,
+        labels_changed: false,
         rewritten,
     }
 }

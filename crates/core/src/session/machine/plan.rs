@@ -7,7 +7,7 @@ use super::stored::{Added, StoredMessage};
 use super::view::{Found, View};
 use crate::error::{Error, LimitKind};
 use crate::session::config::{Config, OverLimit, over};
-use crate::store::{IdTag, ReplyOpening, StoreLimits};
+use crate::store::{IdTag, Labels, ReplyOpening, StoreLimits};
 use crate::{Message, SessionId};
 use bytestring::ByteString;
 use std::collections::HashMap;
@@ -276,6 +276,21 @@ impl Planner<'_> {
             return Ok(((), Vec::new()));
         }
         Ok(((), vec![Change::SetApp(app)]))
+    }
+
+    /// Setting the labels. A session that does not exist is created, also without labels.
+    pub(crate) fn set_labels(&self, view: &View, labels: &Labels) -> Planned<()> {
+        let (owner, title) = (labels.get_owner(), labels.get_title());
+        let bytes = |text: Option<&str>| text.map_or(0, str::len) as u64;
+        over(LimitKind::OwnerBytes, bytes(owner), Labels::MAX_OWNER_BYTES as u64)
+            .and_then(|()| {
+                over(LimitKind::TitleBytes, bytes(title), Labels::MAX_TITLE_BYTES as u64)
+            })
+            .map_err(|e| self.too_large(&e))?;
+        if view.exists && *labels == view.labels {
+            return Ok(((), Vec::new()));
+        }
+        Ok(((), vec![Change::SetLabels(labels.clone())]))
     }
 
     pub(crate) fn initial_app(&self) -> Result<&ByteString, Error> {

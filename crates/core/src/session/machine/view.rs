@@ -4,7 +4,7 @@ use super::change::{Change, Close, Open};
 use super::fetched::{Fetched, Mark};
 use crate::session::config::Config;
 use crate::store::{
-    Claim, Head, IdTag, Incarnation, Loaded, OpenReply, Row, StoreError, StoreErrorKind,
+    Claim, Head, IdTag, Incarnation, Labels, Loaded, OpenReply, Row, StoreError, StoreErrorKind,
     TAGGED_MESSAGES, Tagged, TailBounds, Version,
 };
 use crate::sync::Arc;
@@ -44,6 +44,7 @@ pub(crate) struct View {
     pub(crate) head: Head,
     pub(crate) exists: bool,
     pub(crate) app: ByteString,
+    pub(crate) labels: Labels,
     window: VecDeque<Entry>,
     window_bytes: u64,
     /// The tags of messages just before the window: with the window's, those of the last
@@ -106,6 +107,7 @@ impl View {
             head: Head::new(nothing, now),
             exists: false,
             app,
+            labels: Labels::NONE,
             window: VecDeque::new(),
             window_bytes: 0,
             older_tags: VecDeque::new(),
@@ -157,6 +159,7 @@ impl View {
             head,
             exists: true,
             app,
+            labels: loaded.labels,
             window,
             window_bytes,
             older_tags: tags.into(),
@@ -216,6 +219,7 @@ impl View {
         let replies = self.replies.len() as u64 * 64;
         self.window_bytes
             + self.app.len() as u64
+            + self.labels.bytes() as u64
             + self.window.len() as u64 * 96
             + tags
             + replies
@@ -281,6 +285,7 @@ impl View {
                 self.remove(*first, *last);
             }
             Change::SetApp(app) => self.app = app.clone(),
+            Change::SetLabels(labels) => self.labels = labels.clone(),
             Change::Open(open) => self.open(open),
             Change::Close(close) => {
                 let Close { seq, message, id, .. } = &**close;
@@ -399,6 +404,7 @@ impl View {
         self.window.extend(newer.window.range(from..).cloned());
         self.window_bytes = newer.window_bytes;
         self.older_tags.clone_from(&newer.older_tags);
+        self.labels.clone_from(&newer.labels);
         (self.head, self.exists, self.app) = (newer.head, newer.exists, newer.app.clone());
         (self.exact, self.counted, self.keep) = (newer.exact, newer.counted, newer.keep);
         self.rewritten.clone_from(&newer.rewritten);
