@@ -265,6 +265,28 @@ pub enum Error {
         /// The session.
         session: SessionId,
     },
+    /// All sessions of an owner were being erased, this one among them, while the call was under
+    /// way; the call changed nothing (clause C13). The same call begins a new session if it is made
+    /// again.
+    #[error("session {}: it was erased; the call changed nothing", .session.fingerprint())]
+    Erased {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session with this id exists already; nothing was changed.
+    #[error("session {}: it exists already; nothing was changed", .session.fingerprint())]
+    SessionExists {
+        /// The session.
+        session: SessionId,
+    },
+    /// The cursor is not one of this listing: it was altered, or belongs to the listing of another
+    /// owner or in another order. List from the beginning.
+    #[error("cursor does not belong to this listing; list from the beginning")]
+    InvalidCursor,
+    /// This [`ChatSessions`](crate::ChatSessions) cannot list sessions: give the store to
+    /// [`ChatSessionsBuilder::listing`](crate::ChatSessionsBuilder::listing).
+    #[error("sessions cannot be listed; give the store to `ChatSessionsBuilder::listing`")]
+    NoListing,
     /// The caller's closure refused the change; nothing was changed. The source is the reason.
     #[error("the change was refused; nothing was changed")]
     Rejected(#[source] Arc<dyn std::error::Error + Send + Sync>),

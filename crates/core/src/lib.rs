@@ -34,7 +34,7 @@
 //!   `durable-session-cloudflare`.
 //! - [`context`] makes the part of a conversation that goes to a model.
 //! - [`transfer`] moves sessions between stores. With the feature `gzip` it reads compressed input.
-//! - The clauses of the contract have numbers (S1–S12 for stores, C1–C12 for sessions), which this
+//! - The clauses of the contract have numbers (S1–S12 for stores, C1–C13 for sessions), which this
 //!   documentation cites. `docs/contract.md` in the repository lists them.
 //!
 //! # Requirements
@@ -67,9 +67,10 @@ pub use json::JsonObject;
 pub use message::{InvalidMessage, Message, role};
 pub use reply::{EndedReply, FormatError, ReplyEnd, ReplyFormat, TextReply};
 pub use session::{
-    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, Expiry, Follow, Followed,
-    InvalidExpiry, JsonParts, Limits, Memory, MessagePage, MessageQuery, NewReply, Opened, Pulse,
-    Reads, Replies, Reply, SessionChange, Snapshot, Stats, StoredMessage, SweepReport, Watched,
-    Watcher, Window,
+    Added, ChatSession, ChatSessions, ChatSessionsBuilder, Draft, EraseOwner, EraseReport, Expiry,
+    Follow, Followed, Fork, InvalidExpiry, JsonParts, Limits, ListCursor, Memory, MessagePage,
+    MessageQuery, NewReply, Opened, OwnerSessions, Pulse, Reads, Replies, Reply, SessionChange,
+    SessionPage, SessionSummary, Snapshot, Stats, StoredMessage, SweepReport, Watched, Watcher,
+    Window,
 };
 pub use state::ChatSessionState;

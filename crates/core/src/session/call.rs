@@ -25,6 +25,8 @@ pub(crate) enum Require {
     Nothing,
     /// The session has exactly this version; `None`: the session does not exist.
     Version(Option<Version>),
+    /// No work on the session is pending.
+    Settled,
 }
 
 /// The state that a plan works on.
@@ -154,10 +156,11 @@ impl Session {
     ) -> Result<T, Error> {
         let mut attempts = Attempts::new(self.registry.config.attempts);
         let mut fetched = Fetched::default();
+        let mut erasures = None;
         let mut hold = None;
         let mut since = self.since();
         loop {
-            let step = match (self.plan_in_place(&fetched, &mut plan), since) {
+            let step = match (self.plan_in_place(&mut erasures, &fetched, &mut plan), since) {
                 (Ok(step), Some(_)) if step.stages_or_waits() => step,
                 (_, Some(sent)) => {
                     self.confirm_once(sent, &mut since).await?;
@@ -190,22 +193,24 @@ impl Session {
         let mut depth = self.registry.config.window;
         let mut whole: Option<Whole> = None;
         let mut fetched = Fetched::default();
+        let mut erasures = None;
         let mut hold = None;
         let mut since = self.since();
         loop {
-            let (view, revision) = match (self.newest(require, whole.is_some()), since) {
-                (Ok(Newest::View { view, revision }), _) => (view, revision),
-                (Ok(Newest::NotYet(step)), _) => {
-                    hold.get_or_insert_with(|| self.actor.hold());
-                    self.follow::<()>(step, &mut attempts).await?;
-                    continue;
-                }
-                (Err(_), Some(sent)) => {
-                    self.confirm_once(sent, &mut since).await?;
-                    continue;
-                }
-                (Err(e), None) => return Err(e),
-            };
+            let (view, revision) =
+                match (self.newest(&mut erasures, require, whole.is_some()), since) {
+                    (Ok(Newest::View { view, revision }), _) => (view, revision),
+                    (Ok(Newest::NotYet(step)), _) => {
+                        hold.get_or_insert_with(|| self.actor.hold());
+                        self.follow::<()>(step, &mut attempts).await?;
+                        continue;
+                    }
+                    (Err(_), Some(sent)) => {
+                        self.confirm_once(sent, &mut since).await?;
+                        continue;
+                    }
+                    (Err(e), None) => return Err(e),
+                };
             if whole.as_ref().is_some_and(|whole| whole.version() != view.version()) {
                 // The session has changed since all messages were read: that is a lost try.
                 attempts.spend(&self.actor)?;
@@ -262,6 +267,22 @@ impl Session {
         Ok(())
     }
 
+    /// Deletes the session if it belongs to the owner: if it has this version, or a newer one in
+    /// memory that says so.
+    pub(crate) async fn delete_of(
+        &self,
+        owner: &std::sync::Arc<str>,
+        version: Version,
+    ) -> Result<DeleteOutcome, Error> {
+        let ticket = {
+            let mut cell = self.actor.lock();
+            self.check_open()?;
+            let owner = Some(std::sync::Arc::clone(owner));
+            cell.machine.delete_of(owner, DeleteIf::Version(version))
+        };
+        Ok(Wait::new(self, ticket).await?)
+    }
+
     /// Deletes the session if `condition` holds, after all commits that are staged now.
     pub(crate) async fn delete(&self, condition: DeleteIf) -> Result<DeleteOutcome, Error> {
         let ticket = {
@@ -283,6 +304,14 @@ impl Session {
         }
     }
 
+    /// Waits until the loads, commits and deletes have ended that are pending now.
+    pub(crate) async fn pending_work(&self) {
+        let earlier = self.actor.lock().machine.earlier();
+        if let Some(earlier) = earlier {
+            let _ = self.wait_for(earlier).ended().await;
+        }
+    }
+
     /// Drops the state `old` from memory, once no work is pending: the store has a newer state.
     pub(crate) async fn refresh(&self, old: &Arc<View>) {
         self.drain().await;
@@ -294,12 +323,14 @@ impl Session {
 
     fn plan_in_place<T>(
         &self,
+        erasures: &mut Option<u64>,
         fetched: &Fetched,
         plan: &mut impl FnMut(Planner<'_>, &View) -> Planned<T>,
     ) -> Result<Step<'_, T>, Error> {
         let window = self.registry.config.window;
         let mut cell = self.actor.lock();
         self.check_open()?;
+        self.check_kept(&cell, erasures)?;
         if let Admission::Wait(earlier) = cell.machine.admit(Reach::tail(window)) {
             return Ok(Step::After(self.wait_for(earlier)));
         }
@@ -316,15 +347,22 @@ impl Session {
 
     /// The newest state, or the step to follow before it is known. If `settled`, or if a version is
     /// required, it is taken only once no work is pending.
-    fn newest(&self, require: Require, settled: bool) -> Result<Newest<'_>, Error> {
+    fn newest(
+        &self,
+        erasures: &mut Option<u64>,
+        require: Require,
+        settled: bool,
+    ) -> Result<Newest<'_>, Error> {
         self.check_open()?;
         let window = self.registry.config.window;
-        let machine = &mut self.actor.lock().machine;
+        let mut cell = self.actor.lock();
+        self.check_kept(&cell, erasures)?;
+        let machine = &mut cell.machine;
         if let Admission::Wait(earlier) = machine.admit(Reach::tail(window)) {
             return Ok(Newest::NotYet(Step::After(self.wait_for(earlier))));
         }
         // Only durable state has a version.
-        if (settled || matches!(require, Require::Version(_)))
+        if (settled || !matches!(require, Require::Nothing))
             && let Some(earlier) = machine.earlier()
         {
             return Ok(Newest::NotYet(Step::After(self.wait_for(earlier))));
@@ -430,6 +468,17 @@ impl Session {
             Earlier::Load(ticket) => EarlierWait::Load(Wait::new(self, ticket)),
             Earlier::Commit(ticket) => EarlierWait::Commit(Wait::new(self, ticket)),
             Earlier::Delete(ticket) => EarlierWait::Delete(Wait::new(self, ticket)),
+        }
+    }
+
+    /// Whether no erasure has begun since the call began (clause C13). `before` is the number of
+    /// erasures then.
+    fn check_kept(&self, cell: &Cell, before: &mut Option<u64>) -> Result<(), Error> {
+        let erasures = cell.machine.erasures();
+        if *before.get_or_insert(erasures) == erasures {
+            Ok(())
+        } else {
+            Err(Error::Erased { session: self.actor.id.clone() })
         }
     }
 

@@ -1,4 +1,4 @@
-//! Chat sessions over a store (clauses C1–C12).
+//! Chat sessions over a store (clauses C1–C13).
 //!
 //! From the outside in: [`sessions`] and [`chat`] are for users; [`call`] plans one call on the
 //! session's state and waits until its changes are durable; [`driver`] polls the store and wakes
@@ -12,8 +12,11 @@ mod config;
 mod current;
 mod draft;
 mod driver;
+mod erasing;
 mod expiry;
 mod fetch;
+mod forking;
+mod listing;
 mod machine;
 mod names;
 mod observed;
@@ -31,7 +34,10 @@ pub use actor::Watched;
 pub use chat::ChatSession;
 pub use config::{Expiry, InvalidExpiry, Limits, Memory, Reads, Replies, Window};
 pub use draft::Draft;
+pub use erasing::{EraseOwner, EraseReport};
 pub use expiry::SweepReport;
+pub use forking::Fork;
+pub use listing::{ListCursor, OwnerSessions, SessionPage, SessionSummary};
 pub use machine::{Added, SessionChange, StoredMessage};
 pub use parts::JsonParts;
 pub use read::{MessagePage, MessageQuery};

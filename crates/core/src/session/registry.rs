@@ -7,7 +7,8 @@ use super::observed::Observed;
 use super::stats::{Counters, Stats};
 use crate::SessionId;
 use crate::env::{Clock, Random};
-use crate::store::{OpenReply, SessionStore, Sharing};
+use crate::error::Error;
+use crate::store::{OpenReply, SessionList, SessionStore, Sharing};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use std::collections::VecDeque;
 
@@ -20,6 +21,7 @@ const CLOSE_LOOKS: usize = 64;
 /// Everything that the handles of one [`ChatSessions`](crate::ChatSessions) share.
 pub(crate) struct Registry {
     pub(crate) store: Arc<dyn SessionStore>,
+    list: Option<Arc<dyn SessionList>>,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -61,12 +63,14 @@ impl Live {
 impl Registry {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
+        list: Option<Arc<dyn SessionList>>,
         config: Config,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
         Self {
             store,
+            list,
             config: Arc::new(config),
             clock,
             random,
@@ -89,6 +93,11 @@ impl Registry {
     pub(crate) fn find(self: &Arc<Self>, id: &SessionId) -> Option<Session> {
         let actor = self.names.find(id)?;
         Some(Session { actor, registry: Arc::clone(self) })
+    }
+
+    /// The listing of the store.
+    pub(crate) fn list(&self) -> Result<&Arc<dyn SessionList>, Error> {
+        self.list.as_ref().ok_or(Error::NoListing)
     }
 
     /// Every session that somebody holds.

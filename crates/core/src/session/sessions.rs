@@ -1,14 +1,17 @@
 //! The namespace of chat sessions, and how it is built.
 
+use super::call::Require;
 use super::chat::ChatSession;
 use super::config::{Config, Expiry, Gathering, Limits, Memory, Reads, Replies, Watching, Window};
+use super::erasing::EraseOwner;
 use super::expiry::{self, SweepReport};
+use super::listing::OwnerSessions;
 use super::registry::Registry;
 use super::stats::Stats;
 use crate::app::{self, AppState};
 use crate::env::{Clock, Random, RandomError};
 use crate::error::Error;
-use crate::store::{Hints, SessionList, SessionStore, Sharing, StoreError};
+use crate::store::{Hints, Labels, SessionList, SessionStore, Sharing, StoreError};
 use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
 use std::fmt;
@@ -67,6 +70,7 @@ impl<A: AppState> ChatSessions<A> {
     ) -> ChatSessionsBuilder<A> {
         ChatSessionsBuilder {
             store: Arc::new(store),
+            list: None,
             clock: Arc::new(clock),
             random: Arc::new(random),
             greeting: Vec::new(),
@@ -97,6 +101,76 @@ impl<A: AppState> ChatSessions<A> {
     /// ```
     pub fn session(&self, id: SessionId) -> ChatSession<A> {
         ChatSession::new(self.registry.session(id))
+    }
+
+    /// Creates the session `id` with these labels and its initial state: the greeting and the
+    /// default app state. Returns a handle to it.
+    ///
+    /// ```
+    /// use durable_session::store::Labels;
+    /// # use durable_session::{ChatSessions, Error};
+    /// # async fn example(sessions: ChatSessions) -> Result<(), Error> {
+    /// let id = sessions.generate_id().map_err(Error::rejected)?;
+    /// let chat = sessions.create(id, Labels::owner("u-42").title("Lifetimes")).await?;
+    /// assert_eq!(chat.snapshot().await?.labels().get_owner(), Some("u-42"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::SessionExists`]; [`Error::TooLarge`] if the owner or the title is too long;
+    /// [`Error::Contended`], [`Error::Store`].
+    pub async fn create(&self, id: SessionId, labels: Labels) -> Result<ChatSession<A>, Error> {
+        let session = self.registry.session(id);
+        session
+            .apply_on_copy(Require::Settled, |planner, mut view, _| {
+                if view.exists {
+                    return Err(Error::SessionExists { session: planner.id.clone() }.into());
+                }
+                let ((), changes) = planner.set_labels(&view, &labels)?;
+                Arc::make_mut(&mut view).apply_all(&changes);
+                Ok(((), changes, view))
+            })
+            .await?;
+        Ok(ChatSession::new(session))
+    }
+
+    /// The sessions of an owner, to be listed page by page (clause C13). See
+    /// [`OwnerSessions::page`].
+    pub fn of(&self, owner: &str) -> OwnerSessions {
+        OwnerSessions::new(Arc::clone(&self.registry), owner)
+    }
+
+    /// Deletes all sessions of an owner, one after another, and says how many it deleted (clause
+    /// C13).
+    ///
+    /// Each session is deleted whole, and only if it belongs to the owner at that moment. A call of
+    /// this `ChatSessions` that is under way on a session when the erasure comes to it fails as
+    /// [`Error::Erased`] and changes nothing, unless its commit is with the store: then it is
+    /// deleted with the session. A later call begins a new session, without labels (clause C8). A
+    /// session that another process creates meanwhile may stay.
+    ///
+    /// If the erasure breaks off (the process ends, the store fails, or the future is dropped), the
+    /// sessions deleted so far are gone. Run it again: it goes on with those that are left. A store
+    /// may keep the bytes in unused parts of its files, see `docs/operations.md`.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error};
+    /// # async fn example(sessions: ChatSessions) -> Result<(), Error> {
+    /// let report = sessions
+    ///     .erase_owner("u-42")
+    ///     .progress(|so_far| println!("{} sessions erased", so_far.erased))
+    ///     .await?;
+    /// assert!(report.failed.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the listing fails; [`Error::NoListing`] if the builder was given no
+    /// [listing](ChatSessionsBuilder::listing). The report has the failures of single sessions.
+    pub fn erase_owner(&self, owner: &str) -> EraseOwner<'_> {
+        EraseOwner::new(&self.registry, owner)
     }
 
     /// A fresh session id, from this registry's clock and randomness.
@@ -205,6 +279,7 @@ impl<A: AppState> ChatSessions<A> {
 /// Sets up a [`ChatSessions`].
 pub struct ChatSessionsBuilder<A = JsonObject> {
     store: Arc<dyn SessionStore>,
+    list: Option<Arc<dyn SessionList>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     greeting: Vec<Message>,
@@ -234,6 +309,23 @@ impl<A> fmt::Debug for ChatSessionsBuilder<A> {
 }
 
 impl<A: AppState> ChatSessionsBuilder<A> {
+    /// The listing of the store, for [`ChatSessions::of`] and [`ChatSessions::erase_owner`]: the
+    /// store itself, if it can list its sessions.
+    ///
+    /// ```
+    /// use durable_session::{ChatSessions, JsonObject};
+    /// use durable_session_memory::MemoryStore;
+    ///
+    /// let store = MemoryStore::new();
+    /// let sessions =
+    ///     ChatSessions::<JsonObject>::builder(store.clone()).listing(store).build();
+    /// # let _ = sessions;
+    /// ```
+    pub fn listing(mut self, list: impl SessionList + 'static) -> Self {
+        self.list = Some(Arc::new(list));
+        self
+    }
+
     /// Adds a message that new sessions begin with.
     pub fn greeting(mut self, message: Message) -> Self {
         self.greeting.push(message);
@@ -367,7 +459,13 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             attempts: self.attempts,
         };
         ChatSessions {
-            registry: Arc::new(Registry::new(self.store, config, self.clock, self.random)),
+            registry: Arc::new(Registry::new(
+                self.store,
+                self.list,
+                config,
+                self.clock,
+                self.random,
+            )),
             app: PhantomData,
         }
     }

@@ -92,6 +92,17 @@ impl Actor {
         wakers.wake();
     }
 
+    /// Begins an erasure: calls under way that are not with the store fail.
+    pub(crate) fn begin_to_erase(&self) {
+        let wakers = {
+            let mut cell = self.lock();
+            let retried = cell.machine.begin_to_erase();
+            cell.outcomes.put_retried(retried);
+            cell.take_wakers()
+        };
+        wakers.wake();
+    }
+
     /// A caller gives up. The others are woken: it may have been about to poll the store.
     pub(crate) fn leave(&self, key: Option<u64>) {
         if let Some(key) = key {

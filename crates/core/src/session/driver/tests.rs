@@ -118,7 +118,7 @@ impl SessionStore for Gated {
 fn session() -> (Arc<Gated>, Session) {
     let store = Arc::new(Gated::default());
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    let registry = Registry::new(Arc::clone(&store) as _, Config::small(), clock, random);
+    let registry = Registry::new(Arc::clone(&store) as _, None, Config::small(), clock, random);
     (store, Arc::new(registry).session(SessionId::new("s-1").unwrap()))
 }
 

@@ -85,9 +85,13 @@ impl Batch {
     /// The store's commit for it on top of `view`. The first change of an absent session writes its
     /// initial state with it (clause C8).
     pub(super) fn commit(&self, view: &View, config: &Config, now: u64) -> Commit {
-        let ops = self.changes.iter().map(Change::op);
+        let ops = self.changes.iter().filter_map(Change::op);
         if view.exists {
             return Commit::new(view.head.expect(), ops.collect(), now);
+        }
+        if let Some(Change::Begin(incarnation)) = self.changes.first() {
+            let expect = Expect::Absent { created_at: now, incarnation: Some(*incarnation) };
+            return Commit::new(expect, ops.collect(), now);
         }
         let mut all: Vec<Op> = config.greeting.iter().map(|m| Op::Append(m.into())).collect();
         all.push(Op::SetApp(config.app_or_empty().into_bytes()));

@@ -1,9 +1,10 @@
 //! Calls and their tickets. Each ticket that is given out counts as one caller that waits; a caller
 //! that goes away [leaves](Machine::leave).
 
+use super::batch::Batch;
 use super::change::Change;
 use super::state::{Delete, Load, Machine, Phase};
-use super::ticket::{Committed, Deleted, Earlier, Extended, Ticket};
+use super::ticket::{CommitEnd, Committed, Deleted, Earlier, Extended, Settled, Ticket};
 use super::view::View;
 use super::work::Reach;
 use crate::store::{DeleteIf, Extension};
@@ -120,10 +121,50 @@ impl Machine {
 
     /// Deletes the session under a condition, after everything staged before.
     pub(crate) fn delete(&mut self, condition: DeleteIf) -> Ticket<Deleted> {
+        self.delete_of(None, condition)
+    }
+
+    /// Like [`delete`](Self::delete), but deletes only a session of this owner: one that has the
+    /// version of the condition. A newer version of such a session in memory takes its place.
+    pub(crate) fn delete_of(
+        &mut self,
+        owner: Option<std::sync::Arc<str>>,
+        condition: DeleteIf,
+    ) -> Ticket<Deleted> {
         let ticket = Ticket::new(self.new_id());
-        self.deletes.push_back(Delete { ticket, callers: 1, condition, shown: None });
+        self.deletes.push_back(Delete { ticket, callers: 1, condition, owner, shown: None });
         self.revision += 1;
         ticket
+    }
+
+    /// Begins an erasure: the calls that wait behind the commit with the store are not made.
+    /// Returns their commits. A call compares [`erasures`](Self::erasures) to learn of it.
+    pub(crate) fn begin_to_erase(&mut self) -> Vec<Settled<Committed>> {
+        self.erasures += 1;
+        self.revision += 1;
+        let Phase::Resident { pending, .. } = &mut self.phase else { return Vec::new() };
+        let retried: Vec<_> =
+            pending.drain_staged().map(|batch| batch.settled(CommitEnd::Retry)).collect();
+        self.replies.unstage(false);
+        retried
+    }
+
+    /// How often an erasure has begun.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures
+    }
+
+    /// Whether the state in memory or a pending commit has this owner.
+    pub(crate) fn may_belong_to(&self, owner: &str) -> bool {
+        let sets = |change: &Change| match change {
+            Change::SetLabels(labels) => labels.get_owner() == Some(owner),
+            _ => false,
+        };
+        let pending = match &self.phase {
+            Phase::Resident { pending, .. } => pending.iter().flat_map(Batch::changes).any(sets),
+            _ => false,
+        };
+        pending || self.view().is_some_and(|view| view.labels.get_owner() == Some(owner))
     }
 
     /// Extends an open reply by these chunks. One that is written here gets the place after its

@@ -2,16 +2,29 @@
 
 use crate::Message;
 use crate::reply::ReplyEnd;
-use crate::store::{Claim, IdTag, Labels, NewMessage, Op, ReplyCounts, ReplyOpening};
+use crate::store::{Claim, IdTag, Incarnation, Labels, NewMessage, Op, ReplyCounts, ReplyOpening};
 use bytestring::ByteString;
 use std::fmt;
 
 /// One change to a session, as a call stages it; becomes an [`Op`] of the store.
 #[derive(Clone)]
 pub(crate) enum Change {
-    Append { message: Message, id: IdTag },
-    Replace { seq: u64, message: Message, id: IdTag },
-    Remove { first: u64, last: u64 },
+    /// Begins a session that does not exist, without its initial state. The first change of its
+    /// commit.
+    Begin(Incarnation),
+    Append {
+        message: Message,
+        id: IdTag,
+    },
+    Replace {
+        seq: u64,
+        message: Message,
+        id: IdTag,
+    },
+    Remove {
+        first: u64,
+        last: u64,
+    },
     SetApp(ByteString),
     SetLabels(Labels),
     // Boxed, since few changes are about replies.
@@ -53,8 +66,10 @@ impl Change {
         Self::Replace { seq, id: IdTag::of_message(&message), message }
     }
 
-    pub(crate) fn op(&self) -> Op {
-        match self {
+    /// The operation that stores it; `None` if the commit's expectation says it.
+    pub(crate) fn op(&self) -> Option<Op> {
+        Some(match self {
+            Self::Begin(_) => return None,
             Self::Append { message, id } => Op::Append(NewMessage::tagged(message.body(), *id)),
             Self::Replace { seq, message, id } => {
                 Op::Replace { seq: *seq, message: NewMessage::tagged(message.body(), *id) }
@@ -76,7 +91,7 @@ impl Change {
                 counts: close.counts,
                 message: NewMessage::tagged(close.message.body(), close.id),
             },
-        }
+        })
     }
 
     /// The message that it writes, if it writes one.
@@ -85,7 +100,7 @@ impl Change {
             Self::Append { message, .. } | Self::Replace { message, .. } => Some(message),
             Self::Open(open) => Some(&open.message),
             Self::Close(close) => Some(&close.message),
-            Self::Remove { .. } | Self::SetApp(_) | Self::SetLabels(_) => None,
+            Self::Begin(_) | Self::Remove { .. } | Self::SetApp(_) | Self::SetLabels(_) => None,
         }
     }
 
@@ -102,7 +117,11 @@ impl Change {
             Self::Replace { seq, .. } => Some(*seq),
             Self::Open(open) => open.seq,
             Self::Close(close) => Some(close.seq),
-            Self::Append { .. } | Self::Remove { .. } | Self::SetApp(_) | Self::SetLabels(_) => None,
+            Self::Begin(_)
+            | Self::Append { .. }
+            | Self::Remove { .. }
+            | Self::SetApp(_)
+            | Self::SetLabels(_) => None,
         }
     }
 

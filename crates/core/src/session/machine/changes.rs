@@ -113,6 +113,8 @@ impl Changes {
         let mut next_seq = first;
         for change in changes {
             match change {
+                // The initial state that watchers knew is gone.
+                Change::Begin(_) => (told.rewritten, told.appended.start) = (true, 1),
                 Change::Append { .. } => {}
                 Change::Open(open) => told.opened.push(open.seq.unwrap_or(next_seq)),
                 Change::Close(close) => told.closed.push(close.seq),

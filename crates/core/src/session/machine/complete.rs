@@ -147,7 +147,10 @@ impl Machine {
                 }
                 Change::Replace { seq, .. } => self.replies.removed(*seq, *seq),
                 Change::Remove { first, last } => self.replies.removed(*first, *last),
-                Change::Append { .. } | Change::SetApp(_) | Change::SetLabels(_) => {}
+                Change::Begin(_)
+                | Change::Append { .. }
+                | Change::SetApp(_)
+                | Change::SetLabels(_) => {}
             }
             next_seq += u64::from(change.appends());
         }

@@ -1,9 +1,11 @@
 //! The choice of the next call to the store.
 
 use super::state::{Machine, Phase};
+use super::view::View;
 use super::work::{Make, StoreCall};
 use crate::reply::ReplyEnd;
-use crate::store::Claim;
+use crate::store::{Claim, DeleteIf};
+use crate::sync::Arc;
 
 impl Machine {
     /// Takes the next call to the store and marks it as sent; `None` if no call can be sent now. A
@@ -85,6 +87,13 @@ impl Machine {
         let mut delete = self.deletes.pop_front()?;
         // Before the phase changes: the view is in it.
         delete.shown = self.view().cloned();
+        let of_owner = |view: &&Arc<View>| {
+            let owner = delete.owner.as_deref();
+            view.exists && owner.is_some() && view.labels.get_owner() == owner
+        };
+        if let Some(view) = delete.shown.as_ref().filter(of_owner) {
+            delete.condition = DeleteIf::Version(view.head.version);
+        }
         let condition = delete.condition;
         self.phase = Phase::Deleting(delete);
         Some(StoreCall::Delete(condition))

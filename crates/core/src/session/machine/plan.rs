@@ -301,12 +301,15 @@ impl Planner<'_> {
     /// Whether one call's changes fit into one commit. The first commit of a session writes its
     /// initial state with them.
     pub(crate) fn check_commit(&self, changes: &[Change], exists: bool) -> Result<(), Error> {
-        let (prelude_ops, prelude_bytes) = if exists { (0, 0) } else { self.config.prelude() };
+        let begins = matches!(changes.first(), Some(Change::Begin(_)));
+        let (prelude_ops, prelude_bytes) =
+            if exists || begins { (0, 0) } else { self.config.prelude() };
         let bytes: u64 = changes.iter().map(Change::bytes).sum();
+        let ops = changes.len() - usize::from(begins);
         let max_bytes = self.config.store_limits.max_commit_bytes.saturating_sub(prelude_bytes);
         let max_ops = self.config.store_limits.max_commit_ops.saturating_sub(prelude_ops);
         over(LimitKind::CommitBytes, bytes, max_bytes)
-            .and_then(|()| over(LimitKind::CommitOps, changes.len() as u64, max_ops as u64))
+            .and_then(|()| over(LimitKind::CommitOps, ops as u64, max_ops as u64))
             .map_err(|e| self.too_large(&e))
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Machine {
     pub(super) asking: Asking,
     /// The last use by reading, and the touch that stores it.
     pub(super) usage: Usage,
+    /// How often an erasure has begun. Calls from before fail.
+    pub(super) erasures: u64,
     /// Grows whenever the next call would be planned on another state. A commit that becomes
     /// durable makes no other state.
     pub(super) revision: u64,
@@ -70,6 +72,9 @@ pub(super) struct Delete {
     /// The number of callers that still wait for the delete.
     pub(super) callers: usize,
     pub(super) condition: DeleteIf,
+    /// Only a session of this owner is deleted: one with the version in `condition` is. If the
+    /// state in memory is one, its version is the condition.
+    pub(super) owner: Option<std::sync::Arc<str>>,
     /// The state that readers see until the store answers, set when the delete is sent.
     pub(super) shown: Option<Arc<View>>,
 }
@@ -86,6 +91,7 @@ impl Machine {
             changes: Changes::default(),
             asking: Asking::default(),
             usage: Usage::default(),
+            erasures: 0,
             revision: 0,
             tickets: 0,
         }

@@ -177,6 +177,11 @@ impl View {
         self.exists.then_some(self.head.version)
     }
 
+    /// The creation of the session; of one that does not exist, one that no store gives.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.head.version.incarnation()
+    }
+
     /// The windowed messages, oldest first.
     pub(crate) fn messages(
         &self,
@@ -275,6 +280,7 @@ impl View {
     /// it writes stays in the window until it is durable, since the store does not have it yet.
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
+            Change::Begin(_) => self.begin(),
             Change::Append { message, id } => self.append(message.clone(), *id),
             Change::Replace { seq, message, id } => {
                 self.end_replies(*seq, *seq);
@@ -293,6 +299,15 @@ impl View {
                 self.replace(*seq, message.clone(), *id);
             }
         }
+    }
+
+    /// Becomes an empty session, without the initial state of one that does not exist.
+    fn begin(&mut self) {
+        self.head = Head::new(self.head.version, self.head.created_at);
+        self.app = ByteString::from_static("{}");
+        self.window = VecDeque::new();
+        self.window_bytes = 0;
+        self.older_tags = VecDeque::new();
     }
 
     fn open(&mut self, Open { seq, message, id, opening }: &Open) {

@@ -1,0 +1,584 @@
+//! The conversations of a person: labels, listings, erasures and forks (C13).
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+mod common;
+
+use async_trait::async_trait;
+use common::{Fault, ManualClock, Puppet, id, settle, spawn_add, texts};
+use durable_session::store::{
+    DeleteIf, DeleteOutcome, Labels, ListPage, ListQuery, SessionList, SessionStore, StoreError,
+    StoreErrorKind, StoreLimits,
+};
+use durable_session::{
+    ChatSession, ChatSessions, Error, Fork, JsonObject, LimitKind, ListCursor, Message, Opened,
+    SessionId, Watched,
+};
+use durable_session_memory::MemoryStore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use testkit::{Call, Through, Wrapper};
+
+fn listed(store: &Puppet, clock: &ManualClock) -> ChatSessions {
+    store.builder(clock.clone()).listing(store.clone()).build()
+}
+
+fn over(store: &Puppet) -> ChatSessions {
+    listed(store, &ManualClock::at(1_000))
+}
+
+async fn create(sessions: &ChatSessions, name: &str, owner: &str) -> ChatSession {
+    sessions.create(id(name), Labels::owner(owner).title(format!("Title of {name}"))).await.unwrap()
+}
+
+async fn exists(store: &Puppet, name: &str) -> bool {
+    store.sessions().session(id(name)).snapshot().await.unwrap().exists()
+}
+
+async fn said(chat: &ChatSession) -> Vec<String> {
+    texts(&chat.get_state().await.unwrap().messages)
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_session_is_created_once_with_its_labels_and_its_initial_state() {
+    let store = Puppet::new();
+    let sessions: ChatSessions =
+        store.builder(ManualClock::at(1)).greeting(Message::assistant("Hi!")).build();
+    let chat = create(&sessions, "s", "u-42").await;
+    assert_eq!(said(&chat).await, ["Hi!"]);
+    let snapshot = chat.snapshot().await.unwrap();
+    assert_eq!(snapshot.labels(), &Labels::owner("u-42").title("Title of s"));
+    assert_eq!(store.commits().len(), 1, "in one commit");
+    let again = sessions.create(id("s"), Labels::NONE).await;
+    assert!(matches!(again, Err(Error::SessionExists { .. })));
+    let bare = sessions.create(id("bare"), Labels::NONE).await.unwrap();
+    assert!(bare.snapshot().await.unwrap().exists(), "a session without labels is created, too");
+}
+
+/// Clause C13, S11.
+#[tokio::test]
+async fn labels_are_set_in_a_turn_and_stay_through_a_reset() {
+    let store = Puppet::new();
+    let clock = ManualClock::at(1_000);
+    let chat = listed(&store, &clock).session(id("s"));
+    chat.add_message(Message::user("one")).await.unwrap();
+    let mut watcher = chat.watch();
+    let before = chat.snapshot().await.unwrap();
+    clock.advance(5);
+    let labels = Labels::owner("u-42").title("Lifetimes");
+    chat.turn(|draft| {
+        draft.set_labels(&labels)?;
+        assert_eq!(draft.labels(), &labels, "a draft reads its own writes");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let after = chat.snapshot().await.unwrap();
+    assert_eq!(after.labels(), &labels);
+    assert_ne!(after.version(), before.version());
+    assert_eq!((after.base(), after.changed_at()), (before.base(), 1_000));
+    let Watched::Changed(change) = watcher.next().await else { panic!("nothing was told") };
+    assert!(change.labels_changed && !change.app_changed && !change.rewritten);
+    let commits = store.commits().len();
+    chat.set_labels(labels.clone()).await.unwrap();
+    assert_eq!(store.commits().len(), commits, "the same labels are not written again");
+    chat.reset().await.unwrap();
+    assert_eq!(chat.snapshot().await.unwrap().labels(), &labels);
+    let loaded = store.sessions().session(id("s")).snapshot().await.unwrap();
+    assert_eq!(loaded.labels(), &labels, "and a load brings them");
+}
+
+/// Clauses C9 and S7.
+#[tokio::test]
+async fn labels_beyond_their_limits_are_a_typed_error() {
+    let store = Puppet::new();
+    let chat = store.sessions().session(id("s"));
+    for (labels, kind, max) in [
+        (Labels::owner("o".repeat(257)), LimitKind::OwnerBytes, 256),
+        (Labels::NONE.title("t".repeat(1025)), LimitKind::TitleBytes, 1024),
+    ] {
+        match chat.set_labels(labels).await {
+            Err(Error::TooLarge { limit, is, max: at_most, .. }) => {
+                assert_eq!((limit, is, at_most), (kind, max + 1, max));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(store.commits().is_empty());
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn an_owners_sessions_are_listed_newest_first_with_their_last_messages() {
+    let store = Puppet::new();
+    let clock = ManualClock::at(1_000);
+    let sessions = listed(&store, &clock);
+    for n in 0..7 {
+        clock.advance(10);
+        let chat = create(&sessions, &format!("s-{n}"), "u-42").await;
+        chat.add_message(Message::user(format!("last of {n}"))).await.unwrap();
+        create(&sessions, &format!("other-{n}"), "u-43").await;
+    }
+    clock.advance(10);
+    sessions.session(id("s-2")).add_message(Message::user("newest")).await.unwrap();
+    let listing = sessions.of("u-42").newest_first().limit(3).with_last_message();
+    let (mut names, mut last, mut cursor) = (Vec::new(), Vec::new(), None);
+    loop {
+        let reads = store.reads();
+        let page = listing.page(cursor.as_ref()).await.unwrap();
+        assert!(page.sessions.len() <= 3);
+        assert_eq!(store.reads() - reads, page.sessions.len(), "one read for each session");
+        for session in &page.sessions {
+            names.push(session.id.as_str().to_owned());
+            let message = &session.last.as_ref().unwrap().message;
+            last.push(message.text().unwrap().into_owned());
+            assert_eq!(session.labels.get_owner(), Some("u-42"));
+        }
+        match page.next {
+            Some(next) => cursor = Some(ListCursor::from(next.as_str())),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["s-2", "s-6", "s-5", "s-4", "s-3", "s-1", "s-0"]);
+    assert_eq!((&*last[0], &*last[1]), ("newest", "last of 6"));
+    let page = sessions.of("u-42").by_id().limit(1000).page(None).await.unwrap();
+    let ids: Vec<_> = page.sessions.iter().map(|session| session.id.as_str()).collect();
+    assert_eq!(ids, ["s-0", "s-1", "s-2", "s-3", "s-4", "s-5", "s-6"]);
+    assert!(page.sessions.iter().all(|session| session.last.is_none()), "they were not asked for");
+    let shown = format!("{page:?} {:?}", sessions.of("u-42"));
+    assert!(!shown.contains("u-42") && !shown.contains("Title"), "{shown}");
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_foreign_or_altered_cursor_is_a_typed_error() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    for n in 0..3 {
+        create(&sessions, &format!("s-{n}"), "u-42").await;
+        create(&sessions, &format!("t-{n}"), "u-43").await;
+    }
+    let page = sessions.of("u-42").limit(1).page(None).await.unwrap();
+    let next = page.next.unwrap();
+    assert!(sessions.of("u-42").limit(1).page(Some(&next)).await.is_ok());
+    let altered = ListCursor::from(&next.as_str()[2..]);
+    let empty = ListCursor::from("");
+    for (listing, cursor) in [
+        (sessions.of("u-43"), &next),
+        (sessions.of("u-42").by_id(), &next),
+        (sessions.of("u-42"), &altered),
+        (sessions.of("u-42"), &empty),
+    ] {
+        let refused = listing.page(Some(cursor)).await;
+        assert!(matches!(refused, Err(Error::InvalidCursor)), "{refused:?}");
+    }
+    assert!(matches!(store.sessions().of("u-42").page(None).await, Err(Error::NoListing)));
+}
+
+/// A store in which somebody deletes the listed sessions and creates them for another owner before
+/// the list is returned.
+struct Retaken(MemoryStore);
+
+#[async_trait]
+impl Wrapper for Retaken {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        let page = self.0.list(query).await?;
+        let sessions = ChatSessions::<JsonObject>::builder(self.0.clone()).build();
+        for listed in &page.sessions {
+            self.0.delete(&listed.id, DeleteIf::Any).await?;
+            let chat = sessions.create(listed.id.clone(), Labels::owner("u-43")).await.unwrap();
+            chat.add_message(Message::user("a secret of u-43")).await.unwrap();
+        }
+        Ok(page)
+    }
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_listing_shows_no_message_of_a_session_that_another_owner_has_taken() {
+    let store = Arc::new(Through(Retaken(MemoryStore::new())));
+    let sessions: ChatSessions =
+        ChatSessions::builder(Arc::clone(&store)).listing(Arc::clone(&store)).build();
+    create(&sessions, "s", "u-42").await;
+    let page = sessions.of("u-42").with_last_message().page(None).await.unwrap();
+    assert!(page.sessions.is_empty(), "{page:?}");
+    // Neither does an erasure take it.
+    let report = sessions.erase_owner("u-42").await.unwrap();
+    assert_eq!((report.erased, report.failed.len()), (0, 0));
+    assert!(sessions.session(id("s")).snapshot().await.unwrap().exists());
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn an_erasure_takes_every_session_of_the_owner_and_no_other() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    for n in 0..600 {
+        create(&sessions, &format!("s-{n}"), if n % 2 == 0 { "u-42" } else { "u-43" }).await;
+    }
+    sessions.session(id("none")).add_message(Message::user("no owner")).await.unwrap();
+    let mut seen = Vec::new();
+    let report = sessions.erase_owner("u-42").progress(|now| seen.push(now.erased)).await.unwrap();
+    assert_eq!((report.erased, report.failed.len()), (300, 0));
+    assert_eq!(seen, (1..=300).collect::<Vec<u64>>());
+    assert!(sessions.of("u-42").page(None).await.unwrap().sessions.is_empty());
+    let left = sessions.of("u-43").by_id().limit(1000).page(None).await.unwrap();
+    assert_eq!(left.sessions.len(), 300);
+    assert!(exists(&store, "none").await);
+    assert_eq!(sessions.erase_owner("u-42").await.unwrap().erased, 0, "again is no error");
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn calls_under_way_fail_as_erased_and_later_ones_begin_a_session_without_labels() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let chat = create(&sessions, "s", "u-42").await;
+    store.hold_commits();
+    let sent = spawn_add(&chat, Message::user("with the store"));
+    settle().await;
+    let staged: Vec<_> =
+        (0..3).map(|n| spawn_add(&chat, Message::user(format!("behind it {n}")))).collect();
+    settle().await;
+    let erasing = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.erase_owner("u-42").await.unwrap() }
+    });
+    settle().await;
+    let later = spawn_add(&chat, Message::user("later"));
+    settle().await;
+    store.release();
+    for call in staged {
+        assert!(matches!(call.await.unwrap(), Err(Error::Erased { .. })));
+    }
+    assert!(sent.await.unwrap().is_ok(), "its commit was durable before the session was deleted");
+    assert_eq!(erasing.await.unwrap().erased, 1);
+    // The later call came before the delete, and went with it, or began a new session.
+    later.await.unwrap().unwrap();
+    chat.add_message(Message::user("after it")).await.unwrap();
+    let snapshot = chat.snapshot().await.unwrap();
+    assert!(snapshot.labels().is_empty());
+    let said = said(&chat).await;
+    assert!(said == ["later", "after it"] || said == ["after it"], "{said:?}");
+}
+
+/// Clause C13: a closure that runs again after the erasure would bring its message back.
+#[tokio::test]
+async fn a_turn_that_began_before_the_erasure_writes_nothing_after_it() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let chat = create(&sessions, "s", "u-42").await;
+    let mut runs = 0;
+    let turn = chat
+        .turn(|draft| {
+            runs += 1;
+            common::elsewhere(async { sessions.erase_owner("u-42").await.unwrap() });
+            draft.add_message(Message::user("too late"))
+        })
+        .await;
+    assert!(matches!(turn, Err(Error::Erased { .. })), "{turn:?}");
+    assert_eq!(runs, 1);
+    assert!(!exists(&store, "s").await);
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_session_whose_creation_is_with_the_store_is_erased_too() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    store.hold_commits();
+    let creating = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.create(id("s"), Labels::owner("u-42")).await.map(drop) }
+    });
+    settle().await;
+    let erasing = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.erase_owner("u-42").await.unwrap().erased }
+    });
+    settle().await;
+    assert!(!erasing.is_finished());
+    store.release();
+    creating.await.unwrap().unwrap();
+    assert_eq!(erasing.await.unwrap(), 1);
+    assert!(!exists(&store, "s").await);
+}
+
+/// A store whose deletes fail after the first few.
+struct Breaking {
+    inner: MemoryStore,
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl Wrapper for Breaking {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    fn before(&self, call: Call, id: &SessionId) -> Result<(), StoreError> {
+        let less = |left: usize| left.checked_sub(1);
+        if call == Call::Delete
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_err()
+        {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "broken").in_session(id));
+        }
+        Ok(())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        self.inner.list(query).await
+    }
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn an_erasure_that_breaks_off_goes_on_when_it_is_run_again() {
+    let store =
+        Arc::new(Through(Breaking { inner: MemoryStore::new(), left: AtomicUsize::new(20) }));
+    let sessions: ChatSessions =
+        ChatSessions::builder(Arc::clone(&store)).listing(Arc::clone(&store)).build();
+    for n in 0..50 {
+        create(&sessions, &format!("s-{n}"), "u-42").await;
+    }
+    let report = sessions.erase_owner("u-42").await.unwrap();
+    assert_eq!((report.erased, report.failed.len()), (20, 30), "each failure is reported");
+    store.left.store(usize::MAX, Ordering::SeqCst);
+    assert_eq!(sessions.erase_owner("u-42").await.unwrap().erased, 30);
+    assert!(sessions.of("u-42").page(None).await.unwrap().sessions.is_empty());
+}
+
+/// Clause C13: the condition of a delete is that the session still belongs to the owner.
+#[tokio::test]
+async fn a_session_that_gets_another_owner_meanwhile_is_not_erased() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    create(&sessions, "s", "u-42").await;
+    // Another process moves it. The state in memory here still has the old owner.
+    let elsewhere = store.sessions().session(id("s"));
+    elsewhere.set_labels(Labels::owner("u-43")).await.unwrap();
+    assert_eq!(sessions.erase_owner("u-42").await.unwrap().erased, 0);
+    assert!(exists(&store, "s").await);
+    assert_eq!(
+        sessions.erase_owner("u-43").await.unwrap().erased,
+        1,
+        "and for its new owner it is"
+    );
+    assert!(!exists(&store, "s").await);
+}
+
+/// A source with a gap, labels and app state.
+async fn source(sessions: &ChatSessions) -> ChatSession {
+    let chat = create(sessions, "source", "u-42").await;
+    for n in 1..=6 {
+        let message = Message::user(format!("m{n}")).with_id(format!("id-{n}"));
+        chat.add_message(message).await.unwrap();
+    }
+    chat.remove(2).await.unwrap();
+    chat.update(|app| app.set_json("step", "{\"n\": 1.0}").unwrap()).await.unwrap();
+    chat
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_fork_is_an_exact_copy_in_one_commit() {
+    let store = Puppet::new();
+    let sessions: ChatSessions = store
+        .builder(ManualClock::at(1_000))
+        .greeting(Message::assistant("Hi!"))
+        .listing(store.clone())
+        .build();
+    let source = source(&sessions).await;
+    let target = sessions.session(id("fork"));
+    target.snapshot().await.unwrap();
+    let mut watcher = target.watch();
+    let commits = store.commits().len();
+    // The greeting is seq 1, `m1` was seq 2 and is gone.
+    let fork = source.fork(id("fork"), Fork::through(5)).await.unwrap();
+    assert_eq!(store.commits().len(), commits + 1);
+    let Watched::Changed(change) = watcher.next().await else { panic!("nothing was told") };
+    assert!(change.rewritten);
+    assert_eq!(said(&fork).await, ["Hi!", "m2", "m3", "m4"]);
+    let (ours, theirs) = (source.get_state().await.unwrap(), store.sessions().session(id("fork")));
+    let copied = theirs.get_state().await.unwrap();
+    for (ours, theirs) in ours.messages.iter().zip(&copied.messages) {
+        assert_eq!(ours.as_json(), theirs.as_json(), "byte for byte");
+    }
+    let (from, to) = (source.snapshot().await.unwrap(), theirs.snapshot().await.unwrap());
+    assert_eq!(from.app_json().unwrap().to_string(), to.app_json().unwrap().to_string());
+    assert_eq!(from.labels(), to.labels());
+    assert_eq!((to.message_count(), to.next_seq()), (4, 5), "seqs begin at 1 and have no gap");
+    // The ids of the messages are known there (C7).
+    let again = fork.add_message(Message::user("m4").with_id("id-4")).await.unwrap();
+    assert!(again.replayed);
+    fork.add_message(Message::user("its own way")).await.unwrap();
+    assert_eq!(said(&source).await.len(), 6, "and the source goes its own way, too");
+    let empty = source.fork(id("empty"), Fork::through(0)).await.unwrap();
+    assert!(said(&empty).await.is_empty());
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_fork_made_again_is_found_and_a_collision_is_told() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let source = source(&sessions).await;
+    store.fail_commits(&[Fault::After]);
+    let lost = source.fork(id("fork"), Fork::through(4)).await;
+    assert!(lost.unwrap_err().outcome_unknown());
+    let commits = store.commits().len();
+    let fork = source.fork(id("fork"), Fork::through(4)).await.unwrap();
+    assert_eq!(store.commits().len(), commits, "it is there");
+    assert_eq!(said(&fork).await, ["m1", "m3", "m4"]);
+    // Both have changed since, and another process asks.
+    fork.add_message(Message::user("its own way")).await.unwrap();
+    source.add_message(Message::user("m7")).await.unwrap();
+    let elsewhere = store.sessions().session(id("source"));
+    let found = elsewhere.fork(id("fork"), Fork::through(4)).await.unwrap();
+    assert_eq!(said(&found).await.len(), 4);
+    let exists = |result: Result<ChatSession, Error>| {
+        assert!(matches!(result, Err(Error::SessionExists { .. })), "{result:?}");
+    };
+    exists(source.fork(id("fork"), Fork::through(3)).await);
+    exists(fork.fork(id("source"), Fork::through(1)).await);
+    exists(source.fork(id("source"), Fork::through(4)).await);
+    create(&sessions, "taken", "u-42").await;
+    exists(source.fork(id("taken"), Fork::through(4)).await);
+    // Another life of the source is another source.
+    source.delete().await.unwrap();
+    for n in 0..6 {
+        source.add_message(Message::user(format!("new {n}"))).await.unwrap();
+    }
+    exists(source.fork(id("fork"), Fork::through(4)).await);
+    // A fork that was deleted is made anew, with other versions.
+    let first = fork.snapshot().await.unwrap().version();
+    fork.delete().await.unwrap();
+    source.fork(id("fork"), Fork::through(4)).await.unwrap();
+    assert_ne!(fork.snapshot().await.unwrap().version(), first);
+    let life = |chat: &ChatSession| {
+        let chat = chat.clone();
+        async move { chat.snapshot().await.unwrap().version().unwrap().incarnation() }
+    };
+    let before = life(&fork).await;
+    fork.delete().await.unwrap();
+    source.fork(id("fork"), Fork::through(4)).await.unwrap();
+    assert_ne!(life(&fork).await, before, "no incarnation occurs twice");
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn forks_at_once_make_one_session() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let source = source(&sessions).await;
+    store.hold_commits();
+    let fork = |sessions: &ChatSessions| {
+        let source = sessions.session(id("source"));
+        tokio::spawn(async move { source.fork(id("fork"), Fork::through(4)).await.map(drop) })
+    };
+    let other = store.sessions();
+    let calls = [fork(&sessions), fork(&sessions), fork(&other)];
+    settle().await;
+    store.release();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(said(&source.fork(id("fork"), Fork::through(4)).await.unwrap()).await.len(), 3);
+}
+
+/// Clause C13: a caller that goes away leaves a fork whole or none, and reads show it.
+#[tokio::test]
+async fn a_dropped_fork_is_whole_or_nothing() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let source = source(&sessions).await;
+    let target = sessions.session(id("fork"));
+    assert!(!target.snapshot().await.unwrap().exists());
+    store.hold_commits();
+    let call = tokio::spawn({
+        let source = source.clone();
+        async move { source.fork(id("fork"), Fork::through(4)).await.map(drop) }
+    });
+    settle().await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    store.release();
+    settle().await;
+    let snapshot = target.snapshot().await.unwrap();
+    assert!(snapshot.exists(), "the store had taken it, and readers see that");
+    assert_eq!(said(&target).await, ["m1", "m3", "m4"]);
+}
+
+/// Clauses C13 and C11.
+#[tokio::test]
+async fn an_open_reply_is_copied_as_interrupted_and_goes_on_in_the_source() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let chat = create(&sessions, "source", "u-42").await;
+    let opened = chat
+        .reply(|draft| {
+            draft.add_message(Message::user("Explain lifetimes").with_id("m-7"))?;
+            Ok(Message::assistant(""))
+        })
+        .await
+        .unwrap();
+    let Opened::New(mut reply) = opened else { panic!("{opened:?}") };
+    reply.push("Once ").await.unwrap();
+    let fork = chat.fork(id("fork"), Fork::through(2)).await.unwrap();
+    reply.push("upon").await.unwrap();
+    let copied = fork.get_state().await.unwrap().messages.pop().unwrap();
+    assert_eq!(copied.text().as_deref(), Some("Once "));
+    assert!(copied.as_json().contains("interrupted"), "{}", copied.as_json());
+    assert_eq!(fork.snapshot().await.unwrap().open_replies().count(), 0);
+    assert_eq!(reply.finish().await.unwrap().message.text().as_deref(), Some("Once upon"));
+    // Before the open message there is nothing to interrupt.
+    let before = chat.fork(id("before"), Fork::through(1)).await.unwrap();
+    assert_eq!(said(&before).await, ["Explain lifetimes"]);
+}
+
+/// Clauses C13 and C9.
+#[tokio::test]
+async fn a_fork_that_cannot_be_made_changes_nothing() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let absent = sessions.session(id("absent")).fork(id("fork"), Fork::through(0)).await;
+    assert!(matches!(absent, Err(Error::NoSuchMessage { .. })));
+    let source = source(&sessions).await;
+    let beyond = source.fork(id("fork"), Fork::through(7)).await;
+    assert!(matches!(beyond, Err(Error::NoSuchMessage { seq: 7, .. })));
+    let sessions = {
+        store.set_limits(StoreLimits::new(1 << 20, 1 << 20, 1 << 20, 6));
+        over(&store)
+    };
+    let many = sessions.session(id("source")).fork(id("fork"), Fork::through(6)).await;
+    let Err(Error::TooLarge { limit, is, max, .. }) = many else { panic!("{many:?}") };
+    assert_eq!((limit, is, max), (LimitKind::CommitOps, 7, 6));
+    assert!(!exists(&store, "fork").await);
+    let some = sessions.session(id("source")).fork(id("fork"), Fork::through(5)).await.unwrap();
+    assert_eq!(said(&some).await.len(), 4);
+}
+
+/// Clause C13: the cost of an erasure does not depend on the messages.
+#[tokio::test]
+async fn an_erasure_reads_no_message() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let chat = create(&sessions, "s", "u-42").await;
+    for n in 0..100 {
+        chat.add_message(Message::user(format!("{n}"))).await.unwrap();
+    }
+    let cold = over(&store);
+    let (loads, reads) = (store.loads(), store.reads());
+    assert_eq!(cold.erase_owner("u-42").await.unwrap().erased, 1);
+    assert_eq!((store.loads(), store.reads()), (loads, reads));
+    let outcome = store.inner.delete(&id("s"), DeleteIf::Any).await.unwrap();
+    assert_eq!(outcome, DeleteOutcome::Absent);
+}
