@@ -582,3 +582,30 @@ async fn an_erasure_reads_no_message() {
     let outcome = store.inner.delete(&id("s"), DeleteIf::Any).await.unwrap();
     assert_eq!(outcome, DeleteOutcome::Absent);
 }
+
+/// Clause C13: the reads of a handle that sees nothing are those of a session that does not exist.
+#[tokio::test]
+async fn an_unseen_session_reads_as_one_that_never_existed() {
+    let store = Puppet::new();
+    let sessions: ChatSessions = store
+        .builder(ManualClock::at(1_000))
+        .greeting(Message::assistant("Hi!"))
+        .listing(store.clone())
+        .build();
+    let chat = create(&sessions, "s", "u-42").await;
+    chat.add_message(Message::user("a secret")).await.unwrap();
+    let touches = store.touches();
+    let (unseen, never) = (sessions.unseen(id("s")), sessions.session(id("t")));
+    assert_eq!(
+        unseen.get_state_json().await.unwrap(),
+        never.get_state_json().await.unwrap(),
+        "version and text"
+    );
+    assert!(unseen.labels().await.unwrap().is_empty());
+    assert!(unseen.add_message(Message::user("mine")).await.is_err());
+    assert_eq!(store.touches(), touches);
+    assert_eq!(said(&chat).await, ["Hi!", "a secret"]);
+    sessions.close().await.unwrap();
+    let closed = sessions.unseen(id("s")).get_state().await;
+    assert!(matches!(closed, Err(Error::Closed { .. })));
+}

@@ -184,6 +184,15 @@ impl<A: AppState> ChatSession<A> {
             .await
     }
 
+    /// Returns the owner and the title of the session; none if the session does not exist. Unlike
+    /// [`snapshot`](Self::snapshot), the call does not count as use of the session (clause C10).
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the session is not in memory and loading it fails.
+    pub async fn labels(&self) -> Result<Labels, Error> {
+        Ok(self.session.view().await?.labels.clone())
+    }
+
     /// Sets the owner and the title of the session (S11), as
     /// [`Draft::set_labels`](crate::Draft::set_labels) does in a turn. A session that does not
     /// exist is created with its initial state.

@@ -27,6 +27,7 @@ mod reply;
 mod sessions;
 mod snapshot;
 mod stats;
+mod unseen;
 mod watcher;
 mod whole;
 

@@ -5,12 +5,14 @@ use super::config::{Config, ms};
 use super::names::Names;
 use super::observed::Observed;
 use super::stats::{Counters, Stats};
+use super::unseen::Unseen;
 use crate::SessionId;
 use crate::env::{Clock, Random};
 use crate::error::Error;
 use crate::store::{OpenReply, SessionList, SessionStore, Sharing};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 /// How many live sessions one call looks at to find some that are not used.
 const LOOKS: usize = 8;
@@ -30,6 +32,8 @@ pub(crate) struct Registry {
     names: Arc<Names<Actor>>,
     live: Mutex<Live>,
     closed: AtomicBool,
+    /// The registry of those who see no session, made when it is first asked for.
+    unseen: OnceLock<Arc<Registry>>,
 }
 
 /// One session of a registry: every handle works through one of these.
@@ -64,14 +68,14 @@ impl Registry {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
         list: Option<Arc<dyn SessionList>>,
-        config: Config,
+        config: impl Into<Arc<Config>>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
         Self {
             store,
             list,
-            config: Arc::new(config),
+            config: config.into(),
             clock,
             random,
             stats: Counters::default(),
@@ -79,6 +83,7 @@ impl Registry {
             names: Arc::default(),
             live: Mutex::default(),
             closed: AtomicBool::new(false),
+            unseen: OnceLock::new(),
         }
     }
 
@@ -93,6 +98,19 @@ impl Registry {
     pub(crate) fn find(self: &Arc<Self>, id: &SessionId) -> Option<Session> {
         let actor = self.names.find(id)?;
         Some(Session { actor, registry: Arc::clone(self) })
+    }
+
+    /// A registry like this one in which no session exists.
+    pub(crate) fn unseen(&self) -> &Arc<Self> {
+        let unseen = self.unseen.get_or_init(|| {
+            let store = Arc::new(Unseen(Arc::clone(&self.store)));
+            let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+            Arc::new(Self::new(store, None, Arc::clone(&self.config), clock, random))
+        });
+        if self.is_closed() {
+            unseen.close();
+        }
+        unseen
     }
 
     /// The listing of the store.

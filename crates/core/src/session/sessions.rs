@@ -141,6 +141,31 @@ impl<A: AppState> ChatSessions<A> {
         OwnerSessions::new(Arc::clone(&self.registry), owner)
     }
 
+    /// A handle that reads as if there were no session `id`, whatever the store has. Changes through
+    /// it fail.
+    ///
+    /// For a service that must not tell a caller whether somebody else's session exists: the reads
+    /// of this handle and those of a session that does not exist are the same.
+    ///
+    /// ```
+    /// # use durable_session::{ChatSessions, Error, SessionId};
+    /// # async fn example(sessions: ChatSessions, id: SessionId) -> Result<(), Error> {
+    /// let chat = sessions.session(id.clone());
+    /// let may_see = chat.labels().await?.get_owner() == Some("u-42");
+    /// let shown = if may_see { chat } else { sessions.unseen(id) };
+    /// # let _ = shown;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unseen(&self, id: SessionId) -> ChatSession<A> {
+        ChatSession::new(self.registry.unseen().session(id))
+    }
+
+    /// Whether the builder was given a [listing](ChatSessionsBuilder::listing).
+    pub fn can_list(&self) -> bool {
+        self.registry.list().is_ok()
+    }
+
     /// Deletes all sessions of an owner, one after another, and says how many it deleted (clause
     /// C13).
     ///
