@@ -121,10 +121,10 @@ pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fix
             let (registry, probe) = t.probed_registry();
             let other = registry_on(probe.clone(), &ManualClock::new(), |builder| builder);
             let chat = registry.session(id(&format!("meet-{way:?}-{stop_first}-{elsewhere}"))?);
-            let stopper = if elsewhere { other.session(chat.id().clone()) } else { chat.clone() };
+            let caller = if elsewhere { other.session(chat.id().clone()) } else { chat.clone() };
             let mut reply = open_with(&chat, &["a"]).await?;
             let mut follow = chat.follow(2, 0).await?;
-            stopper.snapshot().await?;
+            caller.snapshot().await?;
             probe.hold();
             let mut end = Box::pin(async {
                 match way {
@@ -132,7 +132,7 @@ pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fix
                     _ => reply.fail("a reason").await.map(|stored| stored.message),
                 }
             });
-            let mut stop = Box::pin(stopper.stop(2));
+            let mut stop = Box::pin(caller.stop(2));
             for _ in 0..100 {
                 if stop_first {
                     waits(&mut stop)?;
