@@ -609,3 +609,35 @@ async fn an_unseen_session_reads_as_one_that_never_existed() {
     let closed = sessions.unseen(id("s")).get_state().await;
     assert!(matches!(closed, Err(Error::Closed { .. })));
 }
+
+/// Clause C13.
+#[tokio::test]
+async fn the_call_that_creates_a_session_gives_it_the_owner_of_its_handle() {
+    let store = Puppet::new();
+    let sessions = over(&store);
+    let chat = sessions.session(id("s")).owned_by("u-42");
+    assert!(chat.pop().await.unwrap().is_none(), "it changes nothing");
+    chat.reset().await.unwrap();
+    assert!(store.commits().is_empty(), "so it creates nothing");
+    store.hold_commits();
+    let calls = [
+        spawn_add(&chat, Message::user("one")),
+        spawn_add(&sessions.session(id("s")).owned_by("u-43"), Message::user("two")),
+    ];
+    settle().await;
+    store.release();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(chat.labels().await.unwrap(), Labels::owner("u-42"), "the first one decides");
+    chat.turn(|draft| draft.set_labels(&Labels::NONE)).await.unwrap();
+    chat.add_message(Message::user("three")).await.unwrap();
+    assert!(chat.labels().await.unwrap().is_empty(), "later calls leave the labels alone");
+    let own = Labels::owner("u-42").title("Mine");
+    let titled = sessions.session(id("t")).owned_by("u-42");
+    titled.set_labels(own.clone()).await.unwrap();
+    assert_eq!(titled.labels().await.unwrap(), own);
+    let too_long = sessions.session(id("u")).owned_by(&"o".repeat(257));
+    let refused = too_long.add_message(Message::user("hi")).await;
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+}

@@ -399,8 +399,8 @@ impl Session {
         &self,
         cell: &mut Cell,
         value: T,
-        changes: Vec<Change>,
-        after: Option<Arc<View>>,
+        mut changes: Vec<Change>,
+        mut after: Option<Arc<View>>,
     ) -> Result<Step<'_, T>, Error> {
         let machine = &mut cell.machine;
         if changes.is_empty() {
@@ -411,6 +411,18 @@ impl Session {
             });
         }
         let exists = machine.view().is_some_and(|view| view.exists);
+        if let Some(labels) = self.begins_with.as_deref().filter(|_| !exists) {
+            let top = after.as_deref().or(machine.top().map(|top| &**top));
+            let is_set = changes.iter().any(|change| matches!(change, Change::SetLabels(_)));
+            if !is_set && top.is_some_and(|top| top.labels.is_empty()) {
+                self.planner(Fetched::NONE).check_labels(labels)?;
+                let change = Change::SetLabels(labels.clone());
+                if let Some(after) = &mut after {
+                    Arc::make_mut(after).apply(&change);
+                }
+                changes.push(change);
+            }
+        }
         // The checks look at no message.
         let planner = self.planner(Fetched::NONE);
         planner.check_commit(&changes, exists)?;

@@ -12,6 +12,7 @@ use crate::app::{self, AppState};
 use crate::error::Error;
 use crate::state::ChatSessionState;
 use crate::store::{DeleteIf, DeleteOutcome, Labels, ReadQuery, Salvaged, Version};
+use crate::sync::Arc;
 use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
@@ -182,6 +183,24 @@ impl<A: AppState> ChatSession<A> {
                 }
             })
             .await
+    }
+
+    /// A handle to the same session that gives it this owner if one of its calls creates the
+    /// session: in the commit that creates it, unless the call sets labels itself.
+    ///
+    /// ```
+    /// use durable_session::Message;
+    /// # use durable_session::{ChatSessions, Error, SessionId};
+    /// # async fn example(sessions: ChatSessions, id: SessionId) -> Result<(), Error> {
+    /// let chat = sessions.session(id).owned_by("u-42");
+    /// chat.add_message(Message::user("hello")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn owned_by(self, owner: &str) -> Self {
+        let begins_with = Some(Arc::new(Labels::owner(owner)));
+        Self { session: Session { begins_with, ..self.session }, ..self }
     }
 
     /// Returns the owner and the title of the session; none if the session does not exist. Unlike

@@ -313,15 +313,6 @@ impl<'a, A: AppState> Draft<'a, A> {
         self.view.exists
     }
 
-    /// Whether the turn has changed anything so far.
-    ///
-    /// # Errors
-    /// [`Error::AppState`] if the typed app state cannot be written as JSON.
-    pub fn is_changed(&mut self) -> Result<bool, Error> {
-        self.write_back()?;
-        Ok(!self.changes.is_empty())
-    }
-
     /// The last durable version below this draft; `None` if the session does not exist yet. Others'
     /// changes may be on their way on top of it; to act on one version only, use `turn_if`.
     pub fn version(&self) -> Option<Version> {

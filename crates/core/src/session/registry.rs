@@ -9,7 +9,7 @@ use super::unseen::Unseen;
 use crate::SessionId;
 use crate::env::{Clock, Random};
 use crate::error::Error;
-use crate::store::{OpenReply, SessionList, SessionStore, Sharing};
+use crate::store::{Labels, OpenReply, SessionList, SessionStore, Sharing};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -41,6 +41,8 @@ pub(crate) struct Registry {
 pub(crate) struct Session {
     pub(crate) registry: Arc<Registry>,
     pub(crate) actor: Arc<Actor>,
+    /// The labels of the session if a call of this handle creates it.
+    pub(crate) begins_with: Option<Arc<Labels>>,
 }
 
 /// The sessions whose state is in memory, about in order of last use.
@@ -91,7 +93,8 @@ impl Registry {
     pub(crate) fn session(self: &Arc<Self>, id: SessionId) -> Session {
         let names = Arc::downgrade(&self.names);
         let make = |id| Actor::new(id, Arc::clone(&self.config), names);
-        Session { actor: self.names.get(id, make), registry: Arc::clone(self) }
+        let actor = self.names.get(id, make);
+        Session { actor, registry: Arc::clone(self), begins_with: None }
     }
 
     /// The session `id`, if somebody holds it.
@@ -120,7 +123,7 @@ impl Registry {
 
     /// Every session that somebody holds.
     pub(crate) fn sessions(self: &Arc<Self>) -> Vec<Session> {
-        let session = |actor| Session { actor, registry: Arc::clone(self) };
+        let session = |actor| Session { actor, registry: Arc::clone(self), begins_with: None };
         self.names.all().into_iter().map(session).collect()
     }
 

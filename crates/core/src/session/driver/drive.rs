@@ -24,7 +24,7 @@ pub(crate) fn drive_to_read(session: &Session) {
 }
 
 fn drive_until(session: &Session, at_end: impl Fn(&mut Cell)) {
-    let Session { registry, actor } = session;
+    let Session { registry, actor, .. } = session;
     let charge = |weight, now| {
         let looks = registry.charge(actor, weight, now);
         make_room_at(registry, looks, now);

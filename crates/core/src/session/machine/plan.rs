@@ -280,17 +280,21 @@ impl Planner<'_> {
 
     /// Setting the labels. A session that does not exist is created, also without labels.
     pub(crate) fn set_labels(&self, view: &View, labels: &Labels) -> Planned<()> {
+        self.check_labels(labels)?;
+        if view.exists && *labels == view.labels {
+            return Ok(((), Vec::new()));
+        }
+        Ok(((), vec![Change::SetLabels(labels.clone())]))
+    }
+
+    pub(crate) fn check_labels(&self, labels: &Labels) -> Result<(), Error> {
         let (owner, title) = (labels.get_owner(), labels.get_title());
         let bytes = |text: Option<&str>| text.map_or(0, str::len) as u64;
         over(LimitKind::OwnerBytes, bytes(owner), Labels::MAX_OWNER_BYTES as u64)
             .and_then(|()| {
                 over(LimitKind::TitleBytes, bytes(title), Labels::MAX_TITLE_BYTES as u64)
             })
-            .map_err(|e| self.too_large(&e))?;
-        if view.exists && *labels == view.labels {
-            return Ok(((), Vec::new()));
-        }
-        Ok(((), vec![Change::SetLabels(labels.clone())]))
+            .map_err(|e| self.too_large(&e))
     }
 
     pub(crate) fn initial_app(&self) -> Result<&ByteString, Error> {
