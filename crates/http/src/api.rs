@@ -2,15 +2,18 @@
 
 use crate::client_permissions::ClientPermissions;
 use crate::config::Config;
+use crate::conversations::{Caller, Conversations};
+use crate::routes::conversations::{self as beside, Beside};
 use crate::routes::route::{Route, session_of};
 use crate::routes::{events, fields, messages, replies as reply_routes, rewriting, state};
 #[cfg(feature = "ai-sdk")]
 use crate::ui::{self, ChatRoute};
 use crate::wire::body::{Body, PartStream};
+use crate::wire::errors;
 use crate::wire::input::Input;
 use crate::wire::refusal::Refusal;
 use bytes::Bytes;
-use durable_session::{AppState, ChatSessions, JsonObject, SessionId};
+use durable_session::{AppState, ChatSession, ChatSessions, JsonObject, SessionId};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -62,6 +65,12 @@ impl<A: AppState> Api<A> {
     /// The path in front of session ids; see [`ApiBuilder::prefix`](crate::ApiBuilder::prefix).
     pub fn prefix(&self) -> &str {
         &self.inner.config.prefix
+    }
+
+    /// Where the routes for the conversations of a person are; see
+    /// [`ApiBuilder::conversations`](crate::ApiBuilder::conversations).
+    pub fn conversations_base(&self) -> Option<&str> {
+        self.inner.config.conversations.as_ref().map(|conversations| &*conversations.base)
     }
 
     /// Where the routes of `useChat` are; see `ApiBuilder::use_chat` (feature `ai-sdk`).
@@ -132,10 +141,34 @@ impl<A: AppState> Api<A> {
         if let Some(route) = self.chat_route(parts.uri.path()) {
             return self.respond_to_chat(route, &parts, body).await;
         }
+        if let Some(conversations) = &self.inner.config.conversations
+            && let Some(route) = Beside::find(&conversations.base, parts.uri.path())
+        {
+            return self.respond_beside(route, conversations, &parts, body).await;
+        }
         match session_of(self.prefix(), parts.uri.path()) {
             Ok((id, rest)) => self.respond(id, rest, &parts, body).await,
             Err(refusal) => finish(&parts.method, refusal.response()),
         }
+    }
+
+    async fn respond_beside(
+        &self,
+        route: Beside<'_>,
+        conversations: &Conversations,
+        parts: &Parts,
+        body: Bytes,
+    ) -> Response<Body> {
+        let input = Input {
+            headers: parts.headers.clone(),
+            query: parts.uri.query().map(str::to_owned),
+            body,
+            max_body_bytes: self.inner.config.max_body_bytes,
+        };
+        let sessions = &self.inner.config.sessions;
+        let response =
+            beside::respond_to(route, &parts.method, sessions, conversations, &input).await;
+        finish(&parts.method, response.unwrap_or_else(Refusal::response))
     }
 
     #[cfg(feature = "ai-sdk")]
@@ -214,10 +247,11 @@ impl<A: AppState> Api<A> {
         let Config {
             sessions, fields, client_permissions, on_message, replies, max_streams, ..
         } = &self.inner.config;
-        let route = Route::find(rest, fields, client_permissions)?;
+        let caller = self.inner.config.caller(&input.headers)?;
+        let route = Route::find(rest, fields, client_permissions, caller.is_some())?;
         let head = *method == Method::HEAD;
         let method = route.method(method)?;
-        let chat = sessions.session(id);
+        let chat = chat_for(sessions, id, caller.as_ref(), method == Method::GET).await?;
         match (route, method) {
             (Route::State, Method::GET) => state::get(&chat, input).await,
             (Route::State, Method::PUT) => state::put(&chat, input, client_permissions).await,
@@ -233,6 +267,10 @@ impl<A: AppState> Api<A> {
             (Route::Message(seq), _) => rewriting::delete(&chat, seq, input).await,
             (Route::Rewind, _) => rewriting::rewind(&chat, input).await,
             (Route::Stop(seq), _) => reply_routes::stop(&chat, seq, input).await,
+            (Route::Labels, _) => {
+                beside::label(&chat, input, caller.as_ref().unwrap_or(&Caller::Service)).await
+            }
+            (Route::Fork, _) => beside::fork(&chat, input).await,
             (Route::Events, _) if head => Ok(events::head()),
             (Route::Events, _) => {
                 events::open(&chat, input, &self.inner.streams, *max_streams).await
@@ -243,6 +281,24 @@ impl<A: AppState> Api<A> {
             }
             (Route::Field(field), _) => fields::put(&chat, field, "null", input).await,
         }
+    }
+}
+
+/// The session for a request of this caller. Somebody else's reads as one that does not exist, and
+/// cannot be changed.
+pub(crate) async fn chat_for<A: AppState>(
+    sessions: &ChatSessions<A>,
+    id: SessionId,
+    caller: Option<&Caller>,
+    reads: bool,
+) -> Result<ChatSession<A>, Refusal> {
+    let chat = sessions.session(id);
+    let Some(caller @ Caller::Owner(name)) = caller else { return Ok(chat) };
+    let labels = chat.labels().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+    match labels.get_owner().map_or(Ok(()), |owner| caller.check(owner)) {
+        Ok(()) => Ok(chat.owned_by(name)),
+        Err(_) if reads => Ok(sessions.unseen(chat.id().clone())),
+        Err(refusal) => Err(refusal),
     }
 }
 

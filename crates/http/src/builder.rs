@@ -3,7 +3,9 @@
 use crate::api::Api;
 use crate::client_permissions::ClientPermissions;
 use crate::config::{Config, DEFAULT_PREFIX, FieldRoute};
+use crate::conversations::{Caller, Conversations};
 use crate::producing::Replies;
+use crate::wire::refusal::Refusal;
 use durable_session::{
     Added, AppState, ChatSession, ChatSessions, Draft, Error, JsonObject, NewReply, Reply,
 };
@@ -13,7 +15,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 /// Names of routes and fields that the protocol itself uses.
-const RESERVED_ROUTES: [&str; 6] = ["messages", "replies", "rewind", "reset", "events", "state"];
+const RESERVED_ROUTES: [&str; 8] =
+    ["messages", "replies", "rewind", "reset", "events", "state", "labels", "fork"];
 const RESERVED_FIELDS: [&str; 3] = ["messages", "createdAt", "lastAccessedAt"];
 
 /// [`ApiBuilder::build`] found a setting that is not valid.
@@ -62,6 +65,22 @@ pub enum InvalidConfig {
         /// The prefix of the session routes.
         prefix: String,
     },
+    /// The routes for conversations cannot be at this path: it does not begin with a slash, ends
+    /// with one, or is the prefix of the session routes.
+    #[error(
+        "{base:?} cannot be the path of conversations: it must begin with a slash, not end with \
+         one, and differ from the prefix {prefix:?}"
+    )]
+    ConversationsBase {
+        /// The path that was given.
+        base: String,
+        /// The prefix of the session routes.
+        prefix: String,
+    },
+    /// The routes for conversations are on, and the sessions cannot be listed: give their builder
+    /// the store's listing (`ChatSessionsBuilder::listing`).
+    #[error("the sessions of an owner cannot be listed; use `ChatSessionsBuilder::listing`")]
+    NoListing,
     /// The routes of `useChat` are on, and no handler writes replies: give one to
     /// [`reply_with`](ApiBuilder::reply_with).
     #[error("nobody answers the messages of `useChat`; give a handler to `reply_with`")]
@@ -133,6 +152,7 @@ impl<A: AppState> Api<A> {
                 client_permissions: ClientPermissions::everything(),
                 on_message: None,
                 replies: Replies::default(),
+                conversations: None,
                 #[cfg(feature = "ai-sdk")]
                 chat_base: None,
             },
@@ -374,6 +394,48 @@ impl<A: AppState> ApiBuilder<A> {
         self
     }
 
+    /// Serves the conversations of a person at `base`, such as `/api/chat`, which may be empty:
+    /// `GET {base}/sessions?owner=` lists the sessions of an owner, newest first, and
+    /// `DELETE {base}/owners/{owner}` erases them. For each session, `PUT …/labels` sets owner and
+    /// title, and `POST …/fork` copies it.
+    ///
+    /// `caller` tells from the headers who sends a request, or refuses it. It runs for every request
+    /// of the session routes, too. A [`Caller::Owner`] may ask only for itself. A session that it
+    /// creates is its own. Somebody else's session reads to it exactly as one that does not exist,
+    /// and it cannot change the session (403). The check is made when a request begins; an event
+    /// stream that is open goes on if the session gets another owner.
+    ///
+    /// The headers must come from something that the client cannot influence, such as a proxy that
+    /// checks logins and overwrites the header.
+    ///
+    /// ```
+    /// use durable_session::ChatSessions;
+    /// use durable_session_http::{Api, Caller, Refusal};
+    /// use durable_session_memory::MemoryStore;
+    /// use http::StatusCode;
+    ///
+    /// let store = MemoryStore::new();
+    /// let sessions: ChatSessions = ChatSessions::builder(store.clone()).listing(store).build();
+    /// let api = Api::builder(sessions)
+    ///     .conversations("/api/chat", |headers| {
+    ///         let name = headers.get("x-user").and_then(|name| name.to_str().ok());
+    ///         let refusal = || Refusal::new(StatusCode::UNAUTHORIZED, "log in first");
+    ///         name.map(Caller::owner).ok_or_else(refusal)
+    ///     })
+    ///     .build()?;
+    /// # let _ = api;
+    /// # Ok::<(), durable_session_http::InvalidConfig>(())
+    /// ```
+    pub fn conversations(
+        mut self,
+        base: impl Into<String>,
+        caller: impl Fn(&http::HeaderMap) -> Result<Caller, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        let (base, caller) = (base.into(), Arc::new(caller));
+        self.config.conversations = Some(Conversations { base, caller });
+        self
+    }
+
     /// Checks the settings and makes the [`Api`].
     ///
     /// # Errors
@@ -392,6 +454,16 @@ impl<A: AppState> ApiBuilder<A> {
             }
             if RESERVED_FIELDS.contains(&&**field) {
                 return Err(InvalidConfig::Field { field: field.clone() });
+            }
+        }
+        if let Some(Conversations { base, .. }) = &self.config.conversations {
+            let is_path = base.is_empty() || (base.starts_with('/') && !base.ends_with('/'));
+            if !is_path || base == prefix {
+                let (base, prefix) = (base.clone(), prefix.clone());
+                return Err(InvalidConfig::ConversationsBase { base, prefix });
+            }
+            if !self.config.sessions.can_list() {
+                return Err(InvalidConfig::NoListing);
             }
         }
         #[cfg(feature = "ai-sdk")]

@@ -1,9 +1,11 @@
 //! The checked settings of an [`Api`](crate::Api).
 
 use crate::client_permissions::ClientPermissions;
+use crate::conversations::{Caller, Conversations};
 use crate::producing::Replies;
+use crate::wire::refusal::Refusal;
 use durable_session::{Added, ChatSessions, Draft, Error};
-use http::Method;
+use http::{HeaderMap, Method};
 use std::sync::Arc;
 
 /// The default path in front of session ids.
@@ -23,9 +25,19 @@ pub(crate) struct Config<A> {
     pub(crate) client_permissions: ClientPermissions,
     pub(crate) on_message: Option<OnMessage<A>>,
     pub(crate) replies: Replies<A>,
+    /// The routes for the conversations of a person.
+    pub(crate) conversations: Option<Conversations>,
     /// Where the routes of `useChat` are.
     #[cfg(feature = "ai-sdk")]
     pub(crate) chat_base: Option<String>,
+}
+
+impl<A> Config<A> {
+    /// Who sends a request with these headers; `None` if the service does not tell.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+        let hook = self.conversations.as_ref().map(|conversations| &conversations.caller);
+        hook.map(|caller| caller(headers)).transpose()
+    }
 }
 
 /// A route to one field of the app state: `GET` reads it, `PUT` replaces it, `DELETE` stores

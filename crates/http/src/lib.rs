@@ -34,6 +34,7 @@ mod builder;
 pub mod client;
 mod client_permissions;
 mod config;
+mod conversations;
 mod producing;
 mod routes;
 #[cfg(feature = "axum")]
@@ -53,6 +54,7 @@ pub use base_url::InvalidBaseUrl;
 pub use builder::{ApiBuilder, InvalidConfig};
 pub use client_permissions::ClientPermissions;
 pub use config::{DEFAULT_PREFIX, FieldRoute};
+pub use conversations::Caller;
 pub use routes::health::health;
 pub use routes::route::session_of;
 #[cfg(feature = "ai-sdk")]

@@ -1,5 +1,6 @@
 //! The routes of a session and their handlers.
 
+pub(crate) mod conversations;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod fields;

@@ -19,6 +19,8 @@ pub(crate) enum Route<'a> {
     Events,
     /// Stopping the reply that writes the message with this seq.
     Stop(u64),
+    Labels,
+    Fork,
     Field(&'a FieldRoute),
 }
 
@@ -62,6 +64,7 @@ impl<'a> Route<'a> {
         rest: &str,
         fields: &'a [FieldRoute],
         may: &ClientPermissions,
+        conversations: bool,
     ) -> Result<Self, Refusal> {
         let name = match rest {
             "" | "/" => return Ok(Self::State),
@@ -82,6 +85,8 @@ impl<'a> Route<'a> {
             "rewind" if may.may_rewrite() => Ok(Self::Rewind),
             "reset" => Ok(Self::Reset),
             "events" => Ok(Self::Events),
+            "labels" if conversations => Ok(Self::Labels),
+            "fork" if conversations => Ok(Self::Fork),
             _ => fields
                 .iter()
                 .find(|field| field.route == name)
@@ -96,7 +101,8 @@ impl<'a> Route<'a> {
             Self::State => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Messages => &[Method::GET, Method::POST],
             Self::Message(_) => &[Method::PUT, Method::DELETE],
-            Self::Reset | Self::Rewind | Self::Stop(_) => &[Method::POST],
+            Self::Reset | Self::Rewind | Self::Stop(_) | Self::Fork => &[Method::POST],
+            Self::Labels => &[Method::PUT],
             Self::Events => &[Method::GET],
             Self::Field(field) => &field.methods,
         }
@@ -141,7 +147,7 @@ mod tests {
     fn routes_of_messages_and_replies_take_a_seq() {
         let (all, public) = (ClientPermissions::everything(), ClientPermissions::public());
         let found = |rest: &str, may: &ClientPermissions| {
-            Route::find(rest, &[], may).map_err(|refusal| refusal.status().as_u16())
+            Route::find(rest, &[], may, true).map_err(|refusal| refusal.status().as_u16())
         };
         for (rest, seq) in
             [("/messages/1", 1), ("/messages/20", 20), ("/messages/99999999999999999999", u64::MAX)]
@@ -178,6 +184,11 @@ mod tests {
             assert_eq!(found(none, &public).unwrap_err(), 404, "{none}");
         }
         assert!(matches!(found("/rewind", &all), Ok(Route::Rewind)));
+        assert!(matches!(found("/fork", &public), Ok(Route::Fork)));
+        assert!(matches!(found("/labels", &public), Ok(Route::Labels)));
+        for none in ["/fork", "/labels"] {
+            assert_eq!(Route::find(none, &[], &all, false).unwrap_err().status(), 404, "{none}");
+        }
     }
 
     #[test]

@@ -45,11 +45,17 @@ const UNCOUNTED: usize = 4 << 10;
 pub fn router<A: AppState>(api: Api<A>, options: RouterOptions) -> Router {
     let prefix = api.prefix().to_owned();
     let base = api.chat_base().map(str::to_owned);
+    let conversations = api.conversations_base().map(str::to_owned);
     let handler = move |request: Request| {
         let (api, options) = (api.clone(), options.clone());
         async move { respond(api, options, request).await }
     };
-    let router = under(&prefix, handler.clone());
+    let mut router = under(&prefix, handler.clone());
+    if let Some(base) = conversations {
+        router = router
+            .route(&format!("{base}/sessions"), any(handler.clone()))
+            .route(&format!("{base}/owners/{{owner}}"), any(handler.clone()));
+    }
     let Some(base) = base else { return router };
     router
         .route(&base, any(handler.clone()))

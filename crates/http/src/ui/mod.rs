@@ -7,7 +7,9 @@ mod parts;
 mod request;
 mod stream;
 
+use crate::api::chat_for;
 use crate::config::Config;
+use crate::conversations::Caller;
 use crate::producing::produce;
 use crate::routes::feed::StreamPermit;
 use crate::routes::preconditions::refuse_if_match;
@@ -129,26 +131,30 @@ pub(crate) async fn respond_to<A: AppState>(
     route.check(method)?;
     refuse_if_match(&input.headers)?;
     let permit = || StreamPermit::acquire(streams, config.max_streams);
+    let caller = config.caller(&input.headers)?;
+    let (sessions, caller) = (&config.sessions, caller.as_ref());
     match route {
-        ChatRoute::Submit => submit(config, input, permit()?).await,
+        ChatRoute::Submit => submit(config, input, caller, permit()?).await,
         ChatRoute::Stream(id) => {
-            let mut response = resume(&config.sessions.session(id), permit()?).await?;
+            let mut response =
+                resume(&chat_for(sessions, id, caller, true).await?, permit()?).await?;
             if *method == Method::HEAD && matches!(response.body(), Body::Events(_)) {
                 *response.body_mut() = Body::Events(EventStream::new(empty()));
             }
             Ok(response)
         }
-        ChatRoute::Stop(id) => stop(&config.sessions.session(id), input).await,
+        ChatRoute::Stop(id) => stop(&chat_for(sessions, id, caller, false).await?, input).await,
     }
 }
 
 async fn submit<A: AppState>(
     config: &Config<A>,
     input: &Input,
+    caller: Option<&Caller>,
     permit: StreamPermit,
 ) -> Result<Response<Body>, Refusal> {
     let ask = Ask::parse(input.text()?)?;
-    let chat = config.sessions.session(ask.id.clone());
+    let chat = chat_for(&config.sessions, ask.id.clone(), caller, false).await?;
     for _ in 0..ATTEMPTS {
         let (plan, version) = ask.plan(&chat).await?;
         match carry_out(config, &chat, plan, version).await {

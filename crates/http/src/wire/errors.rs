@@ -2,7 +2,7 @@
 
 use crate::wire::etag;
 use crate::wire::refusal::Refusal;
-use durable_session::store::{StoreErrorKind, Version};
+use durable_session::store::{StoreError, StoreErrorKind, Version};
 use durable_session::{Error, ErrorChain, SessionId};
 use http::StatusCode;
 
@@ -61,33 +61,60 @@ pub(crate) fn refusal(id: &SessionId, error: &Error) -> Refusal {
             log(id, error);
             internal("this service cannot read the stored app state; messages still work")
         }
+        Error::Erased { .. } => Refusal::new(
+            StatusCode::CONFLICT,
+            "the session was erased while the request was under way; the request changed nothing",
+        ),
+        Error::SessionExists { .. } => Refusal::new(
+            StatusCode::CONFLICT,
+            "a session with this id exists already; nothing was changed",
+        ),
         Error::Store(e) => {
             log(id, error);
-            match e.kind() {
-                StoreErrorKind::Unavailable => Refusal::unavailable(
-                    "the store is not available, nothing was changed; try again",
-                ),
-                StoreErrorKind::OutcomeUnknown => Refusal::unavailable(
-                    "the change may or may not be stored; a message that is sent again with the \
-                     same id is stored once while the first one is among the session's last 64",
-                ),
-                StoreErrorKind::Closed => {
-                    Refusal::unavailable("the store is closed, try again later")
-                }
-                StoreErrorKind::TooLarge => Refusal::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "the change is too large for the store; nothing was changed",
-                ),
-                StoreErrorKind::Corrupt => {
-                    internal("stored data of this session is damaged; nothing was changed")
-                }
-                _ => internal("the store failed"),
-            }
+            store(e)
         }
         _ => {
             log(id, error);
             internal("the session failed")
         }
+    }
+}
+
+/// The refusal for a failed call that is about no single session.
+pub(crate) fn beside(error: &Error) -> Refusal {
+    match error {
+        Error::InvalidCursor => {
+            Refusal::bad_request("the cursor does not belong to this list; list from the beginning")
+        }
+        Error::Closed { .. } => Refusal::unavailable("the service is shutting down, try again"),
+        _ => {
+            tracing::error!(error = %ErrorChain(error), "a request on the sessions of an owner failed");
+            match error {
+                Error::Store(e) => store(e),
+                _ => internal("the sessions cannot be listed"),
+            }
+        }
+    }
+}
+
+fn store(e: &StoreError) -> Refusal {
+    match e.kind() {
+        StoreErrorKind::Unavailable => {
+            Refusal::unavailable("the store is not available, nothing was changed; try again")
+        }
+        StoreErrorKind::OutcomeUnknown => Refusal::unavailable(
+            "the change may or may not be stored; a message that is sent again with the \
+                     same id is stored once while the first one is among the session's last 64",
+        ),
+        StoreErrorKind::Closed => Refusal::unavailable("the store is closed, try again later"),
+        StoreErrorKind::TooLarge => Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the change is too large for the store; nothing was changed",
+        ),
+        StoreErrorKind::Corrupt => {
+            internal("stored data of this session is damaged; nothing was changed")
+        }
+        _ => internal("the store failed"),
     }
 }
 

@@ -132,7 +132,8 @@ fn given_twice(name: &str) -> Refusal {
     Refusal::bad_request(format!("`{name}` is given twice"))
 }
 
-fn parse_limit(text: &str) -> Result<usize, Refusal> {
+/// The number of a `limit`, at most that of the largest page.
+pub(crate) fn parse_limit(text: &str) -> Result<usize, Refusal> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // A number that does not fit into `usize` is larger than the largest page.
     let limit = text.parse::<usize>().unwrap_or(MAX_LIMIT);
