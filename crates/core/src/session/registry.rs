@@ -100,7 +100,7 @@ impl Registry {
     /// The session `id`, if somebody holds it.
     pub(crate) fn find(self: &Arc<Self>, id: &SessionId) -> Option<Session> {
         let actor = self.names.find(id)?;
-        Some(Session { actor, registry: Arc::clone(self) })
+        Some(Session { actor, registry: Arc::clone(self), begins_with: None })
     }
 
     /// A registry like this one in which no session exists.
