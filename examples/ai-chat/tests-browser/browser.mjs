@@ -42,16 +42,16 @@ let browser;
 after(() => browser?.close());
 
 /**
- * Runs in the page: notes each time that an answer does not show the words w0, w1, w2 … in order,
- * each once, after each change of the page.
+ * Runs in the page. Tells of each change after which an answer does not show the words w0, w1, w2 …
+ * in order, each once, and of each violation of the content policy.
  */
-function watchWords() {
-  window.wrongWords = [];
+function watch() {
+  addEventListener('securitypolicyviolation', event => tellFault(`${event.violatedDirective} forbids ${event.blockedURI}`));
   const check = () => {
     for (const text of document.querySelectorAll('[data-role="assistant"] .text')) {
       const words = text.textContent.match(/\bw\d+\b/g) ?? [];
       const wrong = words.findIndex((word, n) => word !== `w${n}`);
-      if (wrong >= 0) window.wrongWords.push(`${words[wrong]} at ${wrong} of ${words.length}`);
+      if (wrong >= 0) tellFault(`the word ${words[wrong]} in place ${wrong} of ${words.length}`);
     }
   };
   new MutationObserver(check).observe(document, { subtree: true, childList: true, characterData: true });
@@ -70,11 +70,9 @@ export function pageTest(name, model, body, { page: folder = BUILT, options = []
       browser ??= await chromium.launch({ executablePath: executable(), headless: true, args: ARGS });
       context = await browser.newContext({ viewport: { width: 900, height: 760 }, ...look });
       context.setDefaultTimeout(PATIENCE_MS);
-      await context.addInitScript(watchWords);
+      await context.exposeFunction('tellFault', fault => faults.push(fault));
+      await context.addInitScript(watch);
       context.on('weberror', error => faults.push(String(error.error())));
-      context.on('console', message => {
-        if (message.type() === 'error' && /content security policy/i.test(message.text())) faults.push(message.text());
-      });
       context.on('request', request => {
         if (!request.url().startsWith(service.base)) faults.push(`a request to ${request.url()}`);
       });
@@ -85,7 +83,6 @@ export function pageTest(name, model, body, { page: folder = BUILT, options = []
         return page;
       };
       await body({ service, context, open });
-      for (const page of context.pages()) assert.deepEqual(await page.evaluate(() => window.wrongWords), []);
       assert.deepEqual(faults, [], 'errors in the page');
     } finally {
       await context?.close();
