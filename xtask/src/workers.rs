@@ -53,7 +53,8 @@ fn ai_sdk(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
             let mut command = client.command();
             let server = tests.folder().join("serve-ai-chat.mjs");
             command.arg(AI_SDK_TESTS).env("WORKERS_DIR", built(shell));
-            command.env("AI_CHAT_CMD", format!("node '{}'", server.display()));
+            let model = "{addr} {store} {tokens} {delay_ms} {tools}";
+            command.env("AI_CHAT_CMD", format!("node '{}' {model}", server.display()));
             part.node_test(&client.run("ai sdk tests on the worker", command)?);
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),

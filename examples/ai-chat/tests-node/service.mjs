@@ -1,5 +1,6 @@
-// The service under test as a process of its own: the program in AI_CHAT_BIN, or the command in
-// AI_CHAT_CMD (for a shell), which takes the same arguments.
+// The service under test as a process of its own: the program in AI_CHAT_BIN, or any command line in
+// AI_CHAT_CMD. In that, {addr} stands for the address to listen on, {store} for a file that is kept
+// over a restart, and {tokens}, {delay_ms} and {tools} (`true` or `false`) for the made-up model.
 
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -50,11 +51,14 @@ export class Service {
   #command() {
     const { tokens, delayMs, tools } = this.model;
     const store = path.join(this.#folder, 'chat.store');
-    const args = ['--addr', this.addr, '--store', `redb:${store}`, ...this.options];
+    if (FOREIGN) {
+      const values = { addr: this.addr, store, tokens, delay_ms: delayMs, tools };
+      return ['/bin/sh', '-c', `exec ${COMMAND.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole)}`];
+    }
+    const command = [PROGRAM, '--addr', this.addr, '--store', `redb:${store}`, ...this.options];
     // With another model these have no meaning.
-    if (!this.options.includes('--model-url'))
-      args.push('--tokens', String(tokens), '--delay-ms', String(delayMs), ...(tools ? ['--tools'] : []));
-    return FOREIGN ? ['/bin/sh', '-c', `exec ${COMMAND} "$@"`, 'sh', ...args] : [PROGRAM, ...args];
+    if (this.options.includes('--model-url')) return command;
+    return [...command, '--tokens', String(tokens), '--delay-ms', String(delayMs), ...(tools ? ['--tools'] : [])];
   }
 
   /** Starts it on the same address and the same store as before. */
