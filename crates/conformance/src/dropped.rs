@@ -1,12 +1,9 @@
 //! Futures that are dropped after one poll: their work may be done or not, but never by half.
 
 use crate::Failure;
-use crate::fixture::{Checked, yield_now};
+use crate::fixture::{Checked, Looks, yield_now};
 use futures_util::FutureExt;
 use std::future::Future;
-
-/// How often a case looks for the work of a dropped future: more often than any store needs.
-const LOOKS: usize = 100_000;
 
 /// Polls a future once and drops it. Returns its output if it was ready.
 pub(crate) fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -27,11 +24,15 @@ pub(crate) async fn finishes(
     work: &str,
     mut is_whole: impl AsyncFnMut() -> Checked<bool>,
 ) -> Checked {
-    for _ in 0..LOOKS {
+    let mut looks = Looks::new();
+    loop {
         if is_whole().await? {
             return Ok(());
         }
-        yield_now().await;
+        if !looks.next().await {
+            return Err(Failure::new(format_args!(
+                "{work} was never made after its future was dropped"
+            )));
+        }
     }
-    Err(Failure::new(format_args!("{work} was never made after its future was dropped")))
 }

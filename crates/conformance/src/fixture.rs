@@ -197,6 +197,31 @@ pub(crate) fn range(first: u64, last: u64) -> ReadQuery {
     ReadQuery::forward(first, last)
 }
 
+/// Looks at something until it is as it should be: many more looks than any store needs.
+///
+/// The first ones come at once. The later ones leave time to a store that asks a server.
+pub(crate) struct Looks(usize);
+
+impl Looks {
+    const AT_ONCE: usize = 1_000;
+    const ALL: usize = if cfg!(target_family = "wasm") { 1_000_000 } else { 21_000 };
+
+    pub(crate) const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Waits for the next look; `false` if there were enough.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.0 += 1;
+        yield_now().await;
+        #[cfg(not(target_family = "wasm"))]
+        if self.0 > Self::AT_ONCE {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        self.0 < Self::ALL
+    }
+}
+
 /// Yields to the other tasks of this thread and to other threads.
 pub(crate) async fn yield_now() {
     std::thread::yield_now();

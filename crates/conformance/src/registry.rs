@@ -1,7 +1,7 @@
 //! Session registries over the store under test, with a clock that the case moves.
 
 use crate::Failure;
-use crate::fixture::{Checked, Fixture, T, yield_now};
+use crate::fixture::{Checked, Fixture, Looks, T};
 use crate::probe::Probe;
 use durable_session::env::{Clock, Random, RandomError};
 use durable_session::store::{Claim, Opening, SessionStore};
@@ -145,14 +145,14 @@ pub(crate) fn waits(call: impl Future + Unpin) -> Checked {
 
 /// The result of a call; a failure if it does not return.
 pub(crate) async fn settled<T>(call: impl Future<Output = T>) -> Checked<T> {
-    // Many more polls than any store needs.
-    const POLLS: usize = 1_000_000;
     let mut call = Box::pin(call);
-    for _ in 0..POLLS {
+    let mut looks = Looks::new();
+    loop {
         if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
             return Ok(value);
         }
-        yield_now().await;
+        if !looks.next().await {
+            return Err(Failure::new("a call never returned"));
+        }
     }
-    Err(Failure::new("a call never returned"))
 }

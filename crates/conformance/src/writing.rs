@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::failure::ensure;
-use crate::fixture::{Checked, yield_now};
+use crate::fixture::{Checked, Looks};
 use crate::registry::settled;
 use durable_session::{
     ChatSession, EndedReply, Error, Follow, Followed, Message, Opened, Reply, ReplyEnd,
@@ -80,14 +80,15 @@ pub(crate) async fn written(chat: &ChatSession) -> Checked<String> {
 
 /// Reads until no reply is open. Returns the text of the message at seq 2.
 pub(crate) async fn ended(chat: &ChatSession) -> Checked<String> {
-    // Many more looks than any store needs.
-    for _ in 0..10_000 {
+    let mut looks = Looks::new();
+    loop {
         if chat.snapshot().await?.open_replies().count() == 0 {
             return written(chat).await;
         }
-        yield_now().await;
+        if !looks.next().await {
+            return Err(Failure::new("a reply stays open although nobody writes it"));
+        }
     }
-    Err(Failure::new("a reply stays open although nobody writes it"))
 }
 
 /// How the reply had ended when this call was made.

@@ -2,7 +2,7 @@
 
 use crate::dropped::polled_once;
 use crate::failure::{ensure, ensure_eq};
-use crate::fixture::{Checked, Fixture, id, yield_now};
+use crate::fixture::{Checked, Fixture, Looks, id};
 use crate::probe::Probe;
 use crate::registry::{ManualClock, expiring_registry, get, registry_on, said, say, set};
 use crate::{Failure, fixture};
@@ -95,18 +95,20 @@ async fn dropped(
     let before = probe.answers();
     probe.hold_answers();
     change.begin(chat)?;
-    // Many more looks than any store needs.
-    for _ in 0..100_000 {
+    let mut looks = Looks::new();
+    loop {
         if probe.answers() > before {
             return Ok(t.maybe_all(chat.id()).await?.map(|loaded| loaded.head.version));
         }
         // A read also polls the change, in case the store needs another poll.
         chat.snapshot().await?;
-        yield_now().await;
+        if !looks.next().await {
+            return Err(Failure::new(
+                "a change was never answered after its caller was dropped, although the session \
+                 was read",
+            ));
+        }
     }
-    Err(Failure::new(
-        "a change was never answered after its caller was dropped, although the session was read",
-    ))
 }
 
 /// The version that a read of `chat` returns.

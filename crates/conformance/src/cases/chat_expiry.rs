@@ -1,7 +1,7 @@
 //! Idle sessions expire, used ones do not (C10).
 
 use crate::failure::{ensure, ensure_eq};
-use crate::fixture::{Checked, Fixture, id, yield_now};
+use crate::fixture::{Checked, Fixture, Looks, id};
 use crate::probe::Probe;
 use crate::registry::{ManualClock, expiring_registry, said, say};
 use durable_session::ChatSessions;
@@ -53,9 +53,6 @@ pub(crate) async fn idle_sessions_expire_and_used_ones_do_not(t: &mut Fixture) -
     Ok(())
 }
 
-/// Many more looks than any store needs to finish a touch.
-const LOOKS: usize = 10_000;
-
 pub(crate) async fn reading_writes_a_touch_at_most_once_per_interval(t: &mut Fixture) -> Checked {
     let clock = ManualClock::new();
     let probe = Probe::new(t.store());
@@ -63,12 +60,12 @@ pub(crate) async fn reading_writes_a_touch_at_most_once_per_interval(t: &mut Fix
     chat.add_message(say("begin")).await?;
     for interval in 0..5 {
         // Reads do not wait for a touch: it takes some to find the answer and to send the next.
-        for _ in 0..LOOKS {
+        let mut looks = Looks::new();
+        loop {
             said(&chat).await?;
-            if probe.touches() >= interval {
+            if probe.touches() >= interval || !looks.next().await {
                 break;
             }
-            yield_now().await;
         }
         for _ in 0..10 {
             chat.snapshot().await?;
@@ -80,13 +77,13 @@ pub(crate) async fn reading_writes_a_touch_at_most_once_per_interval(t: &mut Fix
     }
     ensure!(probe.touches() >= 4, "only {} touches in five intervals of reading", probe.touches());
     let last_read = crate::fixture::T + (5 * TOUCH_INTERVAL - TOUCH_INTERVAL / 10) * 1000;
-    let mut stored = 0;
-    for _ in 0..LOOKS {
+    let mut stored;
+    let mut looks = Looks::new();
+    loop {
         stored = t.all(&id("read")?).await?.head.last_accessed_at;
-        if stored + TOUCH_INTERVAL * 1000 > last_read {
+        if stored + TOUCH_INTERVAL * 1000 > last_read || !looks.next().await {
             break;
         }
-        yield_now().await;
     }
     ensure!(
         stored + TOUCH_INTERVAL * 1000 > last_read,

@@ -9,7 +9,7 @@ use crate::registry::{
 use crate::replying::{extension, open};
 use crate::writing::{ended, open_with, rest, told, written};
 use durable_session::SessionId;
-use durable_session::store::{Claim, StoreErrorKind};
+use durable_session::store::{Claim, Sharing, StoreErrorKind};
 use durable_session::{ChatSessions, Replies, ReplyEnd};
 use std::time::Duration;
 
@@ -79,7 +79,22 @@ pub(crate) async fn after_reopening_the_first_load_interrupts_the_reply(
     let chunks: Vec<&str> = texts.iter().map(String::as_str).collect();
     leave_open(t, &id, &chunks).await?;
     t.reopen().await?;
-    let chat = t.registry().session(id.clone());
+    let clock = ManualClock::new();
+    let registry: ChatSessions = registry_on(t.store(), &clock, |builder| builder);
+    let chat = registry.session(id.clone());
+    if t.store().sharing() == Sharing::Shared {
+        // The earlier opening may be that of another process which lives. So only time tells.
+        let Some(list) = t.list().ok() else { return Ok(()) };
+        for (seconds, interrupted) in [(0, 0), (59, 0), (1, 1)] {
+            clock.advance(seconds);
+            let report = settled(registry.sweep(&*list)).await??;
+            ensure_eq!(
+                report.interrupted,
+                interrupted,
+                "the interrupted replies after {seconds} s"
+            );
+        }
+    }
     ensure_eq!(ended(&chat).await?, texts.concat(), "the text of the interrupted message");
     ensure_eq!(settled(chat.stop(2)).await??.how, ReplyEnd::Interrupted, "how it ended");
     drop(chat);

@@ -24,6 +24,9 @@ pub struct StoreLimits {
 pub enum Durability {
     /// None: the commit is lost when the process ends.
     Process,
+    /// The end of this process only: the commit is with a server that did not sync it. If the server
+    /// or its machine crashes, the last commits are lost.
+    Unsynced,
     /// Crash and power loss: the commit is synced to the disk before the store reports success.
     Synced,
     /// The failures that the platform survives: it sends no answer before its storage confirms the
