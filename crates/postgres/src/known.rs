@@ -1,0 +1,69 @@
+//! What the store remembers of the sessions that it used last.
+
+use crate::found::LISTED_WITHIN;
+use durable_session::SessionId;
+use durable_session::store::{Commit, Head, Salt};
+use std::collections::HashMap;
+
+/// How many sessions a generation holds; there are two.
+const GENERATION: usize = 16 * 1024;
+
+/// Numbers, marks and heads of sessions, so that an append needs no reading.
+///
+/// Only a hint: other processes write, too. The statement of an append checks the mark and the seq.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    young: HashMap<SessionId, Entry>,
+    /// Those that were young before. If they are not used, they are forgotten next.
+    old: HashMap<SessionId, Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// The salt of the history that this was read in.
+    pub(crate) salt: Salt,
+    pub(crate) number: u64,
+    /// It changes with each write of the head row. While it is the same, the session has grown by
+    /// small appends only.
+    pub(crate) mark: i64,
+    /// With its versions as they are stored.
+    pub(crate) head: Head,
+    /// The time by which the session is found in the list of its owner, if it has one.
+    pub(crate) listed_at: Option<u64>,
+}
+
+impl Known {
+    pub(crate) fn get(&self, id: &SessionId) -> Option<Entry> {
+        self.young.get(id).or_else(|| self.old.get(id)).copied()
+    }
+
+    pub(crate) fn put(&mut self, id: &SessionId, entry: Entry) {
+        let age = |entry: &Entry| (entry.mark, entry.head.version.counter());
+        if let Some(known) = self.young.get_mut(id) {
+            // A load can end after a commit that was made later.
+            if (known.salt, known.number) != (entry.salt, entry.number) || age(known) <= age(&entry)
+            {
+                *known = entry;
+            }
+            return;
+        }
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(id);
+        self.young.insert(id.clone(), entry);
+    }
+
+    pub(crate) fn forget(&mut self, id: &SessionId) {
+        self.young.remove(id);
+        self.old.remove(id);
+    }
+}
+
+impl Entry {
+    /// Whether `commit` moves the time of the last change too far from the time by which the
+    /// session is found in the list of its owner.
+    pub(crate) fn is_due(&self, commit: &Commit) -> bool {
+        self.listed_at.is_some_and(|listed| commit.at.saturating_sub(listed) >= LISTED_WITHIN)
+    }
+}
