@@ -165,9 +165,11 @@ impl Connection {
     /// Reads what identifies the history that this connection writes to, and the version of the
     /// tables: `None` if there are none.
     pub(crate) async fn find_history(&mut self, sql: &Sql) -> Result<Option<i32>, Failure> {
-        let there = "SELECT to_regclass($1) IS NOT NULL";
-        let name = format!("{}.meta", sql.schema);
-        let rows = self.query(there, &[(&name, Type::TEXT)]).await?;
+        // Not by `to_regclass`: within a transaction it does not see what was just committed.
+        let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c \
+                     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                     WHERE n.nspname = $1 AND c.relname = 'meta')";
+        let rows = self.query(there, &[(&sql.schema, Type::TEXT)]).await?;
         if !first(&rows)?.try_get::<_, bool>(0)? {
             return Ok(None);
         }

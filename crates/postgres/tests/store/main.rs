@@ -1,0 +1,13 @@
+//! What the conformance suite cannot know: several openings of one schema, servers and connections
+//! that die, rights and settings.
+#![allow(clippy::unwrap_used, clippy::panic)] // Clippy knows tests, but not their helpers.
+
+#[path = "../server/mod.rs"]
+mod server;
+
+mod fixture;
+mod killed;
+mod opening;
+mod race;
+mod severed;
+mod values;
