@@ -39,6 +39,6 @@ fn find(shell: &Shell) -> Option<String> {
     })
 }
 
-fn is_root(shell: &Shell) -> bool {
+pub(super) fn is_root(shell: &Shell) -> bool {
     shell.ask("id", &["-u"]).as_deref() == Some("0")
 }

@@ -1,16 +1,19 @@
-//! Getting the tests' tools: build tools, npm packages, the wasm32 target, a browser.
+//! Getting the tests' tools: build tools, npm packages, the wasm32 target, a browser, a
+//! database server.
 //!
 //! Everything that a package registry has is installed below the target folder; nothing changes the
 //! source tree.
 
 mod browser;
 mod node;
+mod postgres;
 mod python;
 mod tools;
 mod wasm;
 
 pub(crate) use browser::chromium;
 pub(crate) use node::{NodeTests, mirror};
+pub(crate) use postgres::PostgresServer;
 pub(crate) use python::python;
 pub(crate) use tools::{
     CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install,

@@ -6,6 +6,7 @@ mod browser;
 mod engines;
 mod examples;
 mod native;
+mod postgres;
 mod protocol;
 
 use crate::report::{Part as Outcome, Report};
@@ -28,6 +29,8 @@ pub(crate) enum Part {
     Torture,
     /// The Durable Object store inside workerd.
     Workers,
+    /// The PostgreSQL store, against a real server.
+    Postgres,
     /// The client of the AI SDK's `useChat` against the service of `examples/ai-chat`.
     AiSdk,
     /// The page of `examples/ai-chat` with the real `useChat`, in Chromium.
@@ -44,6 +47,7 @@ impl Part {
             Self::Protocol => protocol::run(shell),
             Self::Torture => torture::quick(shell),
             Self::Workers => workers::run(shell),
+            Self::Postgres => postgres::run(shell),
             Self::AiSdk => ai_sdk::run(shell),
             Self::AiChat => ai_chat::run(shell),
             Self::Browser => browser::run(shell),

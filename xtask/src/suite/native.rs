@@ -1,6 +1,6 @@
 //! The workspace's own tests.
 
-use super::engines;
+use super::{engines, postgres};
 use crate::report::Part;
 use crate::shell::{Shell, Step};
 use crate::torture;
@@ -13,7 +13,7 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     let mut part = Part::new("native");
 
     let mut tests = shell.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    for package in torture::OPTIMIZED {
+    for package in torture::OPTIMIZED.into_iter().chain([postgres::PACKAGE]) {
         tests.args(["--exclude", package]);
     }
     // The output of passed tests too: conformance prints its counts there.
