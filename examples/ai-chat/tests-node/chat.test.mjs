@@ -60,6 +60,17 @@ test('the chat sends, regenerates and edits', async () => {
   assert.deepEqual(stored.map(textOf), ['other', whole]);
 });
 
+test('a message that is sent again is stored once and finds its answer', async () => {
+  const chat = new Chat(service.api, 'again');
+  await chat.sendMessage({ text: 'hi' });
+  const before = await same(chat);
+  // As if the connection had broken before the first chunk.
+  chat.messages = chat.messages.slice(0, 1);
+  await chat.sendMessage();
+  assert.deepEqual(await same(chat), before);
+  assert.equal(before.length, 2);
+});
+
 test('a refresh in the middle goes on, nothing is doubled, and a stop is for everybody', async () => {
   // So slow that the stop comes first.
   const slow = await Service.start({ tokens: 5000, delayMs: 20 });
