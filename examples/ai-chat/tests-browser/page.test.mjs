@@ -184,6 +184,22 @@ pageTest('a tool call is denied, and the next message asks again', TOOLS, async 
   });
 });
 
+pageTest('two tabs answer one call differently: the first answer counts, and both show it', TOOLS, async ({ service, open }) => {
+  const first = await open('both');
+  await say(first, 'What is the weather?');
+  await asksFor(first);
+  await ready(first);
+  const second = await open('both');
+  await first.locator('[data-test="approve"]').click();
+  await eventually(async () => assert.equal((await same(first, service, 'both'))[1].parts.at(-1).text, saying(12)));
+  await second.locator('[data-test="deny"]').click();
+  await second.locator('[data-test="tool"][data-state="output-available"]').waitFor();
+  for (const tab of [second, first]) {
+    const [, answer] = await same(tab, service, 'both');
+    assert.ok(answer.parts.some(part => part.approval?.approved && part.state === 'output-available'));
+  }
+});
+
 for (const [how, back] of [
   ['tries again', page => page.locator('[data-test="retry"]').click()],
   ['is refreshed', page => page.reload()],
