@@ -133,7 +133,8 @@ pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fix
                 }
             });
             let mut stop = Box::pin(caller.stop(2));
-            for _ in 0..100 {
+            let mut looks = Looks::new();
+            for look in 0.. {
                 if stop_first {
                     waits(&mut stop)?;
                 }
@@ -141,7 +142,10 @@ pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fix
                 if !stop_first {
                     waits(&mut stop)?;
                 }
-                yield_now().await;
+                // Both had time to come to the store.
+                if !looks.next().await || look > 100 && probe.commits() > 1 {
+                    break;
+                }
             }
             ensure!(probe.commits() > 1, "no end came to the store, {at}");
             probe.release();
