@@ -99,4 +99,30 @@ async fn debug_says_what_reads_see() {
     let sessions = registry(&MemoryStore::new());
     let told = format!("{sessions:?}");
     assert!(told.contains("another ChatSessions' after a change here or a load"), "{told}");
+    assert!(!told.contains("make one and clone it"), "{told}");
+    let replica = testkit::Database::new().replica();
+    let shared: ChatSessions = ChatSessions::builder(replica).build();
+    assert!(format!("{shared:?}").contains("reads: Current"), "{shared:?}");
+}
+
+#[tokio::test]
+async fn several_registries_over_one_exclusive_store_are_told_to_be_one() {
+    let store = MemoryStore::new();
+    let first = registry(&store);
+    let clone = first.clone();
+    assert!(!format!("{clone:?}").contains("make one and clone it"), "a clone is the same one");
+    let second = registry(&store);
+    for sessions in [&first, &second] {
+        let told = format!("{sessions:?}");
+        assert!(told.contains("several over one exclusive store: make one and clone it"), "{told}");
+    }
+    drop(second);
+    assert!(!format!("{first:?}").contains("make one and clone it"), "the other one is gone");
+    let replica = testkit::Database::new().replica();
+    let [one, _two] =
+        [(); 2].map(|()| ChatSessions::<JsonObject>::builder(replica.clone()).build());
+    assert!(
+        !format!("{one:?}").contains("make one and clone it"),
+        "a shared store may have several"
+    );
 }

@@ -178,7 +178,8 @@ impl fmt::Debug for Gathering {
     }
 }
 
-/// How current the reads of a shared store are (clause C1). On an exclusive store it changes nothing.
+/// How current the reads of a shared store are (clause C1). On an exclusive store it changes
+/// nothing.
 ///
 /// A store declares by [`Sharing`](crate::store::Sharing) whether others write to it.
 ///
@@ -284,7 +285,7 @@ pub(crate) struct Config {
     pub(crate) expiry: Expiry,
     pub(crate) replies: Replies,
     pub(crate) gathering: Option<Gathering>,
-    /// How current reads are; `None` on an exclusive store, whose state in memory is always current.
+    /// How current reads are; `None` on an exclusive store, which is not asked.
     pub(crate) reads: Option<Reads>,
     pub(crate) watching: Option<Watching>,
     /// How often a call is tried when other writers come first.

@@ -29,6 +29,8 @@ pub(crate) struct Registry {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) stats: Counters,
     observed: Observed,
+    /// One reference for each registry over this opening of the store, and one of the opening.
+    users: Option<std::sync::Arc<()>>,
     names: Arc<Names<Actor>>,
     live: Mutex<Live>,
     closed: AtomicBool,
@@ -74,9 +76,11 @@ impl Registry {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
+        let users = store.opening().ok().map(|opening| opening.used());
         Self {
             store,
             list,
+            users,
             config: config.into(),
             clock,
             random,
@@ -87,6 +91,11 @@ impl Registry {
             closed: AtomicBool::new(false),
             unseen: OnceLock::new(),
         }
+    }
+
+    /// The number of registries over this opening of the store, this one included.
+    pub(crate) fn registries(&self) -> usize {
+        self.users.as_ref().map_or(1, |users| std::sync::Arc::strong_count(users).saturating_sub(1))
     }
 
     /// The session `id`; its actor is the same for as long as anybody holds it (clause C2).
@@ -108,7 +117,9 @@ impl Registry {
         let unseen = self.unseen.get_or_init(|| {
             let store = Arc::new(Unseen(Arc::clone(&self.store)));
             let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-            Arc::new(Self::new(store, None, Arc::clone(&self.config), clock, random))
+            let unseen = Self::new(store, None, Arc::clone(&self.config), clock, random);
+            // It is a part of this registry.
+            Arc::new(Self { users: None, ..unseen })
         });
         if self.is_closed() {
             unseen.close();

@@ -17,22 +17,31 @@ use crate::{JsonObject, Message, SessionId};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The words of `Debug` about other `ChatSessions` over the same store.
-const READS: &str = "own changes at once; another ChatSessions' after a change here or a load";
+/// The words of `Debug` about the reads of an exclusive store.
+const EXCLUSIVE: &str = "own changes at once; another ChatSessions' after a change here or a load";
+
+/// The words of `Debug` if an exclusive store has several `ChatSessions`.
+const SEVERAL: &str = "several over one exclusive store: make one and clone it";
 
 /// All chat sessions of one store: one live instance per id (like `idFromName` on Cloudflare).
 ///
 /// `A` is the app's own state; by default any JSON object. Cheap to clone.
 ///
 /// # One per store
-/// Make one of these per store and clone it. Two over one store, also in two processes where the
-/// store allows it, lose nothing: each change is made on the stored state (clause C5). But each
-/// **reads only the state that it saw last**. A session that is in its memory shows a change made
-/// through another one only after its own next change of that session, or once the session was
-/// dropped from memory and is loaded again. Until then `snapshot`, `messages`, `get_state`, new
-/// handles and watchers show the state before it, for any length of time, and `turn_if` takes that
-/// state's version for the current one and is refused. `Debug` says so, too, because a store cannot
-/// tell who else uses it.
+/// In one process, make one of these per store and clone it. Two over one store lose nothing: each
+/// change is made on the stored state (clause C5).
+///
+/// - On an **exclusive** store (redb, memory) two in one process each **read only the state that
+///   they saw last**. A session that is in memory shows a change made through another one only
+///   after its own next change of that session, after [`ChatSession::refresh`], or once the session
+///   was dropped from memory and is loaded again. Until then `snapshot`, `messages`, `get_state`,
+///   new handles and watchers show the state before it, for any length of time, and `turn_if` takes
+///   that state's version for the current one and is refused. `Debug` says so, and a warning is
+///   logged when the second one is built.
+/// - On a **shared** store ([`Sharing::Shared`](crate::store::Sharing)) each process has one. Reads
+///   ask the store for the version, so they are current (clause C1, [`Reads`]). Watchers and
+///   followers hear of the changes of others at intervals
+///   ([`watch_every`](ChatSessionsBuilder::watch_every)) and by hints ([`listen`](Self::listen)).
 pub struct ChatSessions<A = JsonObject> {
     registry: Arc<Registry>,
     app: PhantomData<fn() -> A>,
@@ -46,16 +55,21 @@ impl<A> Clone for ChatSessions<A> {
 
 impl<A> fmt::Debug for ChatSessions<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatSessions")
-            .field("reads", &READS)
-            .field("stats", &self.registry.stats())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("ChatSessions");
+        match self.registry.config.reads {
+            None => shown.field("reads", &EXCLUSIVE),
+            Some(reads) => shown.field("reads", &reads),
+        };
+        if self.registry.config.reads.is_none() && self.registry.registries() > 1 {
+            shown.field("registries", &SEVERAL);
+        }
+        shown.field("stats", &self.registry.stats()).finish_non_exhaustive()
     }
 }
 
 impl<A: AppState> ChatSessions<A> {
     /// Begins to set up the sessions of `store`, with the system's clock and randomness. Build one
-    /// per store and clone it: another one over the same store is not seen by reads (see
+    /// per store and clone it: another one over the same exclusive store is not seen by reads (see
     /// [`ChatSessions`]).
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
     pub fn builder(store: impl SessionStore + 'static) -> ChatSessionsBuilder<A> {
@@ -483,15 +497,15 @@ impl<A: AppState> ChatSessionsBuilder<A> {
             watching: self.watching,
             attempts: self.attempts,
         };
-        ChatSessions {
-            registry: Arc::new(Registry::new(
-                self.store,
-                self.list,
-                config,
-                self.clock,
-                self.random,
-            )),
-            app: PhantomData,
+        let registry = Registry::new(self.store, self.list, config, self.clock, self.random);
+        let registries = registry.registries();
+        if reads.is_none() && registries > 1 {
+            tracing::warn!(
+                registries,
+                "several ChatSessions over one exclusive store do not see each other's changes: \
+                 make one and clone it"
+            );
         }
+        ChatSessions { registry: Arc::new(registry), app: PhantomData }
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! # The parts of a store
 //! - **Store.** [`SessionStore`] is the trait to implement. A store that can enumerate its sessions
-//!   also implements [`SessionList`]. A shared store that can tell of the changes of other processes
-//!   also implements [`Hints`].
+//!   also implements [`SessionList`]. A shared store that can tell of the changes of others also
+//!   implements [`Hints`].
 //! - **Session.** A [`SessionId`] names a session. A session has a head, labels, app state and
 //!   messages. A [`Commit`] changes them by a list of operations ([`Op`]).
 //! - **Head.** The [`Head`] has the counts, the times and the [`Version`] of a session. Every

@@ -19,6 +19,8 @@ struct Shared {
     id: [u8; 16],
     /// The claims of live replies, and of calls that are opening one.
     held: Mutex<HashSet<Claim>>,
+    /// One more reference for each `ChatSessions` over the opening.
+    users: Arc<()>,
 }
 
 impl Opening {
@@ -29,7 +31,11 @@ impl Opening {
     pub fn draw(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; 16];
         random.fill(&mut bytes)?;
-        Ok(Self(SharedArc::new(Shared { id: bytes, held: Mutex::default() })))
+        Ok(Self(SharedArc::new(Shared {
+            id: bytes,
+            held: Mutex::default(),
+            users: Arc::default(),
+        })))
     }
 
     /// The 16 random bytes, by which openings differ.
@@ -46,6 +52,11 @@ impl Opening {
         bytes[..16].copy_from_slice(&self.0.id);
         random.fill(&mut bytes[16..])?;
         Ok(Claim(bytes))
+    }
+
+    /// One more `ChatSessions` uses the opening, as long as it keeps the value.
+    pub(crate) fn used(&self) -> Arc<()> {
+        Arc::clone(&self.0.users)
     }
 
     /// Somebody holds `claim` from now on, until it is let go.

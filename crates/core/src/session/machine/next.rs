@@ -9,8 +9,8 @@ use crate::sync::Arc;
 
 impl Machine {
     /// Takes the next call to the store and marks it as sent; `None` if no call can be sent now. A
-    /// load, commit or delete goes first, then a question, a touch and an extension. Unsent loads, commits
-    /// and deletes are dropped instead if no caller waits for any of them. `now` is in Unix
+    /// load, commit or delete goes first, then a question, a touch and an extension. Unsent loads,
+    /// commits and deletes are dropped instead if no caller waits for any of them. `now` is in Unix
     /// milliseconds.
     pub(crate) fn next(&mut self, now: u64) -> Option<StoreCall> {
         if !self.replies.is_empty() {
@@ -65,8 +65,8 @@ impl Machine {
                 if self.extensions.any_sent(|seq| first.ends_reply(seq)) {
                     return None;
                 }
-                let batch = pending.send()?;
                 self.asking.send_main();
+                let batch = pending.send()?;
                 Some(StoreCall::Commit(batch.commit(view, &self.config, now), batch.calls))
             }
             Phase::Unloaded => self.next_delete(),

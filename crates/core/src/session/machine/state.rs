@@ -42,8 +42,8 @@ pub(crate) struct Machine {
     pub(super) tickets: u64,
 }
 
-/// The phase of a session. At most one load, commit or delete is with the store at a time; questions,
-/// touches and extensions run beside it.
+/// The phase of a session. At most one load, commit or delete is with the store at a time.
+/// Questions, touches and extensions run beside it.
 pub(super) enum Phase {
     /// Nothing of the session is in memory.
     Unloaded,

@@ -213,8 +213,12 @@ impl Follow {
             let (mut listener, mut woken) = (Listener::new(&session), false);
             poll_fn(|cx| {
                 let over = self.interval.poll(cx, &session);
-                if std::mem::replace(&mut woken, true) || over {
+                if std::mem::replace(&mut woken, true) {
                     return Poll::Ready(());
+                }
+                if over {
+                    // At the next turn: a pause may be shorter than a turn.
+                    cx.waker().wake_by_ref();
                 }
                 listener.poll(cx, |cell| {
                     let view = cell.machine.view()?;

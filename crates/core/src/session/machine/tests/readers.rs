@@ -161,7 +161,9 @@ impl World {
         let mut woken = 0;
         for at in 0..self.readers.all.len() {
             let reader = &mut self.readers.all[at];
-            let waits = |waits: &mut Waits| matches!(waits, Waits::Question(ticket) if ticket.id == settled.ticket.id);
+            let id = settled.ticket.id;
+            let waits =
+                |waits: &mut Waits| matches!(waits, Waits::Question(ticket) if ticket.id == id);
             if reader.waits.take_if(waits).is_none() {
                 continue;
             }

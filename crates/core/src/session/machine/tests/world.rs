@@ -92,8 +92,8 @@ pub(super) struct World {
     /// The newest durable state that was shown.
     pub(super) shown: usize,
     pub(super) readers: Readers,
-    /// The answer to the load, commit or delete, which the store has worked out: with the head before
-    /// it.
+    /// The answer to the load, commit or delete, which the store has worked out, with the head
+    /// before it.
     pub(super) applied: Option<(Option<Head>, Result<Done, StoreError>)>,
 }
 
