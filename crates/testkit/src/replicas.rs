@@ -14,6 +14,7 @@ use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -69,6 +70,7 @@ struct Loads {
     queries: Mutex<Vec<LoadQuery>>,
     loaded: AtomicU64,
     failing: AtomicBool,
+    late: AtomicBool,
     gated: AtomicBool,
     /// A permit lets one load through.
     gate: Semaphore,
@@ -120,6 +122,7 @@ impl Database {
                 queries: Mutex::default(),
                 loaded: AtomicU64::new(0),
                 failing: AtomicBool::new(false),
+                late: AtomicBool::new(false),
                 gated: AtomicBool::new(false),
                 gate: Semaphore::new(0),
                 begun: Semaphore::new(0),
@@ -247,6 +250,25 @@ impl Replica {
         self.let_through(1000);
     }
 
+    /// Whether the answers to loads and commits come later than they are worked out: after another
+    /// turn of the executor.
+    pub fn answer_late(&self, late: bool) {
+        self.loads.late.store(late, Ordering::SeqCst);
+    }
+
+    async fn answered(&self) {
+        let mut late = self.loads.late.load(Ordering::SeqCst);
+        poll_fn(|cx| {
+            if !std::mem::take(&mut late) {
+                return Poll::Ready(());
+            }
+            std::thread::yield_now();
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Whether loads fail from now on.
     pub fn fail_loads(&self, fail: bool) {
         self.loads.failing.store(fail, Ordering::SeqCst);
@@ -261,6 +283,7 @@ impl SessionStore for Replica {
         let mut stored = query;
         stored.known = query.known.map(|version| version.salted(salt));
         let outcome = store.load(id, stored).await;
+        self.answered().await;
         self.loads.begun.add_permits(1);
         if self.loads.gated.load(Ordering::SeqCst) {
             self.loads.gate.acquire().await.unwrap().forget();
@@ -322,7 +345,9 @@ impl SessionStore for Replica {
             Expect::Version { version, .. } => *version = version.salted(salt),
         }
         let logged = Change::Commit(id.clone(), commit.clone());
-        Ok(match store.commit(id, commit).await? {
+        let outcome = store.commit(id, commit).await?;
+        self.answered().await;
+        Ok(match outcome {
             CommitOutcome::Committed(head) => {
                 self.database.changed(self.number, id, logged);
                 CommitOutcome::Committed(head.salted(salt))

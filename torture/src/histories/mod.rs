@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::Database;
 use testkit::disk::Disk;
 
 pub(crate) const NAME: &str = "histories";
@@ -30,6 +31,9 @@ const CLIENT: u32 = 100;
 
 pub(crate) fn run(plan: &Plan) -> Tally {
     plan.cases(NAME, Kind::OF_MESSAGES, 400, |case, rng, tally| {
+        if case % 5 == 4 {
+            return shared(rng, tally);
+        }
         let (what, store): (_, Arc<dyn SessionStore>) = if case % 2 == 0 {
             ("memory", Arc::new(MemoryStore::new()))
         } else {
@@ -67,9 +71,29 @@ fn one_registry(
     } else {
         Client::Direct(sessions)
     };
-    let histories = play(&vec![client.clone(); CLIENTS], !http, rng)?;
+    one_order(&vec![client; CLIENTS], !http, rng, tally)
+}
+
+/// Under two session registries that share a store, as two processes do, every history is
+/// linearizable, too: each read asks the store.
+fn shared(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    tally.add("shared", 1);
+    let database = Database::new();
+    let registries = [(); 2].map(|()| {
+        let replica = database.replica();
+        replica.answer_late(rng.bool());
+        let store: Arc<dyn SessionStore> = Arc::new(replica);
+        Client::Direct(registry(&store, rng))
+    });
+    let clients: Vec<Client> = (0..CLIENTS).map(|n| registries[n % 2].clone()).collect();
+    one_order(&clients, true, rng, tally)
+}
+
+/// There is an order of all calls that explains all answers.
+fn one_order(clients: &[Client], pops: bool, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let histories = play(clients, pops, rng)?;
     let mut history: Vec<Event> = histories.into_iter().flatten().collect();
-    let content = at_the_end(&client, tally)?;
+    let content = at_the_end(&clients[0], tally)?;
     let after = history.iter().map(|event| event.answered).max().unwrap_or(0) + 1;
     history.push(Event {
         call: Call::Read,
