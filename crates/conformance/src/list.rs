@@ -271,6 +271,17 @@ macro_rules! __conformance_cases {
             chat_state::a_long_session_is_read_in_bounded_parts [C9] [];
             chat_state::sessions_in_memory_are_bounded [C9] [];
             chat_state::a_call_that_exceeds_a_limit_changes_nothing [C9] [];
+            chat_shared::reads_on_a_shared_store_see_the_changes_of_others [C1 S12] [];
+            chat_shared::reads_share_a_question_that_is_not_sent_and_no_other [C1] [];
+            chat_shared::a_question_to_a_shared_store_names_the_version [C1 S12] [];
+            chat_shared::cached_reads_are_no_older_than_their_bound [C1] [];
+            chat_shared::a_call_without_a_commit_decides_on_the_stored_state [C1 C5 C7] [];
+            chat_shared::watchers_on_a_shared_store_hear_of_the_changes_of_others [C1] [];
+            chat_shared::a_failed_question_costs_a_watcher_nothing_but_time [C1] [];
+            chat_shared::hints_tell_watchers_of_the_changes_of_others [C1] [];
+            chat_shared::a_reply_is_followed_from_another_process [C11 C1] [];
+            chat_shared::a_refresh_takes_in_the_changes_of_others [C1 C2] [];
+            chat_shared::a_history_that_lost_commits_is_a_new_life [C1 S12] [Backup];
             chat_expiry::idle_sessions_expire_and_used_ones_do_not [C10] [List];
             chat_expiry::reading_writes_a_touch_at_most_once_per_interval [C10] [];
             chat_expiry::a_sweep_writes_pending_touches_first [C10] [List];

@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use durable_session::SessionId;
 use durable_session::store::{
     ChunkPage, ChunkQuery, Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability,
-    ExtendOutcome, Extension, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening, Page,
-    ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreErrorKind,
-    StoreLimits,
+    ExtendOutcome, Extension, Hint, Hints, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening,
+    Page, ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreErrorKind,
+    StoreLimits, Version,
 };
+use futures_util::stream::{BoxStream, poll_fn};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -28,9 +30,18 @@ struct Extensions {
     fault: Option<Fault>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
+    inner: Option<Arc<dyn SessionStore>>,
     loads: u64,
+    /// The number of loads that named no version.
+    first_loads: u64,
+    /// The number of loads that the store has answered, including held answers.
+    load_answers: u64,
+    load_answers_held: bool,
+    /// The version that the last load named.
+    known: Option<Version>,
+    hints: VecDeque<Hint>,
     commits: u64,
     touches: u64,
     fault: Option<Fault>,
@@ -50,7 +61,9 @@ struct State {
 /// Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Probe {
-    inner: Arc<dyn SessionStore>,
+    limits: StoreLimits,
+    durability: Durability,
+    sharing: Sharing,
     list: Option<Arc<dyn SessionList>>,
     state: Arc<Mutex<State>>,
     /// As if the store were shared, and this were another opening of it.
@@ -59,7 +72,10 @@ pub(crate) struct Probe {
 
 impl Probe {
     pub(crate) fn new(inner: Arc<dyn SessionStore>) -> Self {
-        Self { inner, list: None, state: Arc::default(), opening: None }
+        let (limits, durability, sharing) = (inner.limits(), inner.durability(), inner.sharing());
+        let state = State { inner: Some(inner), ..State::default() };
+        let state = Arc::new(Mutex::new(state));
+        Self { limits, durability, sharing, list: None, state, opening: None }
     }
 
     /// The store as another process has it that shares it.
@@ -70,7 +86,25 @@ impl Probe {
     /// A probe of a store that can list.
     pub(crate) fn listing(list: Arc<dyn SessionList>) -> Self {
         let inner = Arc::new(list.clone());
-        Self { inner, list: Some(list), state: Arc::default(), opening: None }
+        Self { list: Some(list), ..Self::new(inner) }
+    }
+
+    /// From now on each call fails: the store may be opened again.
+    pub(crate) fn disconnect(&self) {
+        let inner = self.state().inner.take();
+        drop(inner);
+    }
+
+    /// From now on calls go to this store.
+    pub(crate) fn connect(&self, inner: Arc<dyn SessionStore>) {
+        self.state().inner = Some(inner);
+    }
+
+    fn inner(&self) -> Result<Arc<dyn SessionStore>, StoreError> {
+        let inner = self.state().inner.clone();
+        inner.ok_or_else(|| {
+            StoreError::new(StoreErrorKind::Unavailable, "the suite disconnected it")
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,6 +114,11 @@ impl Probe {
     /// The number of loads begun.
     pub(crate) fn loads(&self) -> u64 {
         self.state().loads
+    }
+
+    /// The number of loads begun that named no version.
+    pub(crate) fn first_loads(&self) -> u64 {
+        self.state().first_loads
     }
 
     /// The number of commits begun.
@@ -130,6 +169,26 @@ impl Probe {
         self.state().loads_held = true;
     }
 
+    /// From now on, loads are made and their answers wait.
+    pub(crate) fn hold_load_answers(&self) {
+        self.state().load_answers_held = true;
+    }
+
+    /// The number of loads that the store has answered, including held answers.
+    pub(crate) fn load_answers(&self) -> u64 {
+        self.state().load_answers
+    }
+
+    /// The version that the last load named.
+    pub(crate) fn last_known(&self) -> Option<Version> {
+        self.state().known
+    }
+
+    /// Sends a hint.
+    pub(crate) fn hint(&self, hint: Hint) {
+        self.wake(|state| state.hints.push_back(hint));
+    }
+
     /// From now on, commits and deletes are made and their answers wait.
     pub(crate) fn hold_answers(&self) {
         self.state().answers_held = true;
@@ -145,6 +204,7 @@ impl Probe {
         self.wake(|state| {
             state.commits_held = false;
             state.loads_held = false;
+            state.load_answers_held = false;
             state.answers_held = false;
             state.extensions.held = false;
         });
@@ -190,17 +250,24 @@ impl SessionStore for Probe {
         let fault = {
             let mut state = self.state();
             state.loads += 1;
+            state.first_loads += u64::from(query.known.is_none());
+            state.known = query.known;
             state.load_fault.take()
         };
         self.released(|state| state.loads_held).await;
         match fault {
             Some(kind) => Err(failed(kind, id)),
-            None => self.inner.load(id, query).await,
+            None => {
+                let outcome = self.inner()?.load(id, query).await;
+                self.state().load_answers += 1;
+                self.released(|state| state.load_answers_held).await;
+                outcome
+            }
         }
     }
 
     async fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, StoreError> {
-        self.inner.read(id, query).await
+        self.inner()?.read(id, query).await
     }
 
     async fn read_chunks(
@@ -208,7 +275,7 @@ impl SessionStore for Probe {
         id: &SessionId,
         query: ChunkQuery,
     ) -> Result<Option<ChunkPage>, StoreError> {
-        self.inner.read_chunks(id, query).await
+        self.inner()?.read_chunks(id, query).await
     }
 
     async fn salvage(
@@ -216,7 +283,7 @@ impl SessionStore for Probe {
         id: &SessionId,
         query: ReadQuery,
     ) -> Result<Option<Salvaged>, StoreError> {
-        self.inner.salvage(id, query).await
+        self.inner()?.salvage(id, query).await
     }
 
     async fn commit(&self, id: &SessionId, commit: Commit) -> Result<CommitOutcome, StoreError> {
@@ -230,13 +297,13 @@ impl SessionStore for Probe {
         let fault = self.state().fault.take();
         match fault {
             None | Some(Fault::Conflicts(0)) => {
-                let outcome = self.inner.commit(id, commit).await;
+                let outcome = self.inner()?.commit(id, commit).await;
                 self.answered().await;
                 outcome
             }
             Some(Fault::Fails(kind)) => Err(failed(kind, id)),
             Some(Fault::FailsAfterWriting(kind)) => {
-                self.inner.commit(id, commit).await?;
+                self.inner()?.commit(id, commit).await?;
                 Err(failed(kind, id))
             }
             Some(Fault::Conflicts(more)) => {
@@ -256,16 +323,16 @@ impl SessionStore for Probe {
         match fault {
             Some(Fault::Fails(kind)) => Err(failed(kind, id)),
             Some(Fault::FailsAfterWriting(kind)) => {
-                self.inner.extend(id, extension).await?;
+                self.inner()?.extend(id, extension).await?;
                 Err(failed(kind, id))
             }
-            None | Some(Fault::Conflicts(_)) => self.inner.extend(id, extension).await,
+            None | Some(Fault::Conflicts(_)) => self.inner()?.extend(id, extension).await,
         }
     }
 
     async fn touch(&self, id: &SessionId, at: u64) -> Result<(), StoreError> {
         self.state().touches += 1;
-        self.inner.touch(id, at).await
+        self.inner()?.touch(id, at).await
     }
 
     async fn delete(
@@ -273,26 +340,45 @@ impl SessionStore for Probe {
         id: &SessionId,
         condition: DeleteIf,
     ) -> Result<DeleteOutcome, StoreError> {
-        let outcome = self.inner.delete(id, condition).await;
+        let outcome = self.inner()?.delete(id, condition).await;
         self.answered().await;
         outcome
     }
 
     fn limits(&self) -> StoreLimits {
-        self.inner.limits()
+        self.limits
     }
 
     fn durability(&self) -> Durability {
-        self.inner.durability()
+        self.durability
     }
 
     fn sharing(&self) -> Sharing {
-        let shared = self.opening.is_some();
-        if shared { Sharing::Shared } else { self.inner.sharing() }
+        if self.opening.is_some() { Sharing::Shared } else { self.sharing }
     }
 
     fn opening(&self) -> Result<Opening, StoreError> {
-        self.opening.clone().map_or_else(|| self.inner.opening(), Ok)
+        match &self.opening {
+            Some(opening) => Ok(opening.clone()),
+            None => self.inner()?.opening(),
+        }
+    }
+}
+
+#[async_trait]
+impl Hints for Probe {
+    async fn hints(&self) -> Result<BoxStream<'static, Hint>, StoreError> {
+        let probe = self.clone();
+        Ok(Box::pin(poll_fn(move |cx| {
+            let mut state = probe.state();
+            match state.hints.pop_front() {
+                Some(hint) => Poll::Ready(Some(hint)),
+                None => {
+                    state.waiting.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })))
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod chat_order;
 pub(crate) mod chat_producers;
 pub(crate) mod chat_replies;
 pub(crate) mod chat_reply_end;
+pub(crate) mod chat_shared;
 pub(crate) mod chat_state;
 pub(crate) mod chunks;
 pub(crate) mod chunks_kept;

@@ -323,6 +323,7 @@ defects! {
         ComparesCountersForUnchanged
         ComparesTheBaseForUnchanged
         LoadsAbsentSessionsAsUnchanged
+        AnswersTheFirstQuestionFromACache
         KeepsTheVersionsOfABackup
         GivesABackupNewIncarnations
         KeepsTheOpening

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::env::{Random, RandomError};
 use durable_session::store::{
-    Head, IdTag, Incarnation, Labels, OpenReply, Opening, ReplyCounts, ReplyOpening, Salt,
+    Head, IdTag, Incarnation, Labels, OpenReply, Opening, ReplyCounts, ReplyOpening, Salt, Version,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Sessions are shared: most of them are the same in the live, the synced and the earlier state.
@@ -125,6 +125,8 @@ pub(super) struct Disk {
     pub(super) shared_seq: u64,
     pub(super) used: bool,
     pub(super) poisoned: bool,
+    /// Of a broken store: the versions at the last loads.
+    pub(super) cache: HashMap<SessionId, Version>,
 }
 
 impl Disk {

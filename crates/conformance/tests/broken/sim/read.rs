@@ -46,12 +46,23 @@ impl Sim {
         Ok(stored)
     }
 
+    /// The version at the last load, of a store that answers from a cache and renews it afterwards.
+    fn cached(&self, disk: &mut Disk, id: &SessionId) -> Option<Version> {
+        if !self.has(Defect::AnswersTheFirstQuestionFromACache) {
+            return None;
+        }
+        let key = self.key(id);
+        let current = disk.live.get(&key)?.head.version.salted(disk.salt);
+        disk.cache.insert(key, current)
+    }
+
     pub(super) fn load_at(
         &self,
         id: &SessionId,
         query: LoadQuery,
     ) -> Result<LoadOutcome, StoreError> {
-        let disk = self.disk();
+        let mut disk = self.disk();
+        let cached = self.cached(&mut disk, id);
         let Some(stored) = self.find(&disk, id)? else {
             return Ok(match self.defect {
                 Some(Defect::LoadsAbsentSessionsAsEmpty) => LoadOutcome::Loaded(empty()),
@@ -66,6 +77,7 @@ impl Sim {
             Some(Defect::ComparesIncarnationsForUnchanged) => {
                 known.incarnation() == current.incarnation()
             }
+            Some(Defect::AnswersTheFirstQuestionFromACache) => known == cached.unwrap_or(current),
             Some(Defect::ComparesCountersForUnchanged) => known.counter() == current.counter(),
             Some(Defect::ComparesTheBaseForUnchanged) => {
                 known == stored.head.base.salted(disk.salt)
