@@ -1,13 +1,20 @@
 //! A store whose calls fail when a test says so.
 
 use crate::{Call, Through, Wrapper};
+use async_trait::async_trait;
 use durable_session::SessionId;
-use durable_session::store::{SessionStore, StoreError, StoreErrorKind};
+use durable_session::store::{
+    ListPage, ListQuery, SessionList, SessionStore, StoreError, StoreErrorKind,
+};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// A kind of error, and the calls that fail with it.
-type Fault = (StoreErrorKind, Arc<dyn Fn(Call, &SessionId) -> bool + Send + Sync>);
+/// The calls that fail.
+type Hits = Arc<dyn Fn(Call, &SessionId) -> bool + Send + Sync>;
+
+/// A kind of error, and the calls on a session that fail with it; `None`: every call, also one that
+/// is on no single session.
+type Fault = (StoreErrorKind, Option<Hits>);
 
 /// The faults of a [`Faulty`] store. A clone has the same faults.
 #[derive(Clone)]
@@ -30,7 +37,7 @@ impl<S> Faults<S> {
     /// From now on every call fails with an error of this kind; with `None`, none fails.
     pub fn fail(&self, kind: impl Into<Option<StoreErrorKind>>) {
         match kind.into() {
-            Some(kind) => self.fail_if(kind, |_, _| true),
+            Some(kind) => *self.injected.lock().unwrap() = Some((kind, None)),
             None => *self.injected.lock().unwrap() = None,
         }
     }
@@ -41,7 +48,7 @@ impl<S> Faults<S> {
         kind: StoreErrorKind,
         hits: impl Fn(Call, &SessionId) -> bool + Send + Sync + 'static,
     ) {
-        *self.injected.lock().unwrap() = Some((kind, Arc::new(hits)));
+        *self.injected.lock().unwrap() = Some((kind, Some(Arc::new(hits))));
     }
 }
 
@@ -51,6 +58,7 @@ impl<S> fmt::Debug for Faults<S> {
     }
 }
 
+#[async_trait]
 impl<S: SessionStore> Wrapper for Faults<S> {
     type Inner = S;
 
@@ -61,10 +69,21 @@ impl<S: SessionStore> Wrapper for Faults<S> {
     fn before(&self, call: Call, id: &SessionId) -> Result<(), StoreError> {
         let injected = self.injected.lock().unwrap().clone();
         match injected {
-            Some((kind, hits)) if hits(call, id) => {
+            Some((kind, hits)) if hits.as_ref().is_none_or(|hits| hits(call, id)) => {
                 Err(StoreError::new(kind, "the test injected this fault"))
             }
             _ => Ok(()),
+        }
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError>
+    where
+        S: SessionList,
+    {
+        let injected = self.injected.lock().unwrap().clone();
+        match injected {
+            Some((kind, None)) => Err(StoreError::new(kind, "the test injected this fault")),
+            _ => self.inner.list(query).await,
         }
     }
 }

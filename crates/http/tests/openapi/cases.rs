@@ -5,6 +5,7 @@ use durable_session::store::StoreErrorKind;
 
 const ROOT: &str = "/api/chat/session/{id}";
 const JSON: &str = "application/json";
+const OWNED: &str = r#"{"owner":"u-42"}"#;
 
 /// A request and the status of its response.
 pub(crate) struct Case {
@@ -188,6 +189,8 @@ pub(crate) fn all() -> Vec<Case> {
     let stop = operation("POST", "/replies/{seq}/stop", "/replies/3/stop", "");
     let reset = operation("POST", "/reset", "/reset", "");
     let events = operation("GET", "/events", "/events", "");
+    let labels = operation("PUT", "/labels", "/labels", r#"{"title":"Lifetimes"}"#);
+    let fork = operation("POST", "/fork", "/fork", r#"{"id":"the-fork","through":1}"#);
     let get_field = operation("GET", "/{field}", "/booking-info", "");
     let put_field = operation("PUT", "/{field}", "/search-criteria", r#"{"skill":"python"}"#);
     let delete_field = operation("DELETE", "/{field}", "/booking-info", "");
@@ -207,9 +210,20 @@ pub(crate) fn all() -> Vec<Case> {
         &get_field,
         &put_field,
         &delete_field,
+        &labels,
     ] {
         cases.extend(operation.common());
     }
+    cases.extend(fork.common().into_iter().map(|case| match case.status {
+        200 => case.before("PUT", "/labels", "{}"),
+        _ => case,
+    }));
+    cases.push(fork.case(404).body(r#"{"id":"another","through":1}"#));
+    cases.push(fork.case(409).before("PUT", "/labels", "{}"));
+    for operation in [&labels, &fork] {
+        cases.push(operation.case(403).before("PUT", "/labels", OWNED).header("x-user", "u-43"));
+    }
+    cases.extend(beside());
     // A reply that is open at message 3 after the greeting, and messages that no reply wrote.
     let stream = r#"{"role":"user","content":"stream"}"#;
     cases.extend(stop.common().into_iter().map(|case| match case.status {
@@ -223,7 +237,7 @@ pub(crate) fn all() -> Vec<Case> {
     open.path = open.path.replace("/messages/1", "/messages/3");
     cases.push(open);
     cases.push(put_state.case(409).before("POST", "/messages", stream).body(r#"{"messages":[]}"#));
-    for operation in [&add, &edit, &rewind, &put_field] {
+    for operation in [&add, &edit, &rewind, &put_field, &labels, &fork] {
         cases.extend(operation.bodies());
         cases.push(operation.case(413).body(format!("\"{}\"", "x".repeat(64 << 10))));
     }
@@ -232,7 +246,8 @@ pub(crate) fn all() -> Vec<Case> {
     let large =
         format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(32 << 10));
     cases.push(put_state.case(413).body(large));
-    for operation in [&put_state, &add, &edit, &remove, &rewind, &put_field, &delete_field] {
+    for operation in [&put_state, &add, &edit, &remove, &rewind, &put_field, &delete_field, &labels]
+    {
         cases.push(operation.case(412).header("if-match", "\"another\""));
     }
     for operation in [&edit, &remove] {
@@ -269,6 +284,42 @@ pub(crate) fn all() -> Vec<Case> {
         let mut put_only = operation.case(405);
         put_only.path = put_only.path.replace("booking-info", "search-criteria");
         cases.push(put_only);
+    }
+    cases
+}
+
+/// The operations that are about no single session.
+fn beside() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (method, route, path, bad) in [
+        (
+            "GET",
+            "/api/chat/sessions",
+            "/api/chat/sessions?owner=u-42",
+            "/api/chat/sessions?limit=0",
+        ),
+        ("DELETE", "/api/chat/owners/{owner}", "/api/chat/owners/u-42", "/api/chat/owners/%FF"),
+    ] {
+        let case = |status, path: &str| Case {
+            method,
+            route: route.to_owned(),
+            path: path.to_owned(),
+            status,
+            headers: Vec::new(),
+            body: Some(String::new()),
+            before: Vec::new(),
+            fault: None,
+        };
+        let mut full = case(200, path);
+        full.before = vec![("PUT", "/api/chat/session/listed/labels".to_owned(), OWNED)];
+        cases.extend([
+            full,
+            case(400, bad),
+            case(403, path).header("x-user", "u-43"),
+            case(429, path).header("x-busy", "1"),
+            Case { fault: Some(StoreErrorKind::Internal), ..case(500, path) },
+            Case { fault: Some(StoreErrorKind::Unavailable), ..case(503, path) },
+        ]);
     }
     cases
 }

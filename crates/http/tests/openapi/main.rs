@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use cases::Case;
 use durable_session::{ChatSessions, Error, Limits, Message, NewReply};
 use durable_session_http::server::{RouterOptions, router};
-use durable_session_http::{Api, ClientPermissions, FieldRoute, OPENAPI, Refusal};
+use durable_session_http::{Api, Caller, ClientPermissions, FieldRoute, OPENAPI, Refusal};
 use durable_session_memory::MemoryStore;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -26,12 +26,17 @@ use tutoring::Tutoring;
 /// The routes over a store with injected faults, with refusals of the app and a limit on requests.
 fn app() -> (Router, Faulty<MemoryStore>) {
     let store = Faulty::over(MemoryStore::new());
-    let sessions =
-        ChatSessions::<Tutoring>::builder(store.clone()).greeting(Message::assistant("Hi!"));
+    let sessions = ChatSessions::<Tutoring>::builder(store.clone())
+        .listing(store.clone())
+        .greeting(Message::assistant("Hi!"));
     let sessions = sessions.limits(Limits { message_bytes: 32 << 10, ..Limits::default() }).build();
     let api = Api::builder(sessions)
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
+        .conversations("/api/chat", |headers| {
+            let user = headers.get("x-user").and_then(|user| user.to_str().ok());
+            Ok(user.map_or(Caller::Service, Caller::owner))
+        })
         .max_body_bytes(64 << 10)
         .client_permissions(ClientPermissions::everything().roles(["user", "assistant"]))
         .on_message(|_, added| match added.message.text().as_deref() {
