@@ -44,6 +44,7 @@ mod opened;
 mod overlay;
 mod pair;
 mod readers;
+mod scrub;
 mod session_check;
 mod shared_store;
 mod spin_wait;

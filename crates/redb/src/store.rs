@@ -156,6 +156,40 @@ impl RedbStore {
         compacted.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// Removes deleted text from the files: afterwards no file of the store contains a byte of a
+    /// message, an app state or a label that was deleted, removed or replaced before the call.
+    ///
+    /// It moves all changes from the log to the file, writes all tables anew, [compacts] the file,
+    /// fills the pages that are free then with zeros, and empties the log. So it needs as much free
+    /// space as the file has bytes, and takes as long as reading and writing them. All other calls
+    /// wait meanwhile. If it breaks off, nothing is lost: run it again.
+    ///
+    /// Backups, and disk blocks that the file system has taken back, may still hold the text.
+    ///
+    /// [compacts]: Self::compact
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreErrorKind::Unavailable) while a backup or a verification reads the
+    /// file, or if the storage fails.
+    ///
+    /// ```
+    /// # use durable_session::store::{DeleteIf, SessionStore};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("chat.redb");
+    /// # futures_executor::block_on(async {
+    /// let store = durable_session_redb::RedbStore::open(path)?;
+    /// store.delete(&"s-1".parse()?, DeleteIf::Any).await?;
+    /// store.scrub().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        self.verified().await?;
+        let (result, scrubbed) = oneshot::channel();
+        self.0.queue.control(Control::Scrub(result))?;
+        scrubbed.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// Copies the store, as of this moment, into a new file that can be opened as a store. The
     /// store serves calls meanwhile; closing or reopening it ends the backup.
     ///

@@ -30,6 +30,7 @@ pub(crate) struct Bounds {
 /// A request on the whole store.
 pub(crate) enum Control {
     Compact(oneshot::Sender<Result<bool, StoreError>>),
+    Scrub(oneshot::Sender<Result<(), StoreError>>),
     Reopen(oneshot::Sender<Result<(), OpenError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }

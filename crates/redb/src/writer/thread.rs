@@ -54,6 +54,9 @@ impl Writer {
                 WriterStep::Control(Control::Compact(result)) => {
                     let _ = result.send(self.compact());
                 }
+                WriterStep::Control(Control::Scrub(result)) => {
+                    let _ = result.send(self.scrub());
+                }
                 WriterStep::Control(Control::Reopen(result)) => {
                     let _ = result.send(self.reopen_on_request());
                 }

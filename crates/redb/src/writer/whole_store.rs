@@ -2,10 +2,13 @@
 
 use super::recovery::replace_connection;
 use super::writer_state::Writer;
+use crate::backend::Storage;
 use crate::error::{Fault, OpenError, caught, closed};
 use crate::gate::Verdict;
+use crate::scrub::{self, Ended};
 use crate::shared_store::{Connection, Db};
 use durable_session::store::{StoreError, StoreErrorKind};
+use redb::Database;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +41,25 @@ impl Writer {
     }
 
     pub(super) fn compact(&mut self) -> Result<bool, StoreError> {
+        self.rearrange("compacting", |db, _| match db.compact() {
+            Ok(compacted) => Ok(compacted),
+            Err(redb::CompactionError::Storage(error)) => Err(Ended::from(error)),
+            Err(other) => Err(Ended::Compaction(other)),
+        })
+    }
+
+    pub(super) fn scrub(&mut self) -> Result<(), StoreError> {
+        self.rearrange("scrubbing", |db, storage| {
+            scrub::scrub(db, || storage.len().map_err(redb::Error::from))
+        })
+    }
+
+    /// Flushes, has `work` rearrange the file while nobody uses it, and empties the log.
+    fn rearrange<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&mut Database, &Storage) -> Result<T, Ended>,
+    ) -> Result<T, StoreError> {
         self.attend();
         self.retry_reopening();
         if let Some(error) = self.shared.refusal() {
@@ -46,17 +68,18 @@ impl Writer {
         // The log holds deleted text, too.
         self.flush_all()?;
         let shared = Arc::clone(&self.shared);
+        let storage = shared.monitor.storage();
         let mut connection = shared.connection_mut();
-        let compacted = match &mut *connection {
+        let done = match &mut *connection {
             Connection::Failed(error) => return Err(error.clone()),
             Connection::Closed | Connection::Open(Db::ReadOnly(_)) => return Err(closed()),
-            Connection::Open(Db::Own(db)) => caught(|| db.compact()),
+            Connection::Open(Db::Own(db)) => caught(|| work(db, &storage)),
         };
         drop(connection);
-        let fault = match compacted {
-            Ok(Ok(compacted)) => return self.scrub().map(|()| compacted),
-            Ok(Err(redb::CompactionError::Storage(error))) => Fault::Redb(error.into()),
-            Ok(Err(other)) => {
+        let fault = match done {
+            Ok(Ok(value)) => return self.empty_the_log().map(|()| value),
+            Ok(Err(Ended::Failed(error))) => Fault::Redb(error),
+            Ok(Err(Ended::Compaction(other))) => {
                 let error = StoreError::new(
                     StoreErrorKind::Unavailable,
                     "the file cannot be compacted while a backup or a verification reads it",
@@ -65,13 +88,13 @@ impl Writer {
             }
             Err(message) => Fault::Panic(message),
         };
-        let error = fault.unchanged("compacting");
+        let error = fault.unchanged(doing);
         self.database_failed(Vec::new(), &error);
         Err(error)
     }
 
     /// Leaves an empty log, if everything is flushed.
-    fn scrub(&mut self) -> Result<(), StoreError> {
+    fn empty_the_log(&mut self) -> Result<(), StoreError> {
         let last = self.shared.memtable().last();
         let Some(log) = &mut self.log else { return Ok(()) };
         let scrubbed = log.scrub(last);
@@ -89,7 +112,7 @@ impl Writer {
         let sound = matches!(verified, Some(Ok(()))) && self.shared.refusal().is_none();
         let mut flushed = Ok(());
         if sound {
-            flushed = self.flush_all().and_then(|()| self.scrub());
+            flushed = self.flush_all().and_then(|()| self.empty_the_log());
         }
         self.stop_flush();
         if let Some(log) = &mut self.log
