@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use bytes::Bytes;
-use durable_session::{ChatSessions, Message};
-use durable_session_http::server::{RouterOptions, router};
+use durable_session::{ChatSessions, Message, SessionId};
+use durable_session_http::client::{ChatSessionClient, ClientError, OwnerClient};
+use durable_session_http::server::{RouterOptions, ServeOptions, router, serve};
 use durable_session_http::{Api, Body, Caller, FieldRoute, InvalidConfig, Refusal};
 use durable_session_memory::MemoryStore;
 use futures_util::StreamExt;
@@ -287,4 +288,42 @@ fn settings_that_cannot_work_are_refused() {
     let unlisted: ChatSessions = ChatSessions::builder(MemoryStore::new()).build();
     let refused = Api::builder(unlisted).conversations("/api/chat", service).build().map(drop);
     assert_eq!(refused, Err(InvalidConfig::NoListing));
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_client_labels_forks_lists_and_erases() {
+    let app = router(api(sessions(&ManualClock::at(1_000))), RouterOptions::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(serve(listener, app, ServeOptions::default()));
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-user", "a/b c".parse().unwrap());
+    let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+    let id = |text: &str| SessionId::new(text).unwrap();
+    let chat = ChatSessionClient::with_http(http.clone(), &base, id("s")).unwrap();
+    chat.add_message(Message::user("hello")).await.unwrap();
+    chat.set_labels(None, Some("Lifetimes")).await.unwrap();
+    for _ in 0..2 {
+        let fork = chat.fork(id("f"), 2).await.unwrap();
+        assert_eq!(fork.id(), &id("f"));
+        assert_eq!(fork.get_state().await.unwrap().messages.len(), 2);
+    }
+    let taken = chat.fork(id("f"), 1).await.unwrap_err();
+    assert!(matches!(taken, ClientError::Refused { status, .. } if status == 409), "{taken}");
+    let owner = OwnerClient::with_http(http, &base, "a/b c").unwrap();
+    let first = owner.sessions(1, None).await.unwrap();
+    let second = owner.sessions(1, first.next.as_deref()).await.unwrap();
+    let both = [&first.sessions[0], &second.sessions[0]];
+    let mut ids = both.map(|listed| listed.id.clone());
+    ids.sort();
+    assert_eq!((ids, second.next.as_deref()), ([id("f"), id("s")], None));
+    for listed in both {
+        assert_eq!(listed.title.as_deref(), Some("Lifetimes"));
+        assert_eq!(listed.last.as_ref().unwrap().message.text().as_deref(), Some("hello"));
+    }
+    assert!(!format!("{first:?}").contains("Lifetimes"));
+    assert_eq!(owner.erase().await.unwrap(), 2);
+    assert!(owner.sessions(30, None).await.unwrap().sessions.is_empty());
+    serving.abort();
 }

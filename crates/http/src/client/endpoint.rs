@@ -1,4 +1,4 @@
-//! One session at its service: sending calls, with their tries.
+//! One session at its service, or the routes beside it: sending calls, with their tries.
 
 use super::error::ClientError;
 use super::retry::Retry;
@@ -119,7 +119,8 @@ pub(super) struct Endpoint {
     pub(super) http: reqwest::Client,
     /// The service's URL with the prefix of sessions and a slash.
     pub(super) base: reqwest::Url,
-    pub(super) id: SessionId,
+    /// `None`: the paths of calls are under `base`.
+    pub(super) id: Option<SessionId>,
     pub(super) retry: Retry,
     /// How long one try may take.
     pub(super) timeout: Duration,
@@ -168,7 +169,8 @@ impl Endpoint {
     /// Sends a call once and waits for the head of the response.
     pub(super) async fn open(&self, call: &Call) -> Result<reqwest::Response, ClientError> {
         let mut url = self.base.clone();
-        let id = utf8_percent_encode(self.id.as_str(), NON_ALPHANUMERIC);
+        let id = self.id.as_ref().map_or("", SessionId::as_str);
+        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
         url.set_path(&format!("{}{id}{}", self.base.path(), call.path));
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);

@@ -35,6 +35,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(45);
 #[derive(Clone)]
 pub struct ChatSessionClient {
     endpoint: Endpoint,
+    id: SessionId,
 }
 
 impl fmt::Debug for ChatSessionClient {
@@ -43,7 +44,7 @@ impl fmt::Debug for ChatSessionClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatSessionClient")
             .field("host", &self.endpoint.base.host_str())
-            .field("id", &self.endpoint.id)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
@@ -107,7 +108,9 @@ impl ChatSessionClient {
         let base =
             url.join(&prefix).map_err(|_| InvalidBaseUrl::Url { base: base_url.to_owned() })?;
         let (retry, timeout) = (Retry::default(), Duration::from_secs(20));
-        Ok(Self { endpoint: Endpoint { http, base, id, retry, timeout, max_silence: MAX_SILENCE } })
+        let max_silence = MAX_SILENCE;
+        let at = Some(id.clone());
+        Ok(Self { endpoint: Endpoint { http, base, id: at, retry, timeout, max_silence }, id })
     }
 
     /// Sets how long an event stream may be silent before it is opened again. Default: 45 seconds,
@@ -148,7 +151,7 @@ impl ChatSessionClient {
 
     /// The session's id.
     pub fn id(&self) -> &SessionId {
-        &self.endpoint.id
+        &self.id
     }
 
     /// Adds a message and returns it as it is stored. A message without an `id` gets a random one,
@@ -433,6 +436,50 @@ impl ChatSessionClient {
         value: &T,
     ) -> Result<(), ClientError> {
         self.done(Call::new(Method::PUT, &format!("/{route}")).json(write(value)?)).await
+    }
+
+    /// Sets the owner and the title of the session; `None` removes one. A service may take the
+    /// caller for the owner, and may have no such route (404).
+    ///
+    /// ```no_run
+    /// # use durable_session_http::client::{ChatSessionClient, ClientError};
+    /// # async fn example(chat: ChatSessionClient) -> Result<(), ClientError> {
+    /// chat.set_labels(Some("u-42"), Some("Lifetimes")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_labels(
+        &self,
+        owner: Option<&str>,
+        title: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let labels = serde_json::json!({ "owner": owner, "title": title });
+        self.done(Call::new(Method::PUT, "/labels").json(write(&labels)?)).await
+    }
+
+    /// Makes the session `id` of the messages of this one up to the seq `through`, of its app state
+    /// and its labels. The same call again finds the session that the first one made.
+    ///
+    /// ```no_run
+    /// # use durable_session::SessionId;
+    /// # use durable_session_http::client::{ChatSessionClient, ClientError};
+    /// # async fn example(chat: ChatSessionClient, id: SessionId) -> Result<(), ClientError> {
+    /// let fork = chat.fork(id, 12).await?;
+    /// # let _ = fork;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError`]; with the status 409 if another session has the id.
+    pub async fn fork(&self, id: SessionId, through: u64) -> Result<Self, ClientError> {
+        let fork = serde_json::json!({ "id": id.as_str(), "through": through });
+        self.done(Call::new(Method::POST, "/fork").json(write(&fork)?)).await?;
+        let endpoint = Endpoint { id: Some(id.clone()), ..self.endpoint.clone() };
+        Ok(Self { endpoint, id })
     }
 
     /// Resets the session to the initial state.

@@ -214,16 +214,7 @@ pub(crate) fn all() -> Vec<Case> {
     ] {
         cases.extend(operation.common());
     }
-    cases.extend(fork.common().into_iter().map(|case| match case.status {
-        200 => case.before("PUT", "/labels", "{}"),
-        _ => case,
-    }));
-    cases.push(fork.case(404).body(r#"{"id":"another","through":1}"#));
-    cases.push(fork.case(409).before("PUT", "/labels", "{}"));
-    for operation in [&labels, &fork] {
-        cases.push(operation.case(403).before("PUT", "/labels", OWNED).header("x-user", "u-43"));
-    }
-    cases.extend(beside());
+    cases.extend(conversations(&labels, &fork));
     // A reply that is open at message 3 after the greeting, and messages that no reply wrote.
     let stream = r#"{"role":"user","content":"stream"}"#;
     cases.extend(stop.common().into_iter().map(|case| match case.status {
@@ -285,6 +276,22 @@ pub(crate) fn all() -> Vec<Case> {
         put_only.path = put_only.path.replace("booking-info", "search-criteria");
         cases.push(put_only);
     }
+    cases
+}
+
+/// Labels, forks, and the operations beside the sessions.
+fn conversations(labels: &Operation, fork: &Operation) -> Vec<Case> {
+    let mut cases = Vec::new();
+    cases.extend(fork.common().into_iter().map(|case| match case.status {
+        200 => case.before("PUT", "/labels", "{}"),
+        _ => case,
+    }));
+    cases.push(fork.case(404).body(r#"{"id":"another","through":1}"#));
+    cases.push(fork.case(409).before("PUT", "/labels", "{}"));
+    for operation in [labels, fork] {
+        cases.push(operation.case(403).before("PUT", "/labels", OWNED).header("x-user", "u-43"));
+    }
+    cases.extend(beside());
     cases
 }
 
