@@ -159,7 +159,11 @@ impl ChatWorker {
         if path == "/health" {
             return convert::whole(health(&method, &self.service));
         }
-        let (id, request) = match self.route(request, &path).await? {
+        #[cfg(feature = "ai-sdk")]
+        let found = self.of_any(request, &path).await?;
+        #[cfg(not(feature = "ai-sdk"))]
+        let found = self.of_session(request, &path);
+        let (id, request) = match found {
             Ok(found) => found,
             Err(refusal) => return convert::whole(refusal.response()),
         };
@@ -177,16 +181,21 @@ impl ChatWorker {
         }
     }
 
-    /// The session of a request, and the request for its object.
-    async fn route(
+    /// The session of a request on the session routes, and the request for its object.
+    fn of_session(&self, request: Request, path: &str) -> Result<(SessionId, Request), Refusal> {
+        session_of(&self.prefix, path).map(|(id, _)| (id, request))
+    }
+
+    /// The same for a request that may be one of `useChat`.
+    #[cfg(feature = "ai-sdk")]
+    async fn of_any(
         &self,
         request: Request,
         path: &str,
     ) -> worker::Result<Result<(SessionId, Request), Refusal>> {
-        #[cfg(feature = "ai-sdk")]
         if let Some(base) = &self.chat_base {
             if path == base {
-                return self.submission(base, request).await;
+                return self.of_submission(base, request).await;
             }
             let head = match convert::head(&request) {
                 Ok(head) => head,
@@ -196,12 +205,12 @@ impl ChatWorker {
                 return Ok(id.map(|id| (id, request)));
             }
         }
-        Ok(session_of(&self.prefix, path).map(|(id, _)| (id, request)))
+        Ok(self.of_session(request, path))
     }
 
     /// The same for a request with the id in its body, which has to be made anew.
     #[cfg(feature = "ai-sdk")]
-    async fn submission(
+    async fn of_submission(
         &self,
         base: &str,
         request: Request,
