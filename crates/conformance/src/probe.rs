@@ -34,6 +34,8 @@ struct Extensions {
 struct State {
     inner: Option<Arc<dyn SessionStore>>,
     loads: u64,
+    /// The number of loads and of reads of chunks.
+    questions: u64,
     /// The number of loads that named no version.
     first_loads: u64,
     /// The number of loads that the store has answered, including held answers.
@@ -114,6 +116,11 @@ impl Probe {
     /// The number of loads begun.
     pub(crate) fn loads(&self) -> u64 {
         self.state().loads
+    }
+
+    /// The number of loads and of reads of chunks begun.
+    pub(crate) fn questions(&self) -> u64 {
+        self.state().questions
     }
 
     /// The number of loads begun that named no version.
@@ -250,6 +257,7 @@ impl SessionStore for Probe {
         let fault = {
             let mut state = self.state();
             state.loads += 1;
+            state.questions += 1;
             state.first_loads += u64::from(query.known.is_none());
             state.known = query.known;
             state.load_fault.take()
@@ -275,6 +283,7 @@ impl SessionStore for Probe {
         id: &SessionId,
         query: ChunkQuery,
     ) -> Result<Option<ChunkPage>, StoreError> {
+        self.state().questions += 1;
         self.inner()?.read_chunks(id, query).await
     }
 

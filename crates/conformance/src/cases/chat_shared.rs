@@ -10,11 +10,13 @@ use crate::fixture::{Checked, Fixture, session, yield_now};
 use crate::probe::Probe;
 use crate::registry::{ManualClock, another_opening, registry_on, said, say, settled, waits};
 use crate::writing::{next, open_with, rest};
-use durable_session::store::{Hint, StoreErrorKind};
+use durable_session::store::{Hint, StoreErrorKind, Version};
 use durable_session::{ChatSession, ChatSessions, Error, Reads, ReplyEnd, Watched, Watcher};
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::join_all;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The sessions of another process.
@@ -34,9 +36,26 @@ async fn two(t: &Fixture) -> Checked<(ChatSession, Probe, ChatSession)> {
     Ok((chat, probe, other))
 }
 
+/// The result of a call that asks again and again; a failure if it does not return although it asked
+/// often.
+async fn heard<T>(probe: &Probe, call: impl Future<Output = T>) -> Checked<T> {
+    // Many more than any store needs.
+    const QUESTIONS: u64 = 200;
+    let begun = probe.questions();
+    let mut call = Box::pin(call);
+    settled(poll_fn(|cx| match call.poll_unpin(cx) {
+        Poll::Ready(value) => Poll::Ready(Ok(value)),
+        Poll::Pending if probe.questions() - begun > QUESTIONS => {
+            Poll::Ready(Err(Failure::new("the answers of the store brought no news")))
+        }
+        Poll::Pending => Poll::Pending,
+    }))
+    .await?
+}
+
 /// The next change that a watcher is told.
-async fn told(watcher: &mut Watcher) -> Checked<durable_session::SessionChange> {
-    match settled(watcher.next()).await? {
+async fn told(probe: &Probe, watcher: &mut Watcher) -> Checked<durable_session::SessionChange> {
+    match heard(probe, watcher.next()).await? {
         Watched::Changed(change) => Ok(change),
         _ => Err(Failure::new("a watcher lags after one change")),
     }
@@ -160,19 +179,19 @@ pub(crate) async fn a_call_without_a_commit_decides_on_the_stored_state(
 pub(crate) async fn watchers_on_a_shared_store_hear_of_the_changes_of_others(
     t: &mut Fixture,
 ) -> Checked {
-    let (chat, _, other) = two(t).await?;
+    let (chat, probe, other) = two(t).await?;
     let mut watcher = chat.watch();
     for n in 2..5 {
         settled(other.add_message(say("more"))).await??;
-        let change = told(&mut watcher).await?;
+        let change = told(&probe, &mut watcher).await?;
         ensure_eq!(change.appended, n..n + 1, "the messages that a watcher is told of");
         let version = settled(other.snapshot()).await??.version();
         ensure_eq!(change.version, version, "the version that a watcher is told");
     }
     settled(other.remove(2)).await??;
-    ensure!(told(&mut watcher).await?.rewritten, "a watcher was not told of a removal");
+    ensure!(told(&probe, &mut watcher).await?.rewritten, "a watcher was not told of a removal");
     settled(other.delete()).await??;
-    let change = told(&mut watcher).await?;
+    let change = told(&probe, &mut watcher).await?;
     ensure_eq!((change.version, change.rewritten), (None, true), "the news of a delete");
     Ok(())
 }
@@ -182,7 +201,11 @@ pub(crate) async fn a_failed_question_costs_a_watcher_nothing_but_time(t: &mut F
     let mut watcher = chat.watch();
     probe.fail_next_load(StoreErrorKind::Unavailable);
     settled(other.add_message(say("two"))).await??;
-    ensure_eq!(told(&mut watcher).await?.appended, 2..3, "the news after a failed question");
+    ensure_eq!(
+        told(&probe, &mut watcher).await?.appended,
+        2..3,
+        "the news after a failed question"
+    );
     probe.fail_next_load(StoreErrorKind::Unavailable);
     let failed = settled(chat.snapshot()).await?;
     ensure!(matches!(failed, Err(Error::Store(_))), "a read hides that its question failed");
@@ -213,21 +236,28 @@ pub(crate) async fn hints_tell_watchers_of_the_changes_of_others(t: &mut Fixture
         if hint.is_empty() {
             continue;
         }
-        hint.into_iter().for_each(|hint| probe.hint(hint));
-        let mut change = Box::pin(settled(watcher.next()));
-        let change = loop {
-            match select(change, listening.as_mut()).await {
-                Either::Left((change, _)) => break change?,
-                Either::Right((ended, waiting)) => {
-                    ended?;
-                    change = waiting;
-                    return Err(Failure::new(format_args!(
-                        "the stream of hints ended: {}",
-                        change.await.is_ok()
-                    )));
-                }
+        for hint in hint {
+            probe.hint(hint);
+        }
+        let answers = probe.load_answers();
+        let mut looks = 0;
+        let mut next = Box::pin(watcher.next());
+        let change = settled(poll_fn(|cx| {
+            if let Poll::Ready(ended) = listening.as_mut().poll(cx) {
+                let ended = ended.is_ok();
+                return Poll::Ready(Err(Failure::new(format_args!("no more hints: {ended}"))));
             }
-        };
+            looks += u32::from(probe.load_answers() > answers);
+            match next.poll_unpin(cx) {
+                Poll::Ready(change) => Poll::Ready(Ok(change)),
+                Poll::Pending if looks > 1000 => {
+                    Poll::Ready(Err(Failure::new("the answer after a hint brought no news")))
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        }))
+        .await??;
+        drop(next);
         let version = settled(other.snapshot()).await??.version();
         let Watched::Changed(change) = change else {
             return Err(Failure::new("a watcher lags after one change"));
@@ -239,15 +269,19 @@ pub(crate) async fn hints_tell_watchers_of_the_changes_of_others(t: &mut Fixture
 }
 
 pub(crate) async fn a_reply_is_followed_from_another_process(t: &mut Fixture) -> Checked {
-    let ((ours, _), (theirs, _)) = (process(t)?, process(t)?);
+    let ((ours, probe), (theirs, their_probe)) = (process(t)?, process(t)?);
     let (chat, other) = (ours.session(session()?), theirs.session(session()?));
     settled(chat.snapshot()).await??;
     let mut reply = open_with(&other, &["a"]).await?;
     let mut follow = settled(chat.follow(2, 0)).await??;
     ensure!(follow.was_open(), "a reply that is written elsewhere is not open");
-    ensure_eq!(next(&mut follow).await?.ok(), Some((0, "a".to_owned())), "the first chunk");
+    ensure_eq!(
+        heard(&probe, next(&mut follow)).await??.ok(),
+        Some((0, "a".to_owned())),
+        "the first chunk"
+    );
     for (at, chunk) in [(1, "b"), (2, "c")] {
-        let mut waiting = Box::pin(next(&mut follow));
+        let mut waiting = Box::pin(heard(&probe, next(&mut follow)));
         for _ in 0..3 {
             ensure!(
                 (&mut waiting).now_or_never().is_none(),
@@ -255,11 +289,12 @@ pub(crate) async fn a_reply_is_followed_from_another_process(t: &mut Fixture) ->
             );
         }
         settled(reply.push(chunk)).await??;
-        ensure_eq!(waiting.await?.ok(), Some((at, chunk.to_owned())), "the next chunk");
+        ensure_eq!(waiting.await??.ok(), Some((at, chunk.to_owned())), "the next chunk");
     }
     ensure_eq!(settled(chat.stop(2)).await??.how, ReplyEnd::Stopped, "the end of a stop");
-    ensure_eq!(settled(reply.ended()).await??.how, ReplyEnd::Stopped, "the end for the producer");
-    let rest = rest(&mut follow).await?;
+    let ended = heard(&their_probe, reply.ended()).await??;
+    ensure_eq!(ended.how, ReplyEnd::Stopped, "the end for the producer");
+    let rest = heard(&probe, rest(&mut follow)).await??;
     ensure_eq!(rest, (String::new(), ReplyEnd::Stopped), "the end for the follower");
     Ok(())
 }
@@ -274,7 +309,9 @@ pub(crate) async fn a_refresh_takes_in_the_changes_of_others(t: &mut Fixture) ->
     let version = settled(chat.refresh()).await??;
     ensure_eq!(version, settled(other.snapshot()).await??.version(), "the refreshed version");
     ensure_eq!(settled(said(&chat)).await??, ["one", "two"], "the messages after it");
-    ensure_eq!(told(&mut watcher).await?.appended, 2..3, "the news for a watcher");
+    let change = watcher.next().now_or_never();
+    let told = matches!(change, Some(Watched::Changed(change)) if change.appended == (2..3));
+    ensure!(told, "a watcher was not told of the refresh");
     ensure_eq!(settled(chat.refresh()).await??, version, "the version without a change");
     settled(other.delete()).await??;
     ensure_eq!(settled(chat.refresh()).await??, None, "the version after a delete");
@@ -298,13 +335,16 @@ pub(crate) async fn a_history_that_lost_commits_is_a_new_life(t: &mut Fixture) -
     settled(other.add_message(say("in its place"))).await??;
     let now = settled(other.snapshot()).await??.version();
     ensure_eq!(
-        now.map(|version| version.counter()),
-        lost.map(|version| version.counter()),
+        now.map(Version::counter),
+        lost.map(Version::counter),
         "the counters of the two histories"
     );
     probe.connect(t.store());
     ensure_eq!(settled(said(&chat)).await??, ["one", "in its place"], "the messages");
-    ensure!(told(&mut watcher).await?.rewritten, "a watcher was not told of the other history");
+    ensure!(
+        told(&probe, &mut watcher).await?.rewritten,
+        "a watcher was not told of the other history"
+    );
     let late = settled(chat.turn_if(lost, |draft| draft.add_message(say("late")))).await?;
     ensure!(
         matches!(late, Err(Error::VersionChanged { .. })),

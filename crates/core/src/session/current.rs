@@ -97,7 +97,8 @@ impl Session {
     pub(crate) async fn confirm(&self, since: u64) -> Result<(), Error> {
         let reach = Reach::tail(self.registry.config.window);
         let _hold = self.actor.hold();
-        loop {
+        // Once more to look at the last answer.
+        for _ in 0..=self.registry.config.attempts {
             let next = {
                 let machine = &mut self.actor.lock().machine;
                 if machine.current_view(since).is_some() {
@@ -123,6 +124,8 @@ impl Session {
                 Next::Load { wait, .. } => wait.ended().await?,
             }
         }
+        // Others change the session again and again.
+        Err(Error::Contended { session: self.actor.id.clone() })
     }
 
     /// The number of the last call to the store, if the state in memory may be out of date.
