@@ -192,6 +192,9 @@ impl Follow {
     async fn next_stored(&mut self, claim: Claim) -> Result<Option<String>, Error> {
         let session = self.session.clone();
         let (registry, id, seq) = (&session.registry, &session.actor.id, self.seq);
+        // The state in memory says that the reply is not open. The store is asked once for that: its
+        // state may be another one, and then only news is a reason to look again.
+        let mut looked = false;
         loop {
             let query = ChunkQuery::from(seq, self.at)
                 .max_chunks(pages::PAGE_MESSAGES)
@@ -221,8 +224,9 @@ impl Follow {
                     cx.waker().wake_by_ref();
                 }
                 listener.poll(cx, |cell| {
-                    let view = cell.machine.view()?;
+                    let view = cell.machine.view().filter(|_| !looked)?;
                     let open = view.reply(seq).is_some_and(|open| open.claim == claim);
+                    looked = !open;
                     (!open).then_some(())
                 })
             })
