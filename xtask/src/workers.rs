@@ -3,8 +3,10 @@
 use crate::report::Part;
 use crate::setup::{Found, NodeTests, Tool, WORKER_BUILD, chromium, install, wasm_target};
 use crate::shell::{Finished, Shell, Step};
+use crate::suite::ai_chat;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The Workers: each the name that tests know it by, and its crate.
 const WORKERS: [(&str, &str); 3] =
@@ -24,6 +26,8 @@ const PAGE_TESTS: [&str; 2] = ["storage.test.mjs", "replies.test.mjs"];
 /// The tests with the npm package `ai`, against the Worker in place of the Rust server.
 const AI_SDK: &str = "examples/ai-chat/tests-node";
 const AI_SDK_TESTS: &str = "chat.test.mjs";
+/// Those of the page with `useChat`.
+const AI_CHAT_TESTS: &str = "page.test.mjs";
 
 /// Builds the Workers and runs their tests, which find the Workers in `WORKERS_DIR`.
 pub(crate) fn run(shell: &Shell) -> Result<Part> {
@@ -46,20 +50,27 @@ pub(crate) fn run(shell: &Shell) -> Result<Part> {
     Ok(part)
 }
 
-/// The client of the AI SDK's `useChat`.
+/// The client of the AI SDK's `useChat`, and the page with the hook itself in Chromium.
 fn ai_sdk(shell: &Shell, tests: &NodeTests<'_>, part: &mut Part) -> Result<()> {
+    let serve = |command: &mut Command| {
+        let server = tests.folder().join("serve-ai-chat.mjs");
+        let model = "{addr} {store} {tokens} {delay_ms} {tools}";
+        command.env("AI_CHAT_CMD", format!("node '{}' {model}", server.display()));
+        command.env("WORKERS_DIR", built(shell));
+    };
     match NodeTests::prepare(shell, AI_SDK)? {
         Ok(client) => {
             let mut command = client.command();
-            let server = tests.folder().join("serve-ai-chat.mjs");
-            command.arg(AI_SDK_TESTS).env("WORKERS_DIR", built(shell));
-            let model = "{addr} {store} {tokens} {delay_ms} {tools}";
-            command.env("AI_CHAT_CMD", format!("node '{}' {model}", server.display()));
+            command.arg(AI_SDK_TESTS);
+            serve(&mut command);
             part.node_test(&client.run("ai sdk tests on the worker", command)?);
         }
         Err(missing) => part.skip(&missing.what, &missing.remedy),
     }
-    Ok(())
+    ai_chat::drive(shell, part, "useChat tests on the worker", |command| {
+        command.arg(AI_CHAT_TESTS);
+        serve(command);
+    })
 }
 
 /// The chat page in Chromium: served by the tutoring Worker itself, and by the Rust server with the

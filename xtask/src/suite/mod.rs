@@ -1,6 +1,6 @@
 //! `cargo xtask test`.
 
-mod ai_chat;
+pub(crate) mod ai_chat;
 mod ai_sdk;
 mod browser;
 mod engines;
