@@ -44,6 +44,17 @@ pub(crate) struct Args {
     /// of the path.
     #[arg(long)]
     pub(crate) access_secret: Option<PathBuf>,
+    /// The header in which a proxy in front names the owner of the sessions that a request may use.
+    /// With it, the routes of conversations are served: the list of an owner's sessions, labels,
+    /// forks and the erasure of an owner. A request without the header is refused (401). The proxy
+    /// must overwrite the header. Not for a Worker.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner_header: Option<http::HeaderName>,
+    /// Scrub the store of the file at most so many milliseconds after an owner was erased or a
+    /// session deleted: after that and the time that a scrub takes, no file has a byte of it. A
+    /// scrub writes the whole store anew, and other requests wait. Only for redb:PATH.
+    #[arg(long, value_name = "MS")]
+    pub(crate) erase_within: Option<u64>,
     /// The log level: off, error, warn, info, debug or trace.
     #[arg(long, default_value = "info")]
     pub(crate) log: LevelFilter,

@@ -1,13 +1,15 @@
 //! Opens the store and the routes over it, and closes them.
 
 use crate::args::{Args, Clients, Store};
+use crate::scrub::{self, Scrubber};
 use anyhow::{anyhow, ensure};
-use axum::Router;
+use axum::{Router, middleware};
 use durable_session::{ChatSessions, Message};
 use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
-use durable_session_http::{Api, ClientPermissions, FieldRoute};
+use durable_session_http::{Api, Caller, ClientPermissions, FieldRoute, Refusal};
 use durable_session_memory::MemoryStore;
 use durable_session_redb::{OpenError, RedbStore};
+use http::StatusCode;
 use std::time::Duration;
 use tutoring::{Tutoring, write_reply};
 
@@ -20,10 +22,17 @@ pub(crate) struct Backend {
 }
 
 pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+    ensure!(
+        args.erase_within.is_none() || matches!(args.store, Store::Redb(_)),
+        "--erase-within needs the store redb:PATH"
+    );
     let mut options = RouterOptions::default();
     options.shutdown = shutdown.clone();
     let (builder, redb) = match &args.store {
-        Store::Memory => (ChatSessions::builder(MemoryStore::new()), None),
+        Store::Memory => {
+            let store = MemoryStore::new();
+            (ChatSessions::builder(store.clone()).listing(store), None)
+        }
         Store::Redb(path) => {
             let store = RedbStore::open(path).map_err(|error| match error {
                 OpenError::AlreadyOpen { .. } => {
@@ -34,7 +43,7 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
                 }
                 other => anyhow!(other).context(format!("{} cannot be opened", path.display())),
             })?;
-            (ChatSessions::builder(store.clone()), Some(store))
+            (ChatSessions::builder(store.clone()).listing(store.clone()), Some(store))
         }
         Store::Worker(url) => {
             ensure!(
@@ -45,6 +54,10 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
                 args.stream_ms.is_none(),
                 "--stream-ms has no effect on a Worker, which has its own app"
             );
+            ensure!(
+                args.owner_header.is_none(),
+                "--owner-header has no effect on a Worker, which has its own app"
+            );
             // The Worker has its own app, which answers its users.
             let mut forward = ProxyOptions::default();
             forward.router = options;
@@ -52,7 +65,11 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
         }
     };
     let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
-    let routes = router(api(&sessions, args)?, options);
+    let mut routes = router(api(&sessions, args)?, options);
+    if let (Some(ms), Some(redb)) = (args.erase_within, &redb) {
+        let scrubber = Scrubber::start(redb.clone(), Duration::from_millis(ms));
+        routes = routes.layer(middleware::from_fn_with_state(scrubber, scrub::after_deletes));
+    }
     Ok(Backend { routes, sessions: Some(sessions), redb })
 }
 
@@ -68,6 +85,14 @@ fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tut
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
         .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
+    if let Some(header) = args.owner_header.clone() {
+        api = api.conversations("/api/chat", move |headers| {
+            let owner = headers.get(&header).and_then(|owner| owner.to_str().ok());
+            let owner = owner.filter(|owner| !owner.is_empty());
+            let refusal = || Refusal::new(StatusCode::UNAUTHORIZED, "log in first");
+            owner.map(Caller::owner).ok_or_else(refusal)
+        });
+    }
     if let Some(ms) = args.stream_ms {
         let pause = move || tokio::time::sleep(Duration::from_millis(ms));
         api = api

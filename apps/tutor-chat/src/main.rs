@@ -12,6 +12,7 @@ mod limit;
 mod log;
 mod metrics;
 mod page;
+mod scrub;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -405,3 +405,51 @@ fn a_file_that_another_store_has_open_is_named() {
         format!("another program has {} open; stop it, or choose another file", path.display())
     );
 }
+
+#[tokio::test]
+async fn a_header_names_the_owner_of_the_sessions_that_a_request_may_use() {
+    let app = app(&["--owner-header", "x-user"]);
+    let message = r#"{"role":"user","content":"hello"}"#;
+    let post = |user| Request::post(format!("{SESSION}/messages")).header("x-user", user);
+    assert_eq!(send(&app, post("u-42"), message).await.status(), 200);
+    assert_eq!(send(&app, post("u-43"), message).await.status(), 403);
+    let list = |user| Request::get("/api/chat/sessions").header("x-user", user);
+    let own = text(send(&app, list("u-42"), "").await).await;
+    assert!(own.contains("session-1-abc") && own.contains(r#""owner":"u-42""#), "{own}");
+    assert_eq!(text(send(&app, list("u-43"), "").await).await, r#"{"sessions":[],"next":null}"#);
+    assert_eq!(get(&app, "/api/chat/sessions?owner=u-42").await.status(), 401);
+    let erase = Request::delete("/api/chat/owners/u-42").header("x-user", "u-42");
+    let erased = text(send(&app, erase, "").await).await;
+    assert_eq!(erased, r#"{"success":true,"sessions":1}"#);
+}
+
+#[tokio::test]
+async fn an_erased_owner_is_in_no_file_within_the_given_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("redb:{}", folder.path().join("chat.redb").display());
+    let arguments = ["tutor-chat", "--store", &store, "--owner-header", "x-user"];
+    let arguments = arguments.into_iter().chain(["--erase-within", "10"]);
+    let args = Args::try_parse_from(arguments).unwrap();
+    let backend = backend::open(&args, &Shutdown::new()).unwrap();
+    let app = service::app(&args, &backend).unwrap();
+    let secret = "a secret of u-42";
+    let found = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        files
+            .map(|file| std::fs::read(file).unwrap())
+            .any(|bytes| bytes.windows(secret.len()).any(|window| window == secret.as_bytes()))
+    };
+    let post = Request::post(format!("{SESSION}/messages")).header("x-user", "u-42");
+    let message = r#"{"role":"user","content":"a secret of u-42"}"#;
+    assert_eq!(send(&app, post, message).await.status(), 200);
+    assert!(found());
+    let erase = Request::delete("/api/chat/owners/u-42").header("x-user", "u-42");
+    assert_eq!(send(&app, erase, "").await.status(), 200);
+    for _ in 0..6_000 {
+        if !found() {
+            return backend.close().await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the text is still there");
+}
