@@ -133,8 +133,9 @@ impl RedbStore {
     /// Moves all changes from the log to the file, moves the stored data to the front of the file,
     /// shortens the file and empties the log. Returns `false` if the file could not be shortened.
     ///
-    /// Until then, the text of deleted, removed and replaced messages stays in the file and in the
-    /// log. All other calls wait for a compaction, so run it while the service is idle.
+    /// It removes most of the text of deleted, removed and replaced messages from the file, but not
+    /// all: use [`scrub`](Self::scrub) for that. All other calls wait for a compaction, so run it
+    /// while the service is idle.
     ///
     /// # Errors
     /// [`Unavailable`](StoreErrorKind::Unavailable) while a backup or a verification reads the

@@ -271,12 +271,15 @@ pub(crate) fn all() -> Vec<Case> {
             unknown.path.replace("booking-info", "nothing").replace("search-criteria", "nothing");
         cases.push(unknown);
     }
-    for operation in [&get_field, &delete_field] {
-        let mut put_only = operation.case(405);
-        put_only.path = put_only.path.replace("booking-info", "search-criteria");
-        cases.push(put_only);
-    }
+    cases.extend([&get_field, &delete_field].map(put_only));
     cases
+}
+
+/// A method that a field does not have.
+fn put_only(operation: &Operation) -> Case {
+    let mut put_only = operation.case(405);
+    put_only.path = put_only.path.replace("booking-info", "search-criteria");
+    put_only
 }
 
 /// Labels, forks, and the operations beside the sessions.
