@@ -13,7 +13,8 @@ pub(crate) struct Args {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub(crate) addr: SocketAddr,
-    /// The store of the conversations: redb:PATH, memory, or worker:URL of a deployed Worker.
+    /// The store of the conversations: redb:PATH, memory, postgres:URL of a database, or worker:URL
+    /// of a deployed Worker. The tables are in the schema chat, or in that of ?schema= in the URL.
     #[arg(long, default_value = "redb:tutor-chat.redb")]
     pub(crate) store: Store,
     /// Store messages without answering them.
@@ -74,7 +75,41 @@ pub(crate) enum Clients {
 pub(crate) enum Store {
     Redb(PathBuf),
     Memory,
+    Postgres(Database),
     Worker(String),
+}
+
+/// A database, and the schema of the tables in it.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) schema: String,
+}
+
+impl Database {
+    /// Takes `?schema=` out of the URL.
+    fn new(url: &str) -> Self {
+        let mut schema = "chat".to_owned();
+        let Some((start, parameters)) = url.split_once('?') else {
+            return Self { url: url.to_owned(), schema };
+        };
+        let mut others = Vec::new();
+        for parameter in parameters.split('&') {
+            match parameter.strip_prefix("schema=") {
+                Some(name) => name.clone_into(&mut schema),
+                None => others.push(parameter),
+            }
+        }
+        let separator = if others.is_empty() { "" } else { "?" };
+        Self { url: format!("{start}{separator}{}", others.join("&")), schema }
+    }
+}
+
+impl fmt::Debug for Database {
+    /// The URL may have a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("schema", &self.schema).finish_non_exhaustive()
+    }
 }
 
 impl FromStr for Store {
@@ -84,8 +119,12 @@ impl FromStr for Store {
         match text.split_once(':') {
             None if text == "memory" => Ok(Self::Memory),
             Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
+            Some(("postgres", url)) if url.starts_with("//") => {
+                Ok(Self::Postgres(Database::new(text)))
+            }
+            Some(("postgres", url)) if !url.is_empty() => Ok(Self::Postgres(Database::new(url))),
             Some(("worker", url)) if !url.is_empty() => Ok(Self::Worker(url.to_owned())),
-            _ => Err("a store is redb:PATH, memory or worker:URL".to_owned()),
+            _ => Err("a store is redb:PATH, memory, postgres:URL or worker:URL".to_owned()),
         }
     }
 }
@@ -95,7 +134,33 @@ impl fmt::Display for Store {
         match self {
             Self::Redb(path) => write!(f, "redb:{}", path.display()),
             Self::Memory => f.write_str("memory"),
+            Self::Postgres(database) => write!(f, "postgres, schema {}", database.schema),
             Self::Worker(url) => write!(f, "worker:{url}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Database, Store};
+
+    #[test]
+    fn a_store_in_a_database_has_a_url_and_a_schema_and_shows_no_password() {
+        for (text, url, schema) in [
+            ("postgres:postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
+            ("postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
+            ("postgres:postgres://u:secret@h/d?schema=s1", "postgres://u:secret@h/d", "s1"),
+            (
+                "postgres:postgres://u:secret@h/d?a=b&schema=s1&c=d",
+                "postgres://u:secret@h/d?a=b&c=d",
+                "s1",
+            ),
+        ] {
+            let store: Store = text.parse().unwrap();
+            let (url, schema) = (url.to_owned(), schema.to_owned());
+            assert_eq!(store, Store::Postgres(Database { url, schema }));
+            assert!(!format!("{store} {store:?}").contains("secret"));
+        }
+        assert!("postgres:".parse::<Store>().is_err());
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::args::{Args, Clients, Store};
 use crate::scrub::{self, Scrubber};
-use anyhow::{anyhow, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use axum::{Router, middleware};
 use durable_session::{ChatSessions, Message};
 use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
 use durable_session_http::{Api, Caller, ClientPermissions, FieldRoute, Refusal};
 use durable_session_memory::MemoryStore;
+use durable_session_postgres::PostgresStore;
 use durable_session_redb::{OpenError, RedbStore};
 use http::StatusCode;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub(crate) struct Backend {
     pub(crate) redb: Option<RedbStore>,
 }
 
-pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
     ensure!(
         args.erase_within.is_none() || matches!(args.store, Store::Redb(_)),
         "--erase-within needs the store redb:PATH"
@@ -44,6 +45,11 @@ pub(crate) fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> 
                 other => anyhow!(other).context(format!("{} cannot be opened", path.display())),
             })?;
             (ChatSessions::builder(store.clone()).listing(store.clone()), Some(store))
+        }
+        Store::Postgres(database) => {
+            let store = PostgresStore::builder(&*database.url).schema(&*database.schema);
+            let store = store.open().await.context("the database cannot be used")?;
+            (ChatSessions::builder(store.clone()).listing(store), None)
         }
         Store::Worker(url) => {
             ensure!(

@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     // Before the store: opening it may take a while and creates a file.
     let listener = listen(args.addr).await?;
     let shutdown = Shutdown::new();
-    let backend = backend::open(&args, &shutdown)?;
+    let backend = backend::open(&args, &shutdown).await?;
     let app = service::app(&args, &backend)?;
     writeln!(std::io::stdout(), "tutor-chat: http://{} ({})", listener.local_addr()?, args.store)?;
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use clap::Parser;
 use durable_session_http::server::Shutdown;
+use futures_executor::block_on;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::io::Read;
@@ -14,7 +15,7 @@ use tower::ServiceExt;
 fn try_app(arguments: &[&str]) -> anyhow::Result<Router> {
     let args = ["tutor-chat", "--store", "memory"].iter().chain(arguments);
     let args = Args::try_parse_from(args).unwrap();
-    service::app(&args, &backend::open(&args, &Shutdown::new()).unwrap())
+    service::app(&args, &block_on(backend::open(&args, &Shutdown::new())).unwrap())
 }
 
 fn app(arguments: &[&str]) -> Router {
@@ -399,7 +400,7 @@ fn a_file_that_another_store_has_open_is_named() {
     let _held = durable_session_redb::RedbStore::open(&path).unwrap();
     let args = Args::try_parse_from(["tutor-chat", "--store", &format!("redb:{}", path.display())])
         .unwrap();
-    let refused = backend::open(&args, &Shutdown::new()).err().unwrap().to_string();
+    let refused = block_on(backend::open(&args, &Shutdown::new())).err().unwrap().to_string();
     assert_eq!(
         refused,
         format!("another program has {} open; stop it, or choose another file", path.display())

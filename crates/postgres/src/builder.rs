@@ -99,7 +99,6 @@ impl PostgresStoreBuilder {
             .map_err(|e| unavailable("could not draw the id of the opening").with_source(e))?;
         let (opened, opening_ends) = oneshot::channel();
         let (ended_sender, ended) = mpsc::channel::<()>();
-        let (stop, stopped) = oneshot::channel::<()>();
         let start = move || {
             let _ended = ended_sender;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -132,8 +131,6 @@ impl PostgresStoreBuilder {
                     return;
                 }
                 join_all(tasks).await;
-                // Reads that still run need the runtime.
-                let _ = tokio::time::timeout(Duration::from_millis(1), stopped).await;
             });
         };
         thread::Builder::new()
@@ -142,7 +139,7 @@ impl PostgresStoreBuilder {
             .map_err(|e| unavailable("could not start a thread").with_source(e))?;
         let shared =
             opening_ends.await.map_err(|_| unavailable("the thread of the store ended"))??;
-        Ok(PostgresStore::new(shared, ended, stop))
+        Ok(PostgresStore::new(shared, ended))
     }
 }
 

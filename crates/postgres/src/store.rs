@@ -1,6 +1,7 @@
 //! The store and its handles.
 
 use crate::builder::PostgresStoreBuilder;
+use crate::connection::Connection;
 use crate::error::Failure;
 use crate::queue::{Answer, Change, Request};
 use crate::shared::{LIMITS, Shared};
@@ -20,8 +21,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-use crate::connection::Connection;
-
 /// How long dropping the last handle waits for changes that were accepted.
 const LAST_CHANGES: Duration = Duration::from_secs(10);
 
@@ -40,7 +39,6 @@ struct Handle {
     shared: Arc<Shared>,
     /// Closed when the thread of the store has ended.
     ended: Mutex<Receiver<()>>,
-    stop: Option<oneshot::Sender<()>>,
 }
 
 impl Drop for Handle {
@@ -55,7 +53,6 @@ impl Drop for Handle {
             return;
         }
         let _ = ended.recv_timeout(LAST_CHANGES);
-        self.stop = None;
     }
 }
 
@@ -100,12 +97,12 @@ impl PostgresStore {
         Ok(crate::sql::Sql::new(schema)?.migration())
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, ended: Receiver<()>, stop: oneshot::Sender<()>) -> Self {
-        Self(Arc::new(Handle { shared, ended: Mutex::new(ended), stop: Some(stop) }))
+    pub(crate) fn new(shared: Arc<Shared>, ended: Receiver<()>) -> Self {
+        Self(Arc::new(Handle { shared, ended: Mutex::new(ended) }))
     }
 
-    /// Sends a change to the tasks of the store, on the first poll of the future. It is made even if
-    /// the future is dropped then (S1).
+    /// Sends a change to the tasks of the store, on the first poll of the future. It is made even
+    /// if the future is dropped then (S1).
     async fn change<T>(
         &self,
         id: &SessionId,

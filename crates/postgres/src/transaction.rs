@@ -38,7 +38,12 @@ impl<'a> Transaction<'a> {
         first: &[(&str, Parameters<'_>)],
     ) -> Result<Vec<Vec<Row>>, Failure> {
         self.open = true;
-        let start = self.connection.execute("BEGIN");
+        // If this process is cut off, the server does not notice for hours. The locks end before.
+        let begin = format!(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {}",
+            self.shared.connector.timeout.as_millis().clamp(1_000, 3_600_000)
+        );
+        let start = self.connection.execute(&begin);
         let (started, rows) = join(start, self.all(first)).await;
         started?;
         rows

@@ -24,8 +24,8 @@ pub struct StoreLimits {
 pub enum Durability {
     /// None: the commit is lost when the process ends.
     Process,
-    /// The end of this process only: the commit is with a server that did not sync it. If the server
-    /// or its machine crashes, the last commits are lost.
+    /// The end of this process only: the commit is with a server that did not sync it. A crash of
+    /// the server or of its machine loses the last commits.
     Unsynced,
     /// Crash and power loss: the commit is synced to the disk before the store reports success.
     Synced,
