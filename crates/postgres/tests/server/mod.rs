@@ -72,7 +72,11 @@ pub(crate) fn query(url: &str, statement: &str, parameters: &[&(dyn ToSql + Sync
     runtime().block_on(async {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
-        let rows = client.query(statement, parameters).await.unwrap();
+        let rows = match parameters {
+            // Without a name, as the store does it: a pooler can be in between.
+            [] => client.query_typed(statement, &[]).await.unwrap(),
+            parameters => client.query(statement, parameters).await.unwrap(),
+        };
         drop(client);
         connection.await.unwrap().unwrap();
         rows
