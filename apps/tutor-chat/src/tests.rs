@@ -431,7 +431,7 @@ async fn an_erased_owner_is_in_no_file_within_the_given_time() {
     let arguments = ["tutor-chat", "--store", &store, "--owner-header", "x-user"];
     let arguments = arguments.into_iter().chain(["--erase-within", "10"]);
     let args = Args::try_parse_from(arguments).unwrap();
-    let backend = backend::open(&args, &Shutdown::new()).unwrap();
+    let backend = backend::open(&args, &Shutdown::new()).await.unwrap();
     let app = service::app(&args, &backend).unwrap();
     let secret = "a secret of u-42";
     let found = || {
