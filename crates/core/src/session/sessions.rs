@@ -155,8 +155,8 @@ impl<A: AppState> ChatSessions<A> {
         OwnerSessions::new(Arc::clone(&self.registry), owner)
     }
 
-    /// A handle that reads as if there were no session `id`, whatever the store has. Changes through
-    /// it fail.
+    /// A handle that reads as if there were no session `id`, whatever the store has. Changes
+    /// through it fail.
     ///
     /// For a service that must not tell a caller whether somebody else's session exists: the reads
     /// of this handle and those of a session that does not exist are the same.

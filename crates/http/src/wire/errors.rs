@@ -88,7 +88,7 @@ pub(crate) fn beside(error: &Error) -> Refusal {
         }
         Error::Closed { .. } => Refusal::unavailable("the service is shutting down, try again"),
         _ => {
-            tracing::error!(error = %ErrorChain(error), "a request on the sessions of an owner failed");
+            tracing::error!(error = %ErrorChain(error), "a request on an owner's sessions failed");
             match error {
                 Error::Store(e) => store(e),
                 _ => internal("the sessions cannot be listed"),
