@@ -400,10 +400,10 @@ impl<A: AppState> ApiBuilder<A> {
     /// title, and `POST …/fork` copies it.
     ///
     /// `caller` tells from the headers who sends a request, or refuses it. It runs for every
-    /// request of the session routes, too. A [`Caller::Owner`] may ask only for itself. A session that it
-    /// creates is its own. Somebody else's session reads to it exactly as one that does not exist,
-    /// and it cannot change the session (403). The check is made when a request begins; an event
-    /// stream that is open goes on if the session gets another owner.
+    /// request of the session routes, too. A [`Caller::Owner`] may ask only for itself. A session
+    /// that it creates is its own. Somebody else's session reads to it exactly as one that does not
+    /// exist, and it cannot change the session (403). The check is made when a request begins; an
+    /// event stream that is open goes on if the session gets another owner.
     ///
     /// The headers must come from something that the client cannot influence, such as a proxy that
     /// checks logins and overwrites the header.
