@@ -30,6 +30,14 @@ struct Extensions {
     fault: Option<Fault>,
 }
 
+/// The answers of the store to loads.
+#[derive(Debug, Default)]
+struct LoadAnswers {
+    /// The number of them, held ones included.
+    count: u64,
+    held: bool,
+}
+
 #[derive(Default)]
 struct State {
     inner: Option<Arc<dyn SessionStore>>,
@@ -38,9 +46,7 @@ struct State {
     questions: u64,
     /// The number of loads that named no version.
     first_loads: u64,
-    /// The number of loads that the store has answered, including held answers.
-    load_answers: u64,
-    load_answers_held: bool,
+    load_answers: LoadAnswers,
     /// The version that the last load named.
     known: Option<Version>,
     hints: VecDeque<Hint>,
@@ -178,12 +184,12 @@ impl Probe {
 
     /// From now on, loads are made and their answers wait.
     pub(crate) fn hold_load_answers(&self) {
-        self.state().load_answers_held = true;
+        self.state().load_answers.held = true;
     }
 
     /// The number of loads that the store has answered, including held answers.
     pub(crate) fn load_answers(&self) -> u64 {
-        self.state().load_answers
+        self.state().load_answers.count
     }
 
     /// The version that the last load named.
@@ -211,7 +217,7 @@ impl Probe {
         self.wake(|state| {
             state.commits_held = false;
             state.loads_held = false;
-            state.load_answers_held = false;
+            state.load_answers.held = false;
             state.answers_held = false;
             state.extensions.held = false;
         });
@@ -263,15 +269,13 @@ impl SessionStore for Probe {
             state.load_fault.take()
         };
         self.released(|state| state.loads_held).await;
-        match fault {
-            Some(kind) => Err(failed(kind, id)),
-            None => {
-                let outcome = self.inner()?.load(id, query).await;
-                self.state().load_answers += 1;
-                self.released(|state| state.load_answers_held).await;
-                outcome
-            }
+        if let Some(kind) = fault {
+            return Err(failed(kind, id));
         }
+        let outcome = self.inner()?.load(id, query).await;
+        self.state().load_answers.count += 1;
+        self.released(|state| state.load_answers.held).await;
+        outcome
     }
 
     async fn read(&self, id: &SessionId, query: ReadQuery) -> Result<Option<Page>, StoreError> {
@@ -380,13 +384,11 @@ impl Hints for Probe {
         let probe = self.clone();
         Ok(Box::pin(poll_fn(move |cx| {
             let mut state = probe.state();
-            match state.hints.pop_front() {
-                Some(hint) => Poll::Ready(Some(hint)),
-                None => {
-                    state.waiting.push(cx.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(hint) = state.hints.pop_front() {
+                return Poll::Ready(Some(hint));
             }
+            state.waiting.push(cx.waker().clone());
+            Poll::Pending
         })))
     }
 }
