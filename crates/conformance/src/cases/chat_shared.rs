@@ -36,8 +36,8 @@ async fn two(t: &Fixture) -> Checked<(ChatSession, Probe, ChatSession)> {
     Ok((chat, probe, other))
 }
 
-/// The result of a call that asks again and again; a failure if it does not return although it asked
-/// often.
+/// The result of a call that asks again and again; a failure if it asked often and does not
+/// return.
 async fn heard<T>(probe: &Probe, call: impl Future<Output = T>) -> Checked<T> {
     // Many more than any store needs.
     const QUESTIONS: u64 = 200;

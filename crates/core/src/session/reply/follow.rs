@@ -192,8 +192,8 @@ impl Follow {
     async fn next_stored(&mut self, claim: Claim) -> Result<Option<String>, Error> {
         let session = self.session.clone();
         let (registry, id, seq) = (&session.registry, &session.actor.id, self.seq);
-        // The state in memory says that the reply is not open. The store is asked once for that: its
-        // state may be another one, and then only news is a reason to look again.
+        // The state in memory says that the reply is not open. The store is asked once for that:
+        // its state may be another one, and then only news is a reason to look again.
         let mut looked = false;
         loop {
             let query = ChunkQuery::from(seq, self.at)
