@@ -24,7 +24,7 @@ pub(crate) async fn finishes(
     work: &str,
     mut is_whole: impl AsyncFnMut() -> Checked<bool>,
 ) -> Checked {
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(100_000);
     loop {
         if is_whole().await? {
             return Ok(());

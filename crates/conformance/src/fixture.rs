@@ -6,8 +6,9 @@ use bytes::Bytes;
 use durable_session::SessionId;
 use durable_session::store::{
     Commit, CommitOutcome, Expect, Head, LoadOutcome, LoadQuery, Loaded, Op, Page, ReadQuery, Row,
-    SessionList, SessionStore, TailBounds,
+    SessionList, SessionStore, Sharing, TailBounds,
 };
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -23,6 +24,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(instance: Box<dyn Instance>) -> Self {
+        PATIENT.set(instance.store().sharing() == Sharing::Shared);
         Self { instance }
     }
 
@@ -197,28 +199,40 @@ pub(crate) fn range(first: u64, last: u64) -> ReadQuery {
     ReadQuery::forward(first, last)
 }
 
+thread_local! {
+    /// Whether the store under test may ask a server.
+    static PATIENT: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Looks at something until it is as it should be: many more looks than any store needs.
 ///
-/// The first ones come at once. The later ones leave time to a store that asks a server.
-pub(crate) struct Looks(usize);
+/// A shared store may ask a server, so the later looks leave it time.
+pub(crate) struct Looks {
+    left: usize,
+    at_once: usize,
+}
 
 impl Looks {
     const AT_ONCE: usize = 1_000;
-    const ALL: usize = if cfg!(target_family = "wasm") { 1_000_000 } else { 21_000 };
+    const LATER: usize = 20_000;
 
-    pub(crate) const fn new() -> Self {
-        Self(0)
+    /// At most so many looks if the store is in this process.
+    pub(crate) fn new(looks: usize) -> Self {
+        if PATIENT.get() && cfg!(not(target_family = "wasm")) {
+            return Self { left: Self::AT_ONCE + Self::LATER, at_once: Self::AT_ONCE };
+        }
+        Self { left: looks, at_once: looks }
     }
 
     /// Waits for the next look; `false` if there were enough.
     pub(crate) async fn next(&mut self) -> bool {
-        self.0 += 1;
         yield_now().await;
-        #[cfg(not(target_family = "wasm"))]
-        if self.0 > Self::AT_ONCE {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        match self.at_once.checked_sub(1) {
+            Some(left) => self.at_once = left,
+            None => std::thread::sleep(std::time::Duration::from_millis(1)),
         }
-        self.0 < Self::ALL
+        self.left = self.left.saturating_sub(1);
+        self.left > 0
     }
 }
 

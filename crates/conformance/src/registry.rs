@@ -146,7 +146,7 @@ pub(crate) fn waits(call: impl Future + Unpin) -> Checked {
 /// The result of a call; a failure if it does not return.
 pub(crate) async fn settled<T>(call: impl Future<Output = T>) -> Checked<T> {
     let mut call = Box::pin(call);
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(1_000_000);
     loop {
         if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
             return Ok(value);

@@ -80,7 +80,7 @@ pub(crate) async fn written(chat: &ChatSession) -> Checked<String> {
 
 /// Reads until no reply is open. Returns the text of the message at seq 2.
 pub(crate) async fn ended(chat: &ChatSession) -> Checked<String> {
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(10_000);
     loop {
         if chat.snapshot().await?.open_replies().count() == 0 {
             return written(chat).await;

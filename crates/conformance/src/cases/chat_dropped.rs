@@ -95,7 +95,7 @@ async fn dropped(
     let before = probe.answers();
     probe.hold_answers();
     change.begin(chat)?;
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(100_000);
     loop {
         if probe.answers() > before {
             return Ok(t.maybe_all(chat.id()).await?.map(|loaded| loaded.head.version));

@@ -60,7 +60,7 @@ pub(crate) async fn reading_writes_a_touch_at_most_once_per_interval(t: &mut Fix
     chat.add_message(say("begin")).await?;
     for interval in 0..5 {
         // Reads do not wait for a touch: it takes some to find the answer and to send the next.
-        let mut looks = Looks::new();
+        let mut looks = Looks::new(10_000);
         loop {
             said(&chat).await?;
             if probe.touches() >= interval || !looks.next().await {
@@ -78,7 +78,7 @@ pub(crate) async fn reading_writes_a_touch_at_most_once_per_interval(t: &mut Fix
     ensure!(probe.touches() >= 4, "only {} touches in five intervals of reading", probe.touches());
     let last_read = crate::fixture::T + (5 * TOUCH_INTERVAL - TOUCH_INTERVAL / 10) * 1000;
     let mut stored;
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(10_000);
     loop {
         stored = t.all(&id("read")?).await?.head.last_accessed_at;
         if stored + TOUCH_INTERVAL * 1000 > last_read || !looks.next().await {

@@ -192,7 +192,7 @@ pub(crate) async fn a_close_has_every_chunk_that_was_shown(t: &mut Fixture) -> C
     other.snapshot().await?;
     probe.hold();
     let mut stop = Box::pin(other.stop(2));
-    let mut looks = Looks::new();
+    let mut looks = Looks::new(10_000);
     loop {
         ensure!((&mut stop).now_or_never().is_none(), "a stop returned before its commit");
         if probe.commits() > 0 || !looks.next().await {
