@@ -51,4 +51,5 @@ clauses! {
     C10 "Idle sessions expire, used ones do not."
     C11 "A reply shows only durable chunks, each once, and ends once."
     C12 "Only a producer that is gone is called dead, and its reply is interrupted."
+    C13 "The sessions of an owner are listed and erased, and a fork is an exact copy, made once."
 }

@@ -308,6 +308,13 @@ macro_rules! __conformance_cases {
             chat_reply_end::an_end_whose_outcome_is_unknown_is_made_once [C11] [];
             chat_reply_end::a_finished_message_stays_finished_after_reopening [C11 S1] [Reopen];
             chat_reply_end::a_state_is_not_read_half_open_and_half_closed [C11 C9] [];
+            chat_owners::an_owners_conversations_are_paged_with_their_last_messages
+                [C13 S11] [List];
+            chat_owners::an_erasure_deletes_an_owners_sessions_and_no_other [C13 S11 S6] [List];
+            chat_owners::an_erasure_survives_reopening [C13 S1] [List Reopen];
+            chat_owners::a_fork_is_an_exact_copy [C13 S1] [];
+            chat_owners::a_fork_made_again_is_found [C13 S3] [];
+            chat_owners::a_crash_leaves_a_fork_whole [C13 S1] [Crash];
             chat_producers::a_dropped_reply_is_interrupted [C12 C11] [];
             chat_producers::a_live_producer_is_not_called_dead [C12] [];
             chat_producers::the_first_load_interrupts_a_reply_that_nobody_holds [C12] [];

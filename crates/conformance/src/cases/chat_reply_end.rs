@@ -133,7 +133,7 @@ pub(crate) async fn two_ends_that_meet_at_the_store_have_one_outcome(t: &mut Fix
                 }
             });
             let mut stop = Box::pin(caller.stop(2));
-            let mut looks = Looks::new();
+            let mut looks = Looks::new(1_000);
             for look in 0.. {
                 if stop_first {
                     waits(&mut stop)?;

@@ -6,6 +6,7 @@ pub(crate) mod chat_dropped;
 pub(crate) mod chat_expiry;
 pub(crate) mod chat_failure;
 pub(crate) mod chat_order;
+pub(crate) mod chat_owners;
 pub(crate) mod chat_producers;
 pub(crate) mod chat_replies;
 pub(crate) mod chat_reply_end;
