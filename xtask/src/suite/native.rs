@@ -16,6 +16,8 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
     for package in torture::OPTIMIZED.into_iter().chain([postgres::PACKAGE]) {
         tests.args(["--exclude", package]);
     }
+    // A case that fails slowly would be made smaller for hours.
+    tests.env("PROPTEST_MAX_SHRINK_TIME", "60000");
     // The output of passed tests too: conformance prints its counts there.
     tests.args(["--", "--show-output"]);
     part.cargo_test(&Step::new(shell, "native tests", tests).run()?);
