@@ -287,9 +287,9 @@ mod tests {
         let contract = include_str!("../../docs/contract.md");
         let clauses = clauses(contract);
         assert!(
-            ["S1", "S12", "C1", "C12"].iter().all(|clause| clauses.contains(*clause)),
+            ["S1", "S12", "C1", "C13"].iter().all(|clause| clauses.contains(*clause)),
             "{clauses:?}"
         );
-        assert_eq!(clauses.len(), 24);
+        assert_eq!(clauses.len(), 25);
     }
 }

@@ -436,8 +436,9 @@ async fn an_erased_owner_is_in_no_file_within_the_given_time() {
     let secret = "a secret of u-42";
     let found = || {
         let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        // A segment of the log may go away meanwhile.
         files
-            .map(|file| std::fs::read(file).unwrap())
+            .filter_map(|file| std::fs::read(file).ok())
             .any(|bytes| bytes.windows(secret.len()).any(|window| window == secret.as_bytes()))
     };
     let post = Request::post(format!("{SESSION}/messages")).header("x-user", "u-42");

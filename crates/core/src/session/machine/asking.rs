@@ -38,6 +38,8 @@ struct Sent {
     known: Option<Arc<View>>,
     /// The version that the question named.
     version: Option<Version>,
+    /// The machine's revision when it was sent.
+    revision: u64,
 }
 
 /// The questions of a session, and when the state in memory was last known to be current.
@@ -177,7 +179,8 @@ impl Machine {
         let query = LoadQuery::new(self.config.window);
         let query = version.map_or(query, |version| query.unless(version));
         let at = self.asking.send();
-        self.asking.sent = Some(Sent { question, at, known, version });
+        let revision = self.revision;
+        self.asking.sent = Some(Sent { question, at, known, version, revision });
         Some(query)
     }
 
@@ -266,7 +269,8 @@ impl Machine {
             }
         }
         let idle = match &self.phase {
-            Phase::Unloaded => true,
+            // A state that was in memory meanwhile may be a later one than the told one.
+            Phase::Unloaded => self.revision == sent.revision,
             Phase::Resident { pending, .. } => pending.is_empty(),
             Phase::Loading(_) | Phase::Deleting(_) => false,
         };

@@ -203,3 +203,20 @@ proptest! {
         run(open.into_iter().chain([Action::Follow(0)]).chain(actions).collect());
     }
 }
+
+/// The store works an answer out, and it arrives after a later state has come and gone.
+#[test]
+fn an_answer_from_before_an_eviction_is_not_taken_into_memory() {
+    run(vec![
+        Action::OtherWriter,
+        Action::Want(false),
+        Action::Send,
+        Action::WorkOut,
+        Action::OtherWriter,
+        Action::Call(Plan::Append(1)),
+        Action::Send,
+        Action::Answer(Luck::Works),
+        Action::Evict,
+        Action::AnswerQuestion(Luck::Works),
+    ]);
+}
