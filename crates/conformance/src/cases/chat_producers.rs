@@ -97,7 +97,7 @@ pub(crate) async fn after_reopening_the_first_load_interrupts_the_reply(
     }
     ensure_eq!(ended(&chat).await?, texts.concat(), "the text of the interrupted message");
     ensure_eq!(settled(chat.stop(2)).await??.how, ReplyEnd::Interrupted, "how it ended");
-    drop(chat);
+    drop((chat, registry));
     t.reopen().await?;
     let chat = t.registry().session(id);
     ensure_eq!(written(&chat).await?, texts.concat(), "the text after another reopening");
