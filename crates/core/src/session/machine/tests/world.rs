@@ -155,10 +155,13 @@ impl World {
 
     /// Takes a call as far as it goes.
     pub(super) fn go_on(&mut self, at: usize) {
+        let mut plans = 0;
         while self.calls[at].end.is_none()
             && self.calls[at].waits.is_none()
             && self.calls[at].staged.is_none()
         {
+            plans += 1;
+            assert!(plans < 1_000, "a call is planned without an end: {:?}", self.calls[at].plan);
             if let Some((revision, changes, after)) = self.calls[at].copied.take() {
                 if revision == self.machine.revision() {
                     self.stage(at, changes, Some(after));
@@ -243,11 +246,15 @@ impl World {
                     self.calls[at].end = Some("another writer");
                     return;
                 }
-                let mut fetched = Fetched::at(mark);
-                for seq in seqs {
-                    fetched.add(seq, read(seq));
+                let read: Vec<_> = seqs.into_iter().map(|seq| (seq, read(seq))).collect();
+                // As the driver does: what was read of the same state stays.
+                let fetched = &mut self.calls[at].fetched;
+                if fetched.mark() != Some(mark) {
+                    *fetched = Fetched::at(mark);
                 }
-                self.calls[at].fetched = fetched;
+                for (seq, message) in read {
+                    fetched.add(seq, message);
+                }
             }
             (Err(Halt::Deeper | Halt::Whole), _) => {
                 let all = Reach::tail(TailBounds::new(100, 1 << 20));
