@@ -159,12 +159,7 @@ impl<A: AppState> Api<A> {
         parts: &Parts,
         body: Bytes,
     ) -> Response<Body> {
-        let input = Input {
-            headers: parts.headers.clone(),
-            query: parts.uri.query().map(str::to_owned),
-            body,
-            max_body_bytes: self.inner.config.max_body_bytes,
-        };
+        let input = Input::new(parts, body, self.inner.config.max_body_bytes);
         let sessions = &self.inner.config.sessions;
         let response =
             beside::respond_to(route, &parts.method, sessions, conversations, &input).await;
@@ -183,12 +178,7 @@ impl<A: AppState> Api<A> {
         parts: &Parts,
         body: Bytes,
     ) -> Response<Body> {
-        let input = Input {
-            headers: parts.headers.clone(),
-            query: parts.uri.query().map(str::to_owned),
-            body,
-            max_body_bytes: self.body_limit(&parts.method, parts.uri.path()),
-        };
+        let input = Input::new(parts, body, self.body_limit(&parts.method, parts.uri.path()));
         let (config, streams) = (&self.inner.config, &self.inner.streams);
         let response = match route {
             Ok(route) => ui::respond_to(route, &parts.method, config, streams, &input).await,
@@ -227,12 +217,7 @@ impl<A: AppState> Api<A> {
         parts: &Parts,
         body: Bytes,
     ) -> Response<Body> {
-        let input = Input {
-            headers: parts.headers.clone(),
-            query: parts.uri.query().map(str::to_owned),
-            body,
-            max_body_bytes: self.body_limit_at(&parts.method, rest),
-        };
+        let input = Input::new(parts, body, self.body_limit_at(&parts.method, rest));
         let response = self.dispatch(id, rest, &parts.method, &input).await;
         finish(&parts.method, response.unwrap_or_else(Refusal::response))
     }

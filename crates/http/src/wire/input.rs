@@ -3,6 +3,7 @@
 use crate::wire::refusal::Refusal;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 /// The most characters of an encoding's name in a refusal.
@@ -18,6 +19,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    pub(crate) fn new(parts: &Parts, body: Bytes, max_body_bytes: usize) -> Self {
+        let query = parts.uri.query().map(str::to_owned);
+        Self { headers: parts.headers.clone(), query, body, max_body_bytes }
+    }
+
     /// The body as text, which the caller parses as JSON.
     pub(crate) fn text(&self) -> Result<&str, Refusal> {
         check_content_type(&self.headers)?;
