@@ -106,8 +106,10 @@ export async function eventually(check) {
   }
 }
 
+/** Sends a message as soon as the page lets one: while an answer is being written, Enter does nothing. */
 export async function say(page, text) {
   await page.locator('textarea').fill(text);
+  await page.locator('[data-test="stop"]').waitFor({ state: 'hidden' });
   await page.locator('textarea').press('Enter');
 }
 

@@ -82,6 +82,7 @@ export function Chat({ id, loaded }) {
         {status === 'error' && last?.metadata?.incomplete_details == null && <Failure error={chat.error} recover={recover} />}
       </main>
       <Composer
+        key={edited?.id ?? 'new'}
         busy={busy}
         edited={edited}
         onSend={send}

@@ -1,27 +1,23 @@
 import { useEffect, useRef, useState } from 'react';
 import { textOf } from './session.js';
 
-/** The box for new messages, and for earlier ones that are edited. */
+/**
+ * The box for new messages, and for an earlier one that is edited. It begins with the text of that
+ * one: give it a `key` that changes with `edited`.
+ */
 export function Composer({ busy, edited, onSend, onStop, onCancel }) {
-  const [text, setText] = useState('');
+  const [text, setText] = useState(edited ? textOf(edited) : '');
   const box = useRef(null);
 
-  useEffect(() => {
-    if (edited) setText(textOf(edited));
-    box.current.focus();
-  }, [edited]);
+  useEffect(() => box.current.focus(), []);
 
   const send = () => {
     if (busy || text.trim() === '') return;
     onSend(text);
     setText('');
   };
-  const cancel = () => {
-    setText('');
-    onCancel();
-  };
   const onKeyDown = event => {
-    if (event.key === 'Escape' && edited) cancel();
+    if (event.key === 'Escape' && edited) onCancel();
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
     event.preventDefault();
     send();
@@ -32,7 +28,7 @@ export function Composer({ busy, edited, onSend, onStop, onCancel }) {
       {edited && (
         <div className="editing">
           <span>You are editing an earlier message. Everything after it will be replaced.</span>
-          <button data-test="cancel" onClick={cancel}>Cancel</button>
+          <button data-test="cancel" onClick={onCancel}>Cancel</button>
         </div>
       )}
       <div className="row">
