@@ -48,7 +48,13 @@ pub(crate) fn file(path: &Path, context: Context<'_>) -> Result<Opened, OpenErro
     match fs::metadata(path) {
         Ok(_) => existing_file(path, context),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            pair::refuse_a_log_without_a_file(path, &**context.log)?;
+            match pair::refuse_a_log_without_a_file(path, &**context.log) {
+                // Another store created both since: a file appears before its log.
+                Err(OpenError::FileMissing { .. }) if path.exists() => {
+                    return existing_file(path, context);
+                }
+                looked => looked?,
+            }
             let new = NewFile::create(path, context.settings.cache_bytes, context.monitor)?;
             match new.publish() {
                 Err(OpenError::Exists { .. }) => existing_file(path, context),

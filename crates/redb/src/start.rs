@@ -249,3 +249,56 @@ impl RedbStore {
         RedbStoreBuilder::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::LogSegment;
+    use std::io;
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    /// A log that another store begins, with its file, at the moment at which it is looked for.
+    #[derive(Debug)]
+    struct BegunMeanwhile {
+        log: LogFiles,
+        path: PathBuf,
+        other: Arc<OnceLock<RedbStore>>,
+    }
+
+    impl LogStorage for BegunMeanwhile {
+        fn list(&self) -> io::Result<Vec<u32>> {
+            self.other.get_or_init(|| RedbStore::open(&self.path).unwrap());
+            self.log.list()
+        }
+        fn create(&self, number: u32, len: u64) -> io::Result<Box<dyn LogSegment>> {
+            self.log.create(number, len)
+        }
+        fn open(&self, number: u32) -> io::Result<Box<dyn LogSegment>> {
+            self.log.open(number)
+        }
+        fn remove(&self, number: u32) -> io::Result<()> {
+            self.log.remove(number)
+        }
+        fn name(&self, number: u32) -> String {
+            self.log.name(number)
+        }
+    }
+
+    #[test]
+    fn a_store_that_was_created_meanwhile_is_not_taken_for_a_log_without_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.redb");
+        let other = Arc::default();
+        let log = BegunMeanwhile {
+            log: LogFiles::beside(&path),
+            path: path.clone(),
+            other: Arc::clone(&other),
+        };
+        let source = Source { place: Place::File(path.clone()), log: Arc::new(log) };
+        let opened =
+            RedbStore::builder().open_source(source, |_, context| open::file(&path, context));
+        assert!(other.get().is_some(), "the log was looked for");
+        assert!(matches!(opened, Err(OpenError::AlreadyOpen { .. })), "{:?}", opened.err());
+    }
+}
