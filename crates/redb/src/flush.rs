@@ -9,10 +9,15 @@ use crate::writer::Queue;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Bytes of one transaction of a flush. The sync of a larger one would make the syncs of the log
 /// wait, which go to the same disk.
 const SLICE_BYTES: usize = 2 * 1024 * 1024;
+
+/// After each slice a flush rests for as long as the slice took, and at most so long. Commits then
+/// meet the sync of a slice half as often.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// A frozen layer, and what the tables have once it is flushed.
 pub(crate) struct FlushJob {
@@ -49,6 +54,8 @@ struct Desk {
 struct DeskState {
     job: Option<FlushJob>,
     running: bool,
+    /// The flush does not rest: writes wait for it, or soon will.
+    hurry: bool,
     result: Option<Flushed>,
     ended: bool,
 }
@@ -64,10 +71,11 @@ impl Flusher {
     }
 
     /// Hands a job to the thread, which has none.
-    pub(crate) fn begin(&self, job: FlushJob) {
+    pub(crate) fn begin(&self, job: FlushJob, hurry: bool) {
         self.desk.stop.store(false, Ordering::Release);
         let mut state = self.desk.lock();
         state.running = true;
+        state.hurry = hurry;
         state.job = Some(job);
         drop(state);
         self.desk.changed.notify_all();
@@ -83,8 +91,19 @@ impl Flusher {
         self.desk.lock().result.take()
     }
 
+    /// Has the flush that runs rest no more.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.desk.lock();
+        if !state.hurry {
+            state.hurry = true;
+            drop(state);
+            self.desk.changed.notify_all();
+        }
+    }
+
     /// Waits until no flush runs, and takes its end.
     pub(crate) fn wait(&self) -> Option<Flushed> {
+        self.hurry();
         let mut state = self.desk.lock();
         while state.running {
             state = self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +129,20 @@ impl Drop for Flusher {
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, DeskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the disk to the log for a while.
+    fn rest(&self, time: Duration) {
+        let end = Instant::now() + time.min(LONGEST_REST);
+        let mut state = self.lock();
+        while !state.hurry && !state.ended {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Waits for a job; `None` once the writer is gone.
@@ -141,7 +174,14 @@ fn run(desk: &Desk, shared: &SharedStore, queue: &Queue) {
 
 fn flush(desk: &Desk, shared: &SharedStore, job: &FlushJob) -> Flushed {
     let connection = shared.connection();
-    let goes_on = || !desk.stop.load(Ordering::Acquire);
+    let mut slice_began: Option<Instant> = None;
+    let goes_on = || {
+        if let Some(began) = slice_began {
+            desk.rest(began.elapsed());
+        }
+        slice_began = Some(Instant::now());
+        !desk.stop.load(Ordering::Acquire)
+    };
     let flushed = caught(|| {
         let FlushJob { layer, flushed, next_number } = job;
         let db = connection.writable()?;

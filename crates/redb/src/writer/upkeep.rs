@@ -19,14 +19,25 @@ impl Writer {
 
     /// Freezes the memtable if it or its part of the log is half as large as allowed.
     pub(super) fn freeze_if_due(&mut self) {
-        if self.logged >= self.settings.log_bytes / 2 || self.memtable_is_half_full() {
+        if self.has_filled(2) {
+            // The flush is slower than the writes. The next one does not rest at all.
+            self.flush_is_late |= self.frozen.is_some();
             self.freeze();
             self.begin_flush();
         }
+        if self.frozen.is_some() && self.has_filled(16) {
+            self.flusher.hurry();
+        }
     }
 
-    fn memtable_is_half_full(&self) -> bool {
-        self.shared.memtable().active_bytes() >= self.settings.memtable_bytes / 2
+    /// Whether the active memtable, or its part of the log, is as large as this part of the limit.
+    fn has_filled(&self, part: u8) -> bool {
+        self.logged >= self.settings.log_bytes / u64::from(part)
+            || self.memtable_has_filled(part.into())
+    }
+
+    fn memtable_has_filled(&self, part: usize) -> bool {
+        self.shared.memtable().active_bytes() >= self.settings.memtable_bytes / part
     }
 
     /// Freezes the memtable, unless one is frozen already.
@@ -49,7 +60,8 @@ impl Writer {
         };
         let layer = self.shared.memtable().frozen().map(Arc::clone);
         layer.is_some_and(|layer| {
-            self.flusher.begin(FlushJob { layer, flushed, next_number });
+            let late = std::mem::take(&mut self.flush_is_late);
+            self.flusher.begin(FlushJob { layer, flushed, next_number }, late);
             true
         })
     }
@@ -110,7 +122,7 @@ impl Writer {
             // While flushes fail, also the one that was waited for, only the log sets a limit.
             let memory = self.frozen.is_none()
                 || self.flush_failure.is_some()
-                || !self.memtable_is_half_full();
+                || !self.memtable_has_filled(2);
             let Some(log) = &self.log else { return Ok(()) };
             if memory && log.has_room(bytes) {
                 return Ok(());

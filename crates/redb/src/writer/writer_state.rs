@@ -38,6 +38,8 @@ pub(crate) struct Writer {
     pub(super) frozen: Option<Frozen>,
     /// Bytes of the log since the last memtable was frozen.
     pub(super) logged: u64,
+    /// The active memtable was due before the frozen one was in the tables.
+    pub(super) flush_is_late: bool,
     /// The last flush failed.
     pub(super) flush_failure: Option<(Instant, StoreError)>,
     /// The time of the last attempt to open the storage again.
@@ -74,6 +76,7 @@ impl Writer {
             buffer: Vec::new(),
             frozen: None,
             logged: 0,
+            flush_is_late: false,
             flush_failure: None,
             last_attempt: None,
         };
