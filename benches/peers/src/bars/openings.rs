@@ -16,20 +16,11 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
         let figures = [true, false].map(|clean| name(size, clean));
         let sides = run.sides(&[BEFORE, OURS])?;
         let mut filled = Vec::new();
-        for side in &sides {
-            let rounds = 1..=run.options.rounds;
-            let has = |round, figure: &String| run.results.has(figure, DISK, side.label, round);
-            if rounds.clone().all(|round| figures.iter().all(|figure| has(round, figure))) {
-                continue;
-            }
-            let folder = TempDir::new_in(&run.options.disk)?;
-            let bytes = (size * 1_000_000).to_string();
-            let made = run.child(side, folder.path(), &["fill", "--bytes", &bytes])?;
-            println!("opening {size} MB, {}: {made}", side.label);
-            let sessions = made.get("sessions").context("a filled store has sessions")?;
-            filled.push((side, folder, sessions));
-        }
         for round in 1..=run.options.rounds {
+            // Each round appends, so that small files would not stay small.
+            if round == 1 || size < 1_000 {
+                filled = fill(run, &sides, size, &figures)?;
+            }
             for (side, folder, sessions) in &filled {
                 for (clean, figure) in [(true, &figures[0]), (false, &figures[1])] {
                     if run.results.has(figure, DISK, side.label, round) {
@@ -46,6 +37,29 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A filled store of each side that lacks results, and the number of its sessions.
+fn fill<'a>(
+    run: &Run<'_>,
+    sides: &'a [Side],
+    size: u64,
+    figures: &[String],
+) -> Result<Vec<(&'a Side, TempDir, f64)>> {
+    let mut filled = Vec::new();
+    for side in sides {
+        let has = |round, figure: &String| run.results.has(figure, DISK, side.label, round);
+        if (1..=run.options.rounds).all(|round| figures.iter().all(|figure| has(round, figure))) {
+            continue;
+        }
+        let folder = TempDir::new_in(&run.options.disk)?;
+        let bytes = (size * 1_000_000).to_string();
+        let made = run.child(side, folder.path(), &["fill", "--bytes", &bytes])?;
+        println!("opening {size} MB, {}: {made}", side.label);
+        let sessions = made.get("sessions").context("a filled store has sessions")?;
+        filled.push((side, folder, sessions));
+    }
+    Ok(filled)
 }
 
 /// The figure of a size in MB.
