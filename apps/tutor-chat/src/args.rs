@@ -75,40 +75,17 @@ pub(crate) enum Clients {
 pub(crate) enum Store {
     Redb(PathBuf),
     Memory,
-    Postgres(Database),
+    Postgres(DatabaseUrl),
     Worker(String),
 }
 
-/// A database, and the schema of the tables in it.
+/// The URL of a database. It may have a password in it, which is not shown.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Database {
-    pub(crate) url: String,
-    pub(crate) schema: String,
-}
+pub(crate) struct DatabaseUrl(pub(crate) String);
 
-impl Database {
-    /// Takes `?schema=` out of the URL.
-    fn new(url: &str) -> Self {
-        let mut schema = "chat".to_owned();
-        let Some((start, parameters)) = url.split_once('?') else {
-            return Self { url: url.to_owned(), schema };
-        };
-        let mut others = Vec::new();
-        for parameter in parameters.split('&') {
-            match parameter.strip_prefix("schema=") {
-                Some(name) => name.clone_into(&mut schema),
-                None => others.push(parameter),
-            }
-        }
-        let separator = if others.is_empty() { "" } else { "?" };
-        Self { url: format!("{start}{separator}{}", others.join("&")), schema }
-    }
-}
-
-impl fmt::Debug for Database {
-    /// The URL may have a password in it.
+impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("DatabaseUrl").finish_non_exhaustive()
     }
 }
 
@@ -120,9 +97,11 @@ impl FromStr for Store {
             None if text == "memory" => Ok(Self::Memory),
             Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
             Some(("postgres", url)) if url.starts_with("//") => {
-                Ok(Self::Postgres(Database::new(text)))
+                Ok(Self::Postgres(DatabaseUrl(text.to_owned())))
             }
-            Some(("postgres", url)) if !url.is_empty() => Ok(Self::Postgres(Database::new(url))),
+            Some(("postgres", url)) if !url.is_empty() => {
+                Ok(Self::Postgres(DatabaseUrl(url.to_owned())))
+            }
             Some(("worker", url)) if !url.is_empty() => Ok(Self::Worker(url.to_owned())),
             _ => Err("a store is redb:PATH, memory, postgres:URL or worker:URL".to_owned()),
         }
@@ -134,7 +113,7 @@ impl fmt::Display for Store {
         match self {
             Self::Redb(path) => write!(f, "redb:{}", path.display()),
             Self::Memory => f.write_str("memory"),
-            Self::Postgres(database) => write!(f, "postgres, schema {}", database.schema),
+            Self::Postgres(_) => f.write_str("postgres"),
             Self::Worker(url) => write!(f, "worker:{url}"),
         }
     }
@@ -142,23 +121,17 @@ impl fmt::Display for Store {
 
 #[cfg(test)]
 mod tests {
-    use super::{Database, Store};
+    use super::{DatabaseUrl, Store};
 
     #[test]
-    fn a_store_in_a_database_has_a_url_and_a_schema_and_shows_no_password() {
-        for (text, url, schema) in [
-            ("postgres:postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
-            ("postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
-            ("postgres:postgres://u:secret@h/d?schema=s1", "postgres://u:secret@h/d", "s1"),
-            (
-                "postgres:postgres://u:secret@h/d?a=b&schema=s1&c=d",
-                "postgres://u:secret@h/d?a=b&c=d",
-                "s1",
-            ),
+    fn a_store_in_a_database_has_a_url_and_shows_no_password() {
+        for (text, url) in [
+            ("postgres:postgres://u:secret@h/d", "postgres://u:secret@h/d"),
+            ("postgres://u:secret@h/d", "postgres://u:secret@h/d"),
+            ("postgres:postgres://u:secret@h/d?schema=s", "postgres://u:secret@h/d?schema=s"),
         ] {
             let store: Store = text.parse().unwrap();
-            let (url, schema) = (url.to_owned(), schema.to_owned());
-            assert_eq!(store, Store::Postgres(Database { url, schema }));
+            assert_eq!(store, Store::Postgres(DatabaseUrl(url.to_owned())));
             assert!(!format!("{store} {store:?}").contains("secret"));
         }
         assert!("postgres:".parse::<Store>().is_err());

@@ -14,12 +14,16 @@ use http::StatusCode;
 use std::time::Duration;
 use tutoring::{Tutoring, write_reply};
 
+/// How often a shared store is asked while somebody watches.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
 /// The session routes, and the sessions and the store behind them.
 pub(crate) struct Backend {
     pub(crate) routes: Router,
     /// `None` if a Worker has them.
     pub(crate) sessions: Option<ChatSessions<Tutoring>>,
     pub(crate) redb: Option<RedbStore>,
+    pub(crate) postgres: Option<PostgresStore>,
 }
 
 pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Backend> {
@@ -29,6 +33,7 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
     );
     let mut options = RouterOptions::default();
     options.shutdown = shutdown.clone();
+    let mut postgres = None;
     let (builder, redb) = match &args.store {
         Store::Memory => {
             let store = MemoryStore::new();
@@ -46,10 +51,13 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
             })?;
             (ChatSessions::builder(store.clone()).listing(store.clone()), Some(store))
         }
-        Store::Postgres(database) => {
-            let store = PostgresStore::builder(&*database.url).schema(&*database.schema);
-            let store = store.open().await.context("the database cannot be used")?;
-            (ChatSessions::builder(store.clone()).listing(store), None)
+        Store::Postgres(url) => {
+            let store = PostgresStore::builder(&url.0).open().await;
+            let store = store.context("the database cannot be used")?;
+            postgres = Some(store.clone());
+            let builder = ChatSessions::builder(store.clone()).listing(store);
+            // Other processes write, too. Hints tell at once, and questions find what they did not.
+            (builder.watch_every(|| tokio::time::sleep(WATCH_EVERY)), None)
         }
         Store::Worker(url) => {
             ensure!(
@@ -67,16 +75,31 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
             // The Worker has its own app, which answers its users.
             let mut forward = ProxyOptions::default();
             forward.router = options;
-            return Ok(Backend { routes: proxy(url, forward)?, sessions: None, redb: None });
+            let routes = proxy(url, forward)?;
+            return Ok(Backend { routes, sessions: None, redb: None, postgres: None });
         }
     };
     let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
+    if let Some(store) = &postgres {
+        tokio::spawn(listen(sessions.clone(), store.clone()));
+    }
     let mut routes = router(api(&sessions, args)?, options);
     if let (Some(ms), Some(redb)) = (args.erase_within, &redb) {
         let scrubber = Scrubber::start(redb.clone(), Duration::from_millis(ms));
         routes = routes.layer(middleware::from_fn_with_state(scrubber, scrub::after_deletes));
     }
-    Ok(Backend { routes, sessions: Some(sessions), redb })
+    Ok(Backend { routes, sessions: Some(sessions), redb, postgres })
+}
+
+/// Hears of the changes of other processes.
+async fn listen(sessions: ChatSessions<Tutoring>, store: PostgresStore) {
+    loop {
+        if let Err(error) = sessions.listen(&store).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "there are no hints of other processes, only questions");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// The session protocol with the tutoring app's fields.

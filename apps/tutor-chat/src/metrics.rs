@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use durable_session::ChatSessions;
+use durable_session_postgres::PostgresStore;
 use durable_session_redb::RedbStore;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
@@ -55,6 +56,7 @@ impl Metrics {
         &self,
         sessions: Option<&ChatSessions<Tutoring>>,
         redb: Option<&RedbStore>,
+        postgres: Option<&PostgresStore>,
     ) -> String {
         let mut text = String::from("# TYPE http_answers_total counter\n");
         for (class, count) in (1..).zip(&self.answers) {
@@ -87,6 +89,16 @@ impl Metrics {
             counter(&mut text, "store_batches", s.batches);
             counter(&mut text, "store_reads", s.reads);
             counter(&mut text, "store_reopened", s.reopened);
+            gauge(&mut text, "store_queue_depth", s.queue_depth as u64);
+        }
+        if let Some(s) = postgres.map(PostgresStore::stats) {
+            counter(&mut text, "store_commits", s.commits);
+            counter(&mut text, "store_changes", s.changes);
+            counter(&mut text, "store_batches", s.batches);
+            counter(&mut text, "store_reads", s.reads);
+            counter(&mut text, "store_unknown_outcomes", s.unknown_outcomes);
+            counter(&mut text, "store_connections", s.connections);
+            counter(&mut text, "store_hints", s.hints);
             gauge(&mut text, "store_queue_depth", s.queue_depth as u64);
         }
         text

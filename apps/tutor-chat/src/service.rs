@@ -93,11 +93,11 @@ fn metrics_route(
     metrics: &Arc<Metrics>,
     backend: &Backend,
 ) -> impl Fn(Method) -> std::future::Ready<Response> + Clone + Send + 'static + use<> {
-    let (metrics, sessions, redb) =
-        (Arc::clone(metrics), backend.sessions.clone(), backend.redb.clone());
+    let (metrics, sessions) = (Arc::clone(metrics), backend.sessions.clone());
+    let (redb, postgres) = (backend.redb.clone(), backend.postgres.clone());
     move |method| {
         std::future::ready(if method == Method::GET || method == Method::HEAD {
-            let text = metrics.text(sessions.as_ref(), redb.as_ref());
+            let text = metrics.text(sessions.as_ref(), redb.as_ref(), postgres.as_ref());
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         } else {
             Refusal::method_not_allowed("GET, HEAD").into_response()

@@ -5,12 +5,13 @@ use crate::error::{Failure, unavailable};
 use crate::shared::Shared;
 use crate::sql::Sql;
 use crate::store::PostgresStore;
-use crate::writer;
+use crate::{hints, writer};
 use durable_session::env::{Random, SystemRandom};
 use durable_session::store::{Durability, Opening, StoreError};
 use futures_util::future::join_all;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Clone)]
 pub struct PostgresStoreBuilder {
     url: String,
+    listen_url: Option<String>,
     schema: String,
     writers: usize,
     timeout: Duration,
@@ -42,18 +44,20 @@ impl fmt::Debug for PostgresStoreBuilder {
 }
 
 impl PostgresStoreBuilder {
-    pub(crate) fn new(url: String) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
+        let (url, schema) = without_schema(url);
         Self {
             url,
-            schema: "chat".to_owned(),
+            listen_url: None,
+            schema: schema.unwrap_or_else(|| "chat".to_owned()),
             writers: 4,
             timeout: Duration::from_secs(30),
             restored: false,
         }
     }
 
-    /// The schema of the tables; `chat` if it is not given. Its name has lower-case letters, digits
-    /// and underscores.
+    /// The schema of the tables; if it is not given, that of `?schema=` in the URL, or `chat`. Its
+    /// name has lower-case letters, digits and underscores.
     #[must_use]
     pub fn schema(self, schema: impl Into<String>) -> Self {
         Self { schema: schema.into(), ..self }
@@ -64,6 +68,14 @@ impl PostgresStoreBuilder {
     #[must_use]
     pub fn writers(self, writers: usize) -> Self {
         Self { writers: writers.max(1), ..self }
+    }
+
+    /// The URL for the connections that wait for hints
+    /// ([`Hints`](durable_session::store::Hints)). It leads to the same database. It is needed if
+    /// the first one leads to a pooler that gives each transaction another connection.
+    #[must_use]
+    pub fn listen_url(self, url: impl Into<String>) -> Self {
+        Self { listen_url: Some(without_schema(&url.into()).0), ..self }
     }
 
     /// How long the server may take for one statement, or for a connection; 30 seconds if it is not
@@ -94,7 +106,10 @@ impl PostgresStoreBuilder {
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
         let sql = Sql::new(&self.schema)?;
         // The driver's own error could repeat the password.
-        let config: Config = self.url.parse().map_err(|_| unavailable("cannot read the URL"))?;
+        let read =
+            |url: &String| url.parse::<Config>().map_err(|_| unavailable("cannot read the URL"));
+        let config = read(&self.url)?;
+        let listen_config = read(self.listen_url.as_ref().unwrap_or(&self.url))?;
         let opening = Opening::draw(&SystemRandom)
             .map_err(|e| unavailable("could not draw the id of the opening").with_source(e))?;
         let (opened, opening_ends) = oneshot::channel();
@@ -112,7 +127,9 @@ impl PostgresStoreBuilder {
             };
             let handle = runtime.handle().clone();
             runtime.block_on(async move {
-                let connector = Connector { config, runtime: handle, timeout: self.timeout };
+                let timeout = self.timeout;
+                let (runtime, connections) = (handle, AtomicU64::new(0));
+                let connector = Connector { config, listen_config, runtime, timeout, connections };
                 let started = start(connector, sql, opening, self.restored).await;
                 let (shared, connection) = match started {
                     Ok(started) => started,
@@ -122,6 +139,7 @@ impl PostgresStoreBuilder {
                     }
                 };
                 let shared = Arc::new(shared);
+                tokio::spawn(hints::send(shared.clone()));
                 let mut connection = Some(connection);
                 let tasks = (0..self.writers)
                     .map(|_| tokio::spawn(writer::run(shared.clone(), connection.take())));
@@ -141,6 +159,21 @@ impl PostgresStoreBuilder {
             opening_ends.await.map_err(|_| unavailable("the thread of the store ended"))??;
         Ok(PostgresStore::new(shared, ended))
     }
+}
+
+/// Takes the parameter `schema`, which the server does not know, out of a URL.
+fn without_schema(url: &str) -> (String, Option<String>) {
+    let Some((start, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let mut schema = None;
+    let mut others = Vec::new();
+    for parameter in parameters.split('&') {
+        match parameter.strip_prefix("schema=") {
+            Some(name) => schema = Some(name.to_owned()),
+            None => others.push(parameter),
+        }
+    }
+    let separator = if others.is_empty() { "" } else { "?" };
+    (format!("{start}{separator}{}", others.join("&")), schema)
 }
 
 async fn start(
@@ -201,4 +234,25 @@ async fn migrate(connection: &mut Connection, sql: &Sql, restored: bool) -> Resu
 fn lock_number(sql: &Sql) -> i64 {
     let name = format!("durable-session {}", sql.schema);
     i64::from_le_bytes(xxh3_64(name.as_bytes()).to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_taken_out_of_the_url_and_the_password_is_not_shown() {
+        for (text, url, schema) in [
+            ("postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
+            ("postgres://u:secret@h/d?schema=s1", "postgres://u:secret@h/d", "s1"),
+            ("postgres://u:secret@h/d?a=b", "postgres://u:secret@h/d?a=b", "chat"),
+            ("postgres://u:secret@h/d?a=b&schema=s1&c=d", "postgres://u:secret@h/d?a=b&c=d", "s1"),
+        ] {
+            let builder = PostgresStoreBuilder::new(text);
+            assert_eq!((&*builder.url, &*builder.schema), (url, schema));
+            assert!(!format!("{builder:?}").contains("secret"));
+        }
+        let given = PostgresStoreBuilder::new("postgres://h/d?schema=s1").schema("s2");
+        assert_eq!(given.schema, "s2");
+    }
 }

@@ -58,6 +58,7 @@ pub(crate) async fn extend(
     let mut chunks = place;
     chunks.extend::<Parameters<'_>>(vec![(&offset, Type::INT8), (&row, Type::BYTEA)]);
     transaction.commit(&[(&transaction.shared.sql.put_chunks, chunks)]).await?;
+    transaction.shared.outbox.changed(number);
     Ok(ExtendOutcome::Extended(counts))
 }
 
@@ -111,5 +112,6 @@ pub(crate) async fn delete(
     ];
     transaction.shared.forget(id);
     transaction.commit(&statements).await?;
+    transaction.shared.outbox.changed(unsigned(number));
     Ok(DeleteOutcome::Deleted)
 }

@@ -415,6 +415,7 @@ impl<'a> Plan<'a> {
         let listed_at = self.labels.get_owner().map(|_| listed_at);
         let (number, head) = (self.number, self.head);
         shared.know(id, Entry { salt, number, mark, head, listed_at });
+        shared.outbox.changed(number);
         Ok(CommitOutcome::Committed(self.head.salted(salt)))
     }
 

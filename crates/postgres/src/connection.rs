@@ -4,13 +4,15 @@ use crate::error::{Failure, too_slow, unavailable};
 use crate::sql::{Sql, VERSION};
 use durable_session::store::{Durability, Salt, StoreError, StoreErrorKind};
 use futures_util::future::{Either, select};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A connection and the history that it writes to.
@@ -38,18 +40,39 @@ impl Drop for Connection {
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) config: Config,
+    /// For connections that listen: a pooler in between would lose what they wait for.
+    pub(crate) listen_config: Config,
     pub(crate) runtime: Handle,
     pub(crate) timeout: Duration,
+    /// How many were made.
+    pub(crate) connections: AtomicU64,
 }
 
 impl Connector {
     /// Connects, and checks that the store can keep its promises there. Runs in the runtime of the
     /// store; needs none around it.
     pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
-        let (config, runtime, timeout) = (self.config.clone(), self.runtime.clone(), self.timeout);
+        let (payloads, _) = mpsc::unbounded_channel();
+        self.connect_as(self.config.clone(), payloads).await
+    }
+
+    /// A connection to listen on, and the payloads of the notifications that it gets.
+    pub(crate) async fn connect_listening(
+        &self,
+    ) -> Result<(Connection, UnboundedReceiver<String>), StoreError> {
+        let (sender, payloads) = mpsc::unbounded_channel();
+        Ok((self.connect_as(self.listen_config.clone(), sender).await?, payloads))
+    }
+
+    async fn connect_as(
+        &self,
+        config: Config,
+        payloads: UnboundedSender<String>,
+    ) -> Result<Connection, StoreError> {
+        let (runtime, timeout) = (self.runtime.clone(), self.timeout);
         let connecting = self.runtime.spawn(async move {
             let connected = tokio::time::timeout(timeout, config.connect(NoTls)).await;
-            let (client, connection) = match connected {
+            let (client, mut connection) = match connected {
                 Err(_) => {
                     return Err(unavailable("the server did not take the connection in time"));
                 }
@@ -66,9 +89,20 @@ impl Connector {
                 Ok(Ok(connected)) => connected,
             };
             let task = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    let error = Failure::from(error).nothing_changed();
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection ended");
+                while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                    match message {
+                        // Nobody may be listening.
+                        Ok(AsyncMessage::Notification(news)) => {
+                            drop(payloads.send(news.payload().to_owned()));
+                        }
+                        Ok(_) => {}
+                        Err(error) => {
+                            let error = Failure::from(error).nothing_changed();
+                            let error = &error as &dyn std::error::Error;
+                            tracing::warn!(error, "a connection ended");
+                            break;
+                        }
+                    }
                 }
             });
             Ok(Connection {
@@ -85,6 +119,7 @@ impl Connector {
         let mut connection =
             connecting.map_err(|_| StoreError::new(StoreErrorKind::Closed, "the store ends"))??;
         connection.check_settings().await.map_err(Failure::nothing_changed)?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
         Ok(connection)
     }
 }

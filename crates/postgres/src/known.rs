@@ -16,6 +16,9 @@ pub(crate) struct Known {
     young: HashMap<SessionId, Entry>,
     /// Those that were young before. If they are not used, they are forgotten next.
     old: HashMap<SessionId, Entry>,
+    /// The ids of as many sessions, also of those that were forgotten since or are gone.
+    young_ids: HashMap<u64, SessionId>,
+    old_ids: HashMap<u64, SessionId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,13 +40,20 @@ impl Known {
         self.young.get(id).or_else(|| self.old.get(id)).copied()
     }
 
+    pub(crate) fn id_of(&self, number: u64) -> Option<SessionId> {
+        self.young_ids.get(&number).or_else(|| self.old_ids.get(&number)).cloned()
+    }
+
     pub(crate) fn put(&mut self, id: &SessionId, entry: Entry) {
         let age = |entry: &Entry| (entry.mark, entry.head.version.counter());
         if let Some(known) = self.young.get_mut(id) {
             // A load can end after a commit that was made later.
-            if (known.salt, known.number) != (entry.salt, entry.number) || age(known) <= age(&entry)
-            {
+            let another = (known.salt, known.number) != (entry.salt, entry.number);
+            if another || age(known) <= age(&entry) {
                 *known = entry;
+            }
+            if another {
+                self.put_id(entry.number, id);
             }
             return;
         }
@@ -52,6 +62,14 @@ impl Known {
         }
         self.old.remove(id);
         self.young.insert(id.clone(), entry);
+        self.put_id(entry.number, id);
+    }
+
+    fn put_id(&mut self, number: u64, id: &SessionId) {
+        if self.young_ids.len() >= GENERATION {
+            self.old_ids = std::mem::take(&mut self.young_ids);
+        }
+        self.young_ids.insert(number, id.clone());
     }
 
     pub(crate) fn forget(&mut self, id: &SessionId) {

@@ -25,6 +25,7 @@ mod commit;
 mod connection;
 mod error;
 mod found;
+mod hints;
 mod known;
 mod list;
 mod pool;
@@ -32,11 +33,13 @@ mod queue;
 mod read;
 mod shared;
 mod sql;
+mod stats;
 mod store;
 mod transaction;
 mod writer;
 
 pub use builder::PostgresStoreBuilder;
+pub use stats::Stats;
 pub use store::PostgresStore;
 
 /// The README's example, compiled with the tests.

@@ -68,6 +68,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How many changes wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.waiting().requests.len()
+    }
+
     /// Takes no more. What waits is still made.
     pub(crate) fn close(&self) {
         self.waiting().closed = true;

@@ -2,10 +2,12 @@
 
 use crate::connection::{Connection, Connector};
 use crate::error::{Failure, unavailable};
+use crate::hints::Outbox;
 use crate::known::{Entry, Known};
 use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::sql::Sql;
+use crate::stats::{self, Counters};
 use durable_session::SessionId;
 use durable_session::env::SystemRandom;
 use durable_session::store::{Durability, Incarnation, Opening, Salt, StoreError, StoreLimits};
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) sql: Sql,
     pub(crate) queue: Queue,
     pub(crate) pool: Pool,
+    pub(crate) outbox: Outbox,
+    pub(crate) counters: Counters,
     pub(crate) opening: Opening,
     /// What was declared when the store was opened.
     pub(crate) durability: Durability,
@@ -39,7 +43,7 @@ pub(crate) struct Shared {
     doubted: AtomicU64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code panics while it holds one of these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -56,6 +60,8 @@ impl Shared {
             sql,
             queue: Queue::default(),
             pool: Pool::new(4),
+            outbox: Outbox::default(),
+            counters: Counters::default(),
             opening,
             durability,
             known: Mutex::default(),
@@ -90,6 +96,11 @@ impl Shared {
         lock(&self.known).put(id, entry);
     }
 
+    /// The id of a session that was used not long ago.
+    pub(crate) fn id_of(&self, number: u64) -> Option<SessionId> {
+        lock(&self.known).id_of(number)
+    }
+
     pub(crate) fn forget(&self, id: &SessionId) {
         lock(&self.known).forget(id);
     }
@@ -119,6 +130,7 @@ impl Shared {
         for id in ids {
             self.forget(id);
             doubts.insert(id.clone(), self.doubted.fetch_add(1, Ordering::Relaxed));
+            stats::add(&self.counters.unknown_outcomes, 1);
         }
         self.doubtful.store(true, Ordering::Release);
     }

@@ -3,6 +3,7 @@
 use crate::error::unavailable;
 use durable_session::rows::MESSAGE_OVERHEAD;
 use durable_session::store::{StoreError, TAGGED_MESSAGES};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of the tables and functions that this release makes.
 pub(crate) const VERSION: i32 = 1;
@@ -14,6 +15,9 @@ const CHUNK_OVERHEAD: usize = 1 + 4 + 8 + 8;
 #[derive(Debug)]
 pub(crate) struct Sql {
     pub(crate) schema: String,
+    /// Where hints are sent, and the lock that listeners hold.
+    pub(crate) channel: String,
+    pub(crate) topic: i64,
     pub(crate) meta: String,
     pub(crate) append: String,
     pub(crate) append_one: String,
@@ -45,6 +49,10 @@ pub(crate) struct Sql {
     pub(crate) beat: String,
     pub(crate) delete: String,
     pub(crate) listed: String,
+    pub(crate) nobody_listens: String,
+    pub(crate) listens: String,
+    pub(crate) notify: String,
+    pub(crate) ids: String,
 }
 
 impl Sql {
@@ -59,6 +67,7 @@ impl Sql {
                 "a schema is named by lower-case letters, digits and underscores, at most 63",
             ));
         }
+        let topic = xxh3_64(format!("durable-session hints {schema}").as_bytes());
         let overhead = MESSAGE_OVERHEAD.to_string();
         let s = |text: &str| text.replace("{s}", schema).replace("{overhead}", &overhead);
         let last = "LEFT JOIN LATERAL (SELECT m.seq, CASE WHEN m.tag IS NULL THEN m.body END AS \
@@ -126,6 +135,12 @@ impl Sql {
             beat: s("UPDATE {s}.reply SET body = $3 WHERE number = $1 AND seq = $2"),
             delete: s("DELETE FROM {s}.head WHERE number = $1"),
             listed: s(&format!("{head} FROM {{s}}.head AS h {last}")),
+            nobody_listens: s("SELECT pg_try_advisory_xact_lock($1)"),
+            listens: s("SELECT pg_advisory_lock_shared($1)"),
+            notify: s("SELECT pg_notify($1, payload) FROM unnest($2) AS payload"),
+            ids: s("SELECT id FROM {s}.head WHERE number = ANY ($1)"),
+            channel: format!("durable_session_{topic:016x}"),
+            topic: i64::from_le_bytes(topic.to_le_bytes()),
             schema: schema.to_owned(),
         })
     }

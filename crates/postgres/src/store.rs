@@ -5,16 +5,18 @@ use crate::connection::Connection;
 use crate::error::Failure;
 use crate::queue::{Answer, Change, Request};
 use crate::shared::{LIMITS, Shared};
-use crate::{list, read};
+use crate::stats::{self, Stats};
+use crate::{hints, list, read};
 use async_trait::async_trait;
 use durable_session::SessionId;
 use durable_session::store::{
     ChunkPage, ChunkQuery, Commit, CommitOutcome, DeleteIf, DeleteOutcome, Durability,
-    ExtendOutcome, Extension, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening, Page,
-    ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreErrorKind,
+    ExtendOutcome, Extension, Hint, Hints, ListPage, ListQuery, LoadOutcome, LoadQuery, Opening,
+    Page, ReadQuery, Salvaged, SessionList, SessionStore, Sharing, StoreError, StoreErrorKind,
     StoreLimits,
 };
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use std::fmt;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,7 +63,8 @@ impl PostgresStore {
     /// a commit (64 MiB and 65,536).
     pub const LIMITS: StoreLimits = LIMITS;
 
-    /// Configures a store in the database of this URL, such as `postgres://user@host/database`.
+    /// Configures a store in the database of this URL, such as `postgres://user@host/database`, or
+    /// `postgres://user@host/database?schema=chat` with the [schema](PostgresStoreBuilder::schema).
     ///
     /// ```no_run
     /// use durable_session::ChatSessions;
@@ -76,7 +79,7 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn builder(url: impl Into<String>) -> PostgresStoreBuilder {
-        PostgresStoreBuilder::new(url.into())
+        PostgresStoreBuilder::new(&url.into())
     }
 
     /// The statements that make the tables and functions of a schema, for a role that may do so.
@@ -95,6 +98,18 @@ impl PostgresStore {
     /// lower-case letters, digits and underscores.
     pub fn migration(schema: &str) -> Result<String, StoreError> {
         Ok(crate::sql::Sql::new(schema)?.migration())
+    }
+
+    /// Counters since the store was opened.
+    ///
+    /// ```no_run
+    /// # fn example(store: &durable_session_postgres::PostgresStore) {
+    /// let stats = store.stats();
+    /// println!("{} changes in {} batches", stats.changes, stats.batches);
+    /// # }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.0.shared)
     }
 
     pub(crate) fn new(shared: Arc<Shared>, ended: Receiver<()>) -> Self {
@@ -127,6 +142,7 @@ impl PostgresStore {
             Some(id) => error.in_session(id),
             None => error,
         };
+        stats::add(&shared.counters.reads, 1);
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -251,5 +267,18 @@ impl SessionList for PostgresStore {
             Box::pin(async move { list::list(connection, shared, &query).await })
         })
         .await
+    }
+}
+
+/// Hints come by `NOTIFY`, on a connection for each stream. A change costs no more while no stream
+/// is open at any opening. The changes of the store's own opening are left out.
+///
+/// Opening a stream takes one and a half seconds: after them, every other opening knows of it. It
+/// fails where notifications do not arrive, as through a pooler that gives each transaction another
+/// connection: see [`listen_url`](PostgresStoreBuilder::listen_url).
+#[async_trait]
+impl Hints for PostgresStore {
+    async fn hints(&self) -> Result<BoxStream<'static, Hint>, StoreError> {
+        hints::listen(Arc::clone(&self.0.shared)).await
     }
 }

@@ -8,6 +8,7 @@ use crate::found::{signed, unsigned};
 use crate::known::Entry;
 use crate::queue::{Answer, Change, Request};
 use crate::shared::Shared;
+use crate::stats;
 use crate::transaction::{Ended, Parameters, transact};
 use durable_session::SessionId;
 use durable_session::rows;
@@ -24,6 +25,7 @@ const GROUP_BYTES: u64 = 4 << 20;
 pub(crate) async fn run(shared: Arc<Shared>, mut connection: Option<Connection>) {
     while let Some(taken) = shared.queue.next(take).await {
         let mut todo = taken;
+        stats::add(&shared.counters.changes, todo.len());
         while !todo.is_empty() {
             let usable = connection.take().filter(|connection| !connection.is_closed());
             let current = match usable {
@@ -105,10 +107,14 @@ async fn make(connection: &Connection, shared: &Shared, todo: &mut VecDeque<Requ
 
 async fn make_one(connection: &Connection, shared: &Shared, request: Request) -> bool {
     let Request { id, change } = request;
+    shared.counters.batch(1);
     match change {
         Change::Commit(what, answer) => {
             let ended =
                 transact(connection, shared, &id, |t| Box::pin(commit(t, &id, &what))).await;
+            if matches!(ended.answer, Ok(CommitOutcome::Committed(_))) {
+                stats::add(&shared.counters.commits, 1);
+            }
             give(answer, ended)
         }
         Change::Extend(what, answer) => {
@@ -205,15 +211,18 @@ async fn append_known(
     if appends.is_empty() {
         return true;
     }
+    shared.counters.batch(appends.len());
     let made = match appends.as_slice() {
         [append] if append.rows.len() == 1 => append_one(connection, shared, append).await,
         appends => append_all(connection, shared, appends).await,
     };
     match made {
         Ok(won) => {
+            stats::add(&shared.counters.commits, won.len());
             for (at, append) in appends.into_iter().enumerate() {
                 if won.contains(&at) {
                     shared.know(&append.id, Entry { head: append.head, ..append.entry });
+                    shared.outbox.changed(append.entry.number);
                     let head = append.head.salted(connection.salt);
                     drop(append.answer.send(Ok(CommitOutcome::Committed(head))));
                 } else {

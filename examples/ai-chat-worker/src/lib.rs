@@ -6,16 +6,18 @@
 // The items that the worker crate's macros generate are public and have neither.
 #![allow(missing_docs, missing_debug_implementations)]
 
-mod model;
+#[path = "../../ai-chat/src/fake.rs"]
+mod fake;
 
 use durable_session::Replies;
 use durable_session_cloudflare::{ChatObject, ChatWorker, log_to_console};
 use durable_session_http::{ClientPermissions, UiMessageReply};
-use model::Model;
+use fake::Fake;
 use std::time::Duration;
+use worker::send::SendFuture;
 use worker::{
-    Context, DurableObject, Env, Request, Response, Result, State, console_error, durable_object,
-    event,
+    Context, Delay, DurableObject, Env, Request, Response, Result, State, console_error,
+    durable_object, event,
 };
 
 /// Where the routes of `useChat` are.
@@ -26,7 +28,7 @@ pub struct ChatSession(ChatObject);
 
 impl DurableObject for ChatSession {
     fn new(state: State, env: Env) -> Self {
-        let model = Model {
+        let model = Fake {
             tokens: number(&env, "TOKENS").unwrap_or(20),
             delay: Duration::from_millis(number(&env, "DELAY_MS").unwrap_or(50)),
             tools: variable(&env, "TOOLS") == "on",
@@ -51,6 +53,11 @@ impl DurableObject for ChatSession {
     async fn alarm(&self) -> Result<Response> {
         self.0.alarm().await
     }
+}
+
+/// The pause of the model before a word.
+async fn pause(delay: Duration) {
+    SendFuture::new(Delay::from(delay)).await;
 }
 
 /// The value of a variable; empty if it is not set.

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ pub(crate) struct Args {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:3001")]
     pub(crate) addr: SocketAddr,
-    /// The store of the conversations: redb:PATH or memory.
+    /// The store of the conversations: redb:PATH, memory, or postgres:URL of a database. The tables
+    /// are in the schema chat, or in that of ?schema= in the URL.
     #[arg(long, default_value = "redb:ai-chat.redb")]
     pub(crate) store: Store,
     /// The made-up model answers with so many words: `w0` is the first.
@@ -37,10 +39,23 @@ pub(crate) struct Args {
 }
 
 /// The store of the conversations.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Store {
     Redb(PathBuf),
     Memory,
+    /// The URL of the database.
+    Postgres(String),
+}
+
+impl fmt::Debug for Store {
+    /// The URL of a database may have a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redb(_) => "Redb",
+            Self::Memory => "Memory",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
 }
 
 impl FromStr for Store {
@@ -50,7 +65,9 @@ impl FromStr for Store {
         match text.split_once(':') {
             None if text == "memory" => Ok(Self::Memory),
             Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
-            _ => Err("a store is redb:PATH or memory".to_owned()),
+            Some(("postgres", url)) if url.starts_with("//") => Ok(Self::Postgres(text.to_owned())),
+            Some(("postgres", url)) if !url.is_empty() => Ok(Self::Postgres(url.to_owned())),
+            _ => Err("a store is redb:PATH, memory or postgres:URL".to_owned()),
         }
     }
 }

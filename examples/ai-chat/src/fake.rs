@@ -1,4 +1,4 @@
-//! A model that is made up.
+//! A model that is made up. `examples/ai-chat-worker` has this file, too: each crate gives `pause`.
 
 use durable_session::{Added, Error, JsonObject, Message, Reply, role};
 use futures_util::{Stream, StreamExt, stream};
@@ -51,7 +51,7 @@ impl Fake {
         let before = (!before.is_empty()).then(|| before.to_owned());
         let words: Vec<_> = before.into_iter().chain(words).collect();
         let deltas = stream::iter(words).then(move |word| async move {
-            tokio::time::sleep(self.delay).await;
+            crate::pause(self.delay).await;
             json!({"type": "text-delta", "id": id, "delta": word})
         });
         let one = |kind| stream::iter([json!({"type": kind, "id": id})]);

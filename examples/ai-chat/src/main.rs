@@ -22,11 +22,13 @@ use durable_session::{Added, ChatSession, ChatSessions, Error, MessageQuery, Rep
 use durable_session_http::server::{RouterOptions, ServeOptions, Shutdown, router, serve};
 use durable_session_http::{Api, ClientPermissions, UiMessageReply, health};
 use durable_session_memory::MemoryStore;
+use durable_session_postgres::PostgresStore;
 use durable_session_redb::RedbStore;
 use fake::Fake;
 use remote::Remote;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::{sleep, sleep as pause};
 
 /// The most tokens of a prompt.
 const BUDGET: usize = 8_000;
@@ -63,6 +65,15 @@ async fn main() -> Result<()> {
             (ChatSessions::builder(store.clone()).replies(replies).build(), Some(store))
         }
         Store::Memory => (ChatSessions::builder(MemoryStore::new()).replies(replies).build(), None),
+        Store::Postgres(url) => {
+            let store = PostgresStore::builder(url).open().await;
+            let store = store.context("the database cannot be used")?;
+            // Other processes write, too. Hints tell at once, and questions find what they did not.
+            let builder = ChatSessions::builder(store.clone()).replies(replies);
+            let sessions = builder.watch_every(|| sleep(Duration::from_millis(500))).build();
+            tokio::spawn(listen(sessions.clone(), store));
+            (sessions, None)
+        }
     };
     let api = Api::builder(sessions.clone())
         .client_permissions(ClientPermissions::public())
@@ -90,6 +101,16 @@ async fn main() -> Result<()> {
         store.close().await?;
     }
     Ok(())
+}
+
+/// Hears of the changes of other processes.
+async fn listen(sessions: ChatSessions, store: PostgresStore) {
+    loop {
+        if let Err(error) = sessions.listen(&store).await {
+            eprintln!("there are no hints of other processes, only questions: {error}");
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Answers a message of a user, or goes on with a message after a tool was approved or denied.

@@ -6,6 +6,7 @@
 mod server;
 
 mod fixture;
+mod hints;
 mod killed;
 mod opening;
 mod race;

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unused_async, reason = "the code is there to be compiled")]
 
 mod context;
+mod postgres;
 mod replies;
 mod use_chat;
 
@@ -16,6 +17,7 @@ fn shown(file: &str) -> &str {
 fn the_pages_show_this_code() {
     for (page, name, file) in [
         (include_str!("../../../../docs/context.md"), "context", include_str!("context.rs")),
+        (include_str!("../../../../docs/postgres.md"), "postgres", include_str!("postgres.rs")),
         (include_str!("../../../../docs/replies.md"), "replies", include_str!("replies.rs")),
         (include_str!("../../../../docs/use-chat.md"), "use_chat", include_str!("use_chat.rs")),
     ] {
