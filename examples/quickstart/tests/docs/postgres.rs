@@ -22,4 +22,4 @@ async fn open() -> Result<ChatSessions, Box<dyn std::error::Error>> {
     Ok(sessions)
 }
 
-// What the page leaves to its reader: nothing.
+// What the page leaves to its reader.
