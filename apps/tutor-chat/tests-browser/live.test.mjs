@@ -51,7 +51,7 @@ async function connected() {
       return server.bookingInfo;
     },
   };
-  const live = new Live(api, { page() {}, row() {}, status() {}, state: fields => shown.push(fields.bookingInfo) });
+  const live = new Live(api, { page() {}, row() {}, status() {}, state: fields => 'bookingInfo' in fields && shown.push(fields.bookingInfo) });
   live.start();
   Source.last.dispatchEvent(new Event('open'));
   await settled();
@@ -62,7 +62,7 @@ async function connected() {
       server.bookingInfo = bookingInfo;
       await request();
     });
-    if (news) live.state({ bookingInfo });
+    live.state(news ? { bookingInfo } : {});
   };
   const event = bookingInfo => Source.last.tell('state', { state: { bookingInfo } });
   return { change, event, server, shown };
@@ -130,4 +130,14 @@ test('after a gap in the stream its events count at once', async () => {
   assert.deepEqual(shown, [FIRST, SECOND]);
   event(null);
   assert.deepEqual(shown, [FIRST, SECOND, null]);
+});
+
+test('a gap in the stream while a change is being stored does not hide it', async () => {
+  const { change, event, shown } = await connected();
+  await change(FIRST, async () => Source.last.tell('resync', {}));
+  await settled();
+  assert.deepEqual(shown, [FIRST]);
+  event(FIRST);
+  event(null);
+  assert.deepEqual(shown.slice(1), [FIRST, null]);
 });
