@@ -154,8 +154,8 @@ fn the_advice_of_a_refusal_works_for_a_flipped_bit_in_every_page() {
             "{stop}: {harmless} harmless, {advised} advised, {hopeless} hopeless, \
              {kept} kept, {moved} moved"
         );
-        // Damage to the header or a root of a table is hopeless. In a small file, roots are many; how
-        // many of the pages are roots depends on when the log was flushed.
+        // Damage to the header or a root of a table is hopeless. In a small file, roots are many.
+        // How many of its pages are roots depends on when the log was flushed.
         assert!(advised > 20 && hopeless < advised / 2, "{advised} advised, {hopeless} hopeless");
         // A flipped bit costs a session or a page of sessions, seldom more.
         for (kept, files) in [(kept, advised), (moved, rescued)] {
