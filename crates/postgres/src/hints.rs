@@ -101,7 +101,7 @@ impl Outbox {
         payloads
     }
 
-    /// The numbers in a payload, unless this opening sent it.
+    /// Reads the numbers in a payload. One that this opening sent has none.
     fn read<'a>(&self, payload: &'a str) -> impl Iterator<Item = u64> + use<'a> {
         let (sender, numbers) = payload.split_once(',').unwrap_or_default();
         let numbers = if sender == self.sender { "" } else { numbers };

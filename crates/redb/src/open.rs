@@ -49,7 +49,7 @@ pub(crate) fn file(path: &Path, context: Context<'_>) -> Result<Opened, OpenErro
         Ok(_) => existing_file(path, context),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             match pair::refuse_a_log_without_a_file(path, &**context.log) {
-                // Another store created both since: a file appears before its log.
+                // Another store has created the file, and then its log, since the first look.
                 Err(OpenError::FileMissing { .. }) if path.exists() => {
                     return existing_file(path, context);
                 }

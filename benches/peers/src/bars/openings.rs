@@ -39,7 +39,7 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A filled store of each side that lacks results, and the number of its sessions.
+/// Fills a store for each side that lacks results. Returns it with the number of its sessions.
 fn fill<'a>(
     run: &Run<'_>,
     sides: &'a [Side],

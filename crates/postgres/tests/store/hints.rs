@@ -46,7 +46,7 @@ fn an_opening_hears_of_each_change_of_another_and_of_none_of_its_own() {
     create(&listener, &own, vec![append("a")]);
     let hears = |id: &SessionId| hears(&hints, id, &own);
 
-    // Each kind of change, as the last one of its session.
+    // Each kind of change is made in a session of its own.
     let changes: [fn() -> Op; 3] =
         [|| append("b"), || Op::SetApp("{}".into()), || Op::Remove { first: 1, last: 1 }];
     for (n, change) in changes.into_iter().enumerate() {
