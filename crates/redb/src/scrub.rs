@@ -5,12 +5,12 @@
 //! compacted, and the pages that are free then are filled with zeros.
 
 use crate::tables::{Blob, Table, TableKey, Visit, visit_all};
-use redb::{Database, ReadableTable, TableDefinition, TableError};
+use redb::{Database, ReadableTable, TableDefinition, TableError, TableHandle};
 
 /// The name of a table while it is written anew.
 const NEW: &str = "durable-session.new";
 
-/// The table whose zeros fill free pages.
+/// The table whose zeros fill free pages. A scrub that is killed leaves it.
 const ZEROS: TableDefinition<'_, u64, Blob> = TableDefinition::new("durable-session.zeros");
 
 /// The bytes of a page that are not zeros, at most: its header, a key and offsets.
@@ -30,6 +30,17 @@ impl<E: Into<redb::Error>> From<E> for Ended {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// Whether a scrub that was killed may have left a table with this name.
+pub(crate) fn may_leave(table: &str) -> bool {
+    table == ZEROS.name()
+}
+
+/// Removes what a scrub that was killed has left.
+pub(crate) fn clear(txn: &redb::WriteTransaction) -> Result<(), redb::Error> {
+    txn.delete_table(ZEROS)?;
+    Ok(())
 }
 
 /// Scrubs a file of `len` bytes, as `len` tells it at any moment.
@@ -91,7 +102,7 @@ fn fill(db: &Database, len: u64) -> Result<(), Ended> {
     }
     txn.commit()?;
     let txn = db.begin_write()?;
-    txn.delete_table(ZEROS)?;
+    clear(&txn)?;
     txn.commit()?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::meta;
 use crate::error::Fault;
 use crate::memtable::{Layer, LogRef, RowReader, SeenLayer};
+use crate::scrub;
 use crate::tables::{Blob, Table, TableKey, Visit, visit_all};
 use crate::wal::Position;
 use durable_session::store::Order;
@@ -100,6 +101,7 @@ impl<F: FnMut() -> bool> Slices<'_, F> {
             None => self.begin()?,
         };
         meta::store_flushed(&txn, flushed)?;
+        scrub::clear(&txn)?;
         Ok(txn.commit()?)
     }
 

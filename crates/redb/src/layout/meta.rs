@@ -5,6 +5,7 @@
 //! little-endian.
 
 use crate::error::{Fault, OpenError, caught};
+use crate::scrub;
 use crate::tables::{Blob, Heads, Ids, META, Rows, Table, Visit, visit_all};
 use crate::wal::{LogId, Position};
 use durable_session::env::Random;
@@ -231,7 +232,7 @@ fn stored_layout(db: &dyn ReadableDatabase) -> Result<Option<u64>, OpenError> {
         .ok_or_else(|| OpenError::damaged("the row with the layout version fails its checksum"))
 }
 
-/// All tables are there, and no other one.
+/// All tables are there, and no other one but what a scrub leaves that is killed.
 fn check_tables(db: &dyn ReadableDatabase) -> Result<(), OpenError> {
     struct Open<'a>(&'a ReadTransaction, Vec<&'static str>);
 
@@ -249,7 +250,8 @@ fn check_tables(db: &dyn ReadableDatabase) -> Result<(), OpenError> {
     visit_all(&mut open).map_err(OpenError::redb)?;
     let ours = open.1;
     let mut tables = txn.list_tables().map_err(OpenError::redb)?;
-    match tables.find(|table| !ours.contains(&table.name())) {
+    let is_known = |name: &str| ours.contains(&name) || scrub::may_leave(name);
+    match tables.find(|table| !is_known(table.name())) {
         Some(table) => Err(OpenError::damaged(format!(
             "the file has a table \"{}\", which no store has",
             table.name().escape_debug()
