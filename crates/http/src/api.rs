@@ -269,8 +269,8 @@ impl<A: AppState> Api<A> {
     }
 }
 
-/// The session for a request of this caller. Somebody else's reads as one that does not exist, and
-/// cannot be changed.
+/// The session for a request of this caller. To an owner, somebody else's reads as one that does
+/// not exist, and cannot be changed.
 pub(crate) async fn chat_for<A: AppState>(
     sessions: &ChatSessions<A>,
     id: SessionId,
@@ -278,7 +278,12 @@ pub(crate) async fn chat_for<A: AppState>(
     reads: bool,
 ) -> Result<ChatSession<A>, Refusal> {
     let chat = sessions.session(id);
-    let Some(caller @ Caller::Owner(name)) = caller else { return Ok(chat) };
+    let Some((caller, name)) = caller.and_then(|caller| Some((caller, caller.name()?))) else {
+        return Ok(chat);
+    };
+    if matches!(caller, Caller::Guest(_)) {
+        return Ok(chat.owned_by(name));
+    }
     let labels = chat.labels().await.map_err(|e| errors::refusal(chat.id(), &e))?;
     match labels.get_owner().map_or(Ok(()), |owner| caller.check(owner)) {
         Ok(()) => Ok(chat.owned_by(name)),

@@ -403,10 +403,11 @@ impl<A: AppState> ApiBuilder<A> {
     /// request of the session routes, too. A [`Caller::Owner`] may ask only for itself. A session
     /// that it creates is its own. Somebody else's session reads to it exactly as one that does not
     /// exist, and it cannot change the session (403). The check is made when a request begins; an
-    /// event stream that is open goes on if the session gets another owner.
+    /// event stream that is open goes on if the session gets another owner. A [`Caller::Guest`] may
+    /// use every session whose id it knows.
     ///
-    /// The headers must come from something that the client cannot influence, such as a proxy that
-    /// checks logins and overwrites the header.
+    /// The headers that name an owner must come from something that the client cannot influence,
+    /// such as a proxy that checks logins and overwrites the header.
     ///
     /// ```
     /// use durable_session::ChatSessions;

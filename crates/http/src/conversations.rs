@@ -15,6 +15,10 @@ pub enum Caller {
     /// An owner. It may use its own sessions and those without an owner, and ask only for itself. A
     /// session that it creates is its own.
     Owner(Arc<str>),
+    /// A client without a login. It may use every session whose id it knows, and ask only for the
+    /// owner that it names, if it names one. A session that it creates belongs to that owner. The
+    /// name is all that protects the list: let clients draw it at random, as they draw session ids.
+    Guest(Option<Arc<str>>),
 }
 
 impl Caller {
@@ -30,19 +34,31 @@ impl Caller {
         Self::Owner(name.into())
     }
 
-    /// Refuses what belongs to this owner, unless the caller may use it.
-    pub(crate) fn check(&self, owner: &str) -> Result<(), Refusal> {
-        match self {
-            Self::Owner(own) if **own != *owner => {
-                Err(Refusal::new(http::StatusCode::FORBIDDEN, "this belongs to somebody else"))
-            }
-            Self::Owner(_) | Self::Service => Ok(()),
-        }
+    /// A client without a login, with the owner that it names.
+    ///
+    /// ```
+    /// use durable_session_http::Caller;
+    ///
+    /// let caller = Caller::guest(Some("owner-7d3kq5"));
+    /// assert_eq!(format!("{caller:?}"), "Guest(12 bytes)");
+    /// ```
+    pub fn guest(owner: Option<&str>) -> Self {
+        Self::Guest(owner.map(Into::into))
     }
 
+    /// Refuses what belongs to this owner, unless the caller may use it.
+    pub(crate) fn check(&self, owner: &str) -> Result<(), Refusal> {
+        if matches!(self, Self::Service) || self.name() == Some(owner) {
+            return Ok(());
+        }
+        Err(Refusal::new(http::StatusCode::FORBIDDEN, "this belongs to somebody else"))
+    }
+
+    /// The owner of the sessions that this caller creates.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Owner(name) => Some(name),
+            Self::Guest(name) => name.as_deref(),
             Self::Service => None,
         }
     }
@@ -54,6 +70,10 @@ impl fmt::Debug for Caller {
         match self {
             Self::Service => f.write_str("Service"),
             Self::Owner(name) => write!(f, "Owner({} bytes)", name.len()),
+            Self::Guest(name) => match name {
+                Some(name) => write!(f, "Guest({} bytes)", name.len()),
+                None => f.write_str("Guest"),
+            },
         }
     }
 }

@@ -21,13 +21,15 @@ fn sessions(clock: &ManualClock) -> ChatSessions {
         .build()
 }
 
-/// The header `x-user` names the owner; `service` is the service itself.
+/// The header `x-user` names the owner; `service` is the service itself, and `guest-…` a guest.
 fn api(sessions: ChatSessions) -> Api {
     Api::builder(sessions)
         .field(FieldRoute::new("step", "step"))
         .conversations("/api/chat", |headers| {
             match headers.get("x-user").and_then(|name| name.to_str().ok()) {
                 Some("service") => Ok(Caller::Service),
+                Some("guest") => Ok(Caller::guest(None)),
+                Some(name) if name.starts_with("guest-") => Ok(Caller::guest(Some(name))),
                 Some(name) => Ok(Caller::owner(name)),
                 None => Err(Refusal::new(StatusCode::UNAUTHORIZED, "log in first")),
             }
@@ -198,6 +200,50 @@ async fn labels_are_set_and_cannot_be_given_away() {
     let long = json!({"title": "t".repeat(1025)}).to_string();
     assert_eq!(status(&api, "u-43", "PUT", "/session/s/labels", &long).await, 413);
     assert_eq!(status(&api, "u-43", "GET", "/session/s/labels", "").await, 405);
+}
+
+/// Clause C13.
+#[tokio::test]
+async fn a_guest_uses_what_it_knows_the_id_of_and_lists_what_it_created() {
+    let api = api(sessions(&ManualClock::at(1_000)));
+    post(&api, "guest-a", "s", "hello").await;
+    post(&api, "guest-b", "s", "hello, too").await;
+    post(&api, "guest", "open", "without an owner").await;
+    let listed = async |user: &str| {
+        let page = ok(&api, user, "GET", "/sessions", "").await;
+        let all = page["sessions"].as_array().unwrap();
+        all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("guest-a").await, ["s"]);
+    assert!(listed("guest-b").await.is_empty());
+    let state = ok(&api, "guest-b", "GET", "/session/s", "").await;
+    assert_eq!(state["messages"].as_array().unwrap().len(), 3, "the id is enough to read");
+
+    // A fork belongs to whoever makes it; the source stays where it is.
+    ok(&api, "guest-a", "PUT", "/session/s/labels", r#"{"title":"Greetings"}"#).await;
+    ok(&api, "guest-b", "POST", "/session/s/fork", r#"{"id":"f","through":2}"#).await;
+    let forks = ok(&api, "guest-b", "GET", "/sessions", "").await;
+    assert_eq!(forks["sessions"][0]["id"], "f");
+    assert_eq!(forks["sessions"][0]["title"], "Greetings");
+    assert_eq!(listed("guest-a").await, ["s"]);
+
+    for (user, method, path, body, expected) in [
+        ("guest-b", "PUT", "/session/s/labels", r#"{"title":"mine"}"#, 403),
+        ("guest", "PUT", "/session/s/labels", r#"{"title":"mine"}"#, 403),
+        ("guest-b", "PUT", "/session/f/labels", r#"{"owner":"guest-a"}"#, 403),
+        ("guest", "PUT", "/session/open/labels", r#"{"title":"open"}"#, 200),
+        ("guest-b", "GET", "/sessions?owner=guest-a", "", 403),
+        ("guest", "GET", "/sessions?owner=guest-a", "", 403),
+        ("guest", "GET", "/sessions", "", 400),
+        ("guest-b", "DELETE", "/owners/guest-a", "", 403),
+        ("guest", "DELETE", "/owners/guest-a", "", 403),
+        ("u-42", "POST", "/session/s/messages", r#"{"role":"user","content":"no"}"#, 403),
+        ("guest-a", "DELETE", "/owners/guest-a", "", 200),
+    ] {
+        assert_eq!(status(&api, user, method, path, body).await, expected, "{user} {path} {body}");
+    }
+    assert!(listed("guest-a").await.is_empty());
+    assert_eq!(listed("guest-b").await, ["f"]);
 }
 
 /// Clause C13.

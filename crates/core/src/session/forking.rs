@@ -54,7 +54,8 @@ impl<A: AppState> ChatSession<A> {
     /// The bodies of the messages are equal byte for byte. Their seqs are 1, 2, 3, …: the new
     /// session has a history of its own, and messages that were removed from the source leave no
     /// gaps in it. A message that a reply is writing is copied as if the reply were interrupted
-    /// now; in the source the reply goes on.
+    /// now; in the source the reply goes on. A handle made by [`owned_by`](Self::owned_by) gives
+    /// the new session its owner instead of that of the source.
     ///
     /// A repeated call, with the same source, `id` and seq, finds the session that the first one
     /// made, and returns it as it is now. So a call whose outcome is unknown can be made again.
@@ -168,7 +169,10 @@ impl Session {
     /// `None` if the store no longer has the messages as they are in `view`.
     async fn copy_at(&self, view: &View, through: u64) -> Result<Option<Copied>, Error> {
         let (store, id) = (&*self.registry.store, &self.actor.id);
-        let (app, labels) = (view.app.clone(), view.labels.clone());
+        let (app, mut labels) = (view.app.clone(), view.labels.clone());
+        if let Some(owner) = self.begins_with.as_deref().and_then(Labels::get_owner) {
+            labels = Labels::owner(owner).title(labels.get_title().unwrap_or_default());
+        }
         let mut copied =
             Copied { source: view.incarnation(), messages: Vec::new(), bytes: 0, app, labels };
         let (mut first, mut interrupted) = (1, false);

@@ -160,7 +160,14 @@ pub(crate) async fn label<A: AppState>(
     // An owner cannot give a session away.
     let owner = owner.filter(|owner| !owner.is_empty());
     let owner = owner.or_else(|| caller.name().map(str::to_owned)).unwrap_or_default();
-    caller.check(&owner)?;
+    if !owner.is_empty() {
+        caller.check(&owner)?;
+    }
+    if let Caller::Guest(_) = caller {
+        // It may use the session of somebody else, but cannot take it away.
+        let labels = chat.labels().await.map_err(|e| errors::refusal(chat.id(), &e))?;
+        labels.get_owner().map_or(Ok(()), |owner| caller.check(owner))?;
+    }
     let labels = Labels::owner(owner).title(title);
     turn(chat, input, |draft| draft.set_labels(&labels)).await?;
     Ok(success())
