@@ -46,9 +46,9 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) access_secret: Option<PathBuf>,
     /// The header in which a proxy in front names the owner of the sessions that a request may use.
-    /// With it, the routes of conversations are served: the list of an owner's sessions, labels,
-    /// forks and the erasure of an owner. A request without the header is refused (401). The proxy
-    /// must overwrite the header. Not for a Worker.
+    /// A request without the header is refused (401). The proxy must overwrite the header. Without
+    /// this option, each browser draws the name of its owner at random, and whoever knows the id of
+    /// a session may use it. Not for a Worker.
     #[arg(long, value_name = "NAME")]
     pub(crate) owner_header: Option<http::HeaderName>,
     /// Scrub the store of the file at most so many milliseconds after an owner was erased or a

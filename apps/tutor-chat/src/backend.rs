@@ -4,25 +4,39 @@ use crate::args::{Args, Clients, Store};
 use crate::scrub::{self, Scrubber};
 use anyhow::{Context as _, anyhow, ensure};
 use axum::{Router, middleware};
-use durable_session::{ChatSessions, Message};
+use durable_session::store::{LoadQuery, SessionStore as _, TailBounds};
+use durable_session::{ChatSessions, Message, SessionId};
 use durable_session_http::server::{ProxyOptions, RouterOptions, Shutdown, proxy, router};
 use durable_session_http::{Api, Caller, ClientPermissions, FieldRoute, Refusal};
 use durable_session_memory::MemoryStore;
 use durable_session_postgres::PostgresStore;
 use durable_session_redb::{OpenError, RedbStore};
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
+use std::path::PathBuf;
 use std::time::Duration;
 use tutoring::{Tutoring, write_reply};
 
 /// How often a shared store is asked while somebody watches.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
+/// The header in which a browser without a login names the owner of its sessions.
+pub(crate) const GUEST_HEADER: &str = "chat-owner";
+/// Nobody can guess a name of 26 characters with 5 random bits each.
+const MIN_GUEST_BYTES: usize = 26;
+
 /// The session routes, and the sessions and the store behind them.
 pub(crate) struct Backend {
     pub(crate) routes: Router,
     /// `None` if a Worker has them.
     pub(crate) sessions: Option<ChatSessions<Tutoring>>,
-    pub(crate) redb: Option<RedbStore>,
+    pub(crate) stores: Stores,
+}
+
+/// The handles of the store that the sessions are in; none for a Worker and in memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stores {
+    /// With the path of the file.
+    pub(crate) redb: Option<(RedbStore, PathBuf)>,
     pub(crate) postgres: Option<PostgresStore>,
 }
 
@@ -33,11 +47,11 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
     );
     let mut options = RouterOptions::default();
     options.shutdown = shutdown.clone();
-    let mut postgres = None;
-    let (builder, redb) = match &args.store {
+    let mut stores = Stores::default();
+    let builder = match &args.store {
         Store::Memory => {
             let store = MemoryStore::new();
-            (ChatSessions::builder(store.clone()).listing(store), None)
+            ChatSessions::builder(store.clone()).listing(store)
         }
         Store::Redb(path) => {
             let store = RedbStore::open(path).map_err(|error| match error {
@@ -49,15 +63,16 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
                 }
                 other => anyhow!(other).context(format!("{} cannot be opened", path.display())),
             })?;
-            (ChatSessions::builder(store.clone()).listing(store.clone()), Some(store))
+            stores.redb = Some((store.clone(), path.clone()));
+            ChatSessions::builder(store.clone()).listing(store)
         }
         Store::Postgres(url) => {
             let store = PostgresStore::builder(&url.0).open().await;
             let store = store.context("the database cannot be used")?;
-            postgres = Some(store.clone());
+            stores.postgres = Some(store.clone());
             let builder = ChatSessions::builder(store.clone()).listing(store);
             // Other processes write, too. Hints tell at once, and questions find what they did not.
-            (builder.watch_every(|| tokio::time::sleep(WATCH_EVERY)), None)
+            builder.watch_every(|| tokio::time::sleep(WATCH_EVERY))
         }
         Store::Worker(url) => {
             ensure!(
@@ -76,19 +91,19 @@ pub(crate) async fn open(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Bac
             let mut forward = ProxyOptions::default();
             forward.router = options;
             let routes = proxy(url, forward)?;
-            return Ok(Backend { routes, sessions: None, redb: None, postgres: None });
+            return Ok(Backend { routes, sessions: None, stores });
         }
     };
     let sessions = builder.greeting(Message::assistant(tutoring::GREETING)).build();
-    if let Some(store) = &postgres {
+    if let Some(store) = &stores.postgres {
         tokio::spawn(listen(sessions.clone(), store.clone()));
     }
     let mut routes = router(api(&sessions, args)?, options);
-    if let (Some(ms), Some(redb)) = (args.erase_within, &redb) {
+    if let (Some(ms), Some((redb, _))) = (args.erase_within, &stores.redb) {
         let scrubber = Scrubber::start(redb.clone(), Duration::from_millis(ms));
         routes = routes.layer(middleware::from_fn_with_state(scrubber, scrub::after_deletes));
     }
-    Ok(Backend { routes, sessions: Some(sessions), redb, postgres })
+    Ok(Backend { routes, sessions: Some(sessions), stores })
 }
 
 /// Hears of the changes of other processes.
@@ -114,14 +129,11 @@ fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tut
         .field(FieldRoute::new("booking-info", "bookingInfo"))
         .field(FieldRoute::put_only("search-criteria", "lastSearchCriteria"))
         .field(FieldRoute::put_only("available-tutors", "availableTutorsList"));
-    if let Some(header) = args.owner_header.clone() {
-        api = api.conversations("/api/chat", move |headers| {
-            let owner = headers.get(&header).and_then(|owner| owner.to_str().ok());
-            let owner = owner.filter(|owner| !owner.is_empty());
-            let refusal = || Refusal::new(StatusCode::UNAUTHORIZED, "log in first");
-            owner.map(Caller::owner).ok_or_else(refusal)
-        });
-    }
+    let header = args.owner_header.clone();
+    api = api.conversations("/api/chat", move |headers| match &header {
+        Some(header) => logged_in(headers, header),
+        None => guest(headers),
+    });
     if let Some(ms) = args.stream_ms {
         let pause = move || tokio::time::sleep(Duration::from_millis(ms));
         api = api
@@ -133,13 +145,48 @@ fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tut
     Ok(api.build()?)
 }
 
+/// The owner that a proxy names.
+fn logged_in(headers: &HeaderMap, header: &HeaderName) -> Result<Caller, Refusal> {
+    let owner = headers.get(header).and_then(|owner| owner.to_str().ok());
+    let owner = owner.filter(|owner| !owner.is_empty());
+    owner.map(Caller::owner).ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "log in first"))
+}
+
+/// A browser, which draws the name of its owner at random. Other clients need none.
+fn guest(headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let Some(owner) = headers.get(GUEST_HEADER) else { return Ok(Caller::guest(None)) };
+    let owner = owner.to_str().ok().filter(|owner| owner.len() >= MIN_GUEST_BYTES);
+    let refusal = || {
+        let reason = format!(
+            "the header {GUEST_HEADER} must have at least {MIN_GUEST_BYTES} characters of ASCII, \
+             drawn at random"
+        );
+        Refusal::new(StatusCode::BAD_REQUEST, reason)
+    };
+    owner.map(|owner| Caller::guest(Some(owner))).ok_or_else(refusal)
+}
+
+impl Stores {
+    /// Looks a session up that does not exist. A store that verifies its file answers after that.
+    pub(crate) async fn ask(&self) -> anyhow::Result<()> {
+        let (id, nothing) = (SessionId::new("readyz")?, LoadQuery::new(TailBounds::new(0, 0)));
+        if let Some((redb, _)) = &self.redb {
+            redb.load(&id, nothing).await?;
+        }
+        if let Some(postgres) = &self.postgres {
+            postgres.load(&id, nothing).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Backend {
     /// Finishes the accepted calls, then closes the store.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         if let Some(sessions) = self.sessions {
             sessions.close().await?;
         }
-        if let Some(redb) = self.redb {
+        if let Some((redb, _)) = self.stores.redb {
             redb.close().await?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A log line for each request, without message texts and session ids. A session id gives access to
 //! its session.
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Route};
 use crate::page;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -34,11 +34,12 @@ pub(crate) async fn log(
     let started = Instant::now();
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     let (method, path) = (request.method(), shown(request.uri().path()));
+    let route = Route::of(request.uri().path());
     let span = tracing::info_span!("request", id, %method, path);
     async move {
         let response = next.run(request).await;
         let status = response.status().as_u16();
-        metrics.answered(status);
+        metrics.answered(route, status, started.elapsed());
         tracing::info!(
             status,
             ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -54,7 +55,8 @@ pub(crate) async fn log(
 /// shown: others may contain an id, for example behind a proxy that adds a prefix.
 fn shown(path: &str) -> String {
     if !path.starts_with(DEFAULT_PREFIX) {
-        let known = ["/health", "/metrics", "/openapi.json"].contains(&path) || page::has(path);
+        let own = ["/health", "/readyz", "/metrics", "/openapi.json"];
+        let known = own.contains(&path) || page::has(path);
         return if known { path.to_owned() } else { "…".to_owned() };
     }
     let Ok((id, rest)) = session_of(DEFAULT_PREFIX, path) else {

@@ -2,12 +2,13 @@
 
 use crate::access::{self, Access};
 use crate::args::Args;
-use crate::backend::Backend;
+use crate::backend::{Backend, GUEST_HEADER, Stores};
 use crate::limit::{Limit, limit};
 use crate::log::{RandomRequestId, log};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::page;
 use anyhow::Context;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Router, middleware};
@@ -16,15 +17,19 @@ use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderName, Method, StatusCode};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+/// How long the store may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(backend.sessions.clone(), backend.stores.clone()));
     let mut routes = backend.routes.clone();
     if let Some(secret) = &args.access_secret {
         anyhow::ensure!(
@@ -53,8 +58,9 @@ pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
             "/health",
             any(|method: Method| async move { health(&method, "tutor-chat").into_response() }),
         )
+        .route("/readyz", any(ready).with_state(backend.stores.clone()))
         .route("/openapi.json", any(openapi))
-        .route("/metrics", any(metrics_route(&metrics, backend)))
+        .route("/metrics", any(metrics_route(&metrics)))
         .fallback(|| async { Refusal::not_found().into_response() })
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(|_| {
@@ -84,6 +90,7 @@ fn cors(args: &Args) -> CorsLayer {
             IF_MATCH,
             IF_NONE_MATCH,
             header("idempotency-key"),
+            header(GUEST_HEADER),
             header("last-event-id"),
         ])
         .expose_headers([ETAG, RETRY_AFTER, REQUEST_ID])
@@ -91,16 +98,30 @@ fn cors(args: &Args) -> CorsLayer {
 
 fn metrics_route(
     metrics: &Arc<Metrics>,
-    backend: &Backend,
 ) -> impl Fn(Method) -> std::future::Ready<Response> + Clone + Send + 'static + use<> {
-    let (metrics, sessions) = (Arc::clone(metrics), backend.sessions.clone());
-    let (redb, postgres) = (backend.redb.clone(), backend.postgres.clone());
+    let metrics = Arc::clone(metrics);
     move |method| {
         std::future::ready(if method == Method::GET || method == Method::HEAD {
-            let text = metrics.text(sessions.as_ref(), redb.as_ref(), postgres.as_ref());
-            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+            ([(CONTENT_TYPE, metrics::CONTENT)], metrics.text()).into_response()
         } else {
             Refusal::method_not_allowed("GET, HEAD").into_response()
         })
+    }
+}
+
+/// Whether the store answers, so that requests can be sent here.
+async fn ready(State(stores): State<Stores>, method: Method) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return Refusal::method_not_allowed("GET, HEAD").into_response();
+    }
+    match tokio::time::timeout(READY_WITHIN, stores.ask()).await {
+        Ok(Ok(())) => {
+            ([(CONTENT_TYPE, "application/json")], r#"{"status":"ready"}"#).into_response()
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store is not ready");
+            Refusal::unavailable("the store does not answer now").into_response()
+        }
+        Err(_) => Refusal::unavailable("the store takes too long").into_response(),
     }
 }

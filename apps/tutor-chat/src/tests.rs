@@ -339,8 +339,53 @@ async fn metrics_count_commits_and_answers() {
     get(&app, "/nothing").await;
     let metrics = text(get(&app, "/metrics").await).await;
     assert!(metrics.contains("durable_session_sessions_commits_total 1\n"), "{metrics}");
-    assert!(metrics.contains("http_answers_total{class=\"4xx\"} 1\n"), "{metrics}");
+    for line in [
+        "http_answers_total{route=\"messages\",status=\"200\"} 1\n",
+        "http_answers_total{route=\"page\",status=\"404\"} 1\n",
+        "http_answer_seconds_count{route=\"messages\"} 1\n",
+        "# HELP durable_session_sessions_commits Commits of sessions.\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
     assert!(!metrics.contains("session-1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_page_that_is_known_is_not_sent_again() {
+    let app = app(&[]);
+    for path in ["/", "/app.js", "/style.css", "/dashboard"] {
+        let whole = get(&app, path).await;
+        let etag = whole.headers()["etag"].to_str().unwrap().to_owned();
+        assert!(!text(whole).await.is_empty());
+        for known in [etag.clone(), format!("\"other\", W/{etag}")] {
+            let request = Request::get(path).header("if-none-match", known);
+            let again = send(&app, request, "").await;
+            assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{path}");
+            assert_eq!(again.headers()["etag"].to_str().unwrap(), etag);
+            assert!(text(again).await.is_empty());
+        }
+        let other = send(&app, Request::get(path).header("if-none-match", "\"other\""), "").await;
+        assert_eq!(other.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_when_its_store_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("redb:{}", folder.path().join("chat.redb").display());
+    let args = Args::try_parse_from(["tutor-chat", "--store", &store]).unwrap();
+    let backend = backend::open(&args, &Shutdown::new()).await.unwrap();
+    let app = service::app(&args, &backend).unwrap();
+    let ready = get(&app, "/readyz").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    assert_eq!(text(ready).await, r#"{"status":"ready"}"#);
+    assert_eq!(send(&app, Request::post("/readyz"), "").await.status(), 405);
+    let metrics = text(get(&app, "/metrics").await).await;
+    assert!(metrics.contains("durable_session_store_file_bytes "), "{metrics}");
+    backend.close().await.unwrap();
+    let closed = get(&app, "/readyz").await;
+    assert_eq!(closed.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(closed.headers().contains_key("retry-after"));
 }
 
 #[tokio::test]
