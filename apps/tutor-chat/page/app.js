@@ -1,95 +1,139 @@
-// The page: one conversation, its composer, its booking, and their connection to the server.
+// The page: the conversation that is open, the list of the others, and the composer.
 
-import { persistently, sessionApi } from './requests.js';
-import { Booking } from './booking.js';
-import { Conversation } from './conversation.js';
-import { booked, isOpen, start } from './flow.js';
-import { Live } from './live.js';
+import { Chat } from './chat.js';
+import { ask, notice } from './dialogs.js';
 import { Outbox } from './outbox.js';
-import { linkTo, openSession, random } from './session.js';
+import { persistently, sessionApi } from './requests.js';
+import { goTo, linkTo, openSession, random } from './session.js';
+import { Sidebar } from './sidebar.js';
 import { text as textStore } from './storage.js';
 
 const $ = id => document.getElementById(id);
-const NOTICE_MS = 4_000;
 const STATUS = { connecting: 'Connecting…', connected: 'Connected', offline: 'No connection. Your messages are kept here.' };
+/** A message is at most 1 MiB on the server, its id and the rest of it included. */
+const LONGEST = 1_000_000;
 
-const session = openSession();
-const api = sessionApi(session.id);
-let bookingInfo = null;
+let chat;
+let closing = new AbortController();
 
-const outbox = new Outbox(session.id, {
-  send: message => api.post(message),
-  onChange: () => render(),
-  onSent(message) {
-    conversation.sent(message);
-    live.sent(message.id);
-  },
-});
+// --- which conversation ---
 
-const conversation = new Conversation({
-  pending: () => outbox.list(),
-  stuck: () => outbox.stuck,
-  booking: () => bookingInfo,
-  book,
-  again: key => outbox.again(key),
-  discard: key => outbox.discard(key),
-  hurry: () => outbox.hurry(),
-  reply: seq => live.replies.at(seq),
-  stop,
-});
-
-const booking = new Booking(session.id, {
-  save: info => setBooking(info, () => api.putBookingInfo(info)),
-  async cancel() {
-    await setBooking(null, () => api.deleteBookingInfo(), { focus: false });
-    $('text').focus();
-  },
-  atEnd: () => conversation.atBottom(),
-  toEnd: () => conversation.toBottom(),
-});
-
-let cursor = null;
-const live = new Live(api, {
-  page(rows, next) {
-    cursor = next;
-    conversation.replace(rows);
-    settle();
-  },
-  row(row) {
-    conversation.add(row);
-    settle();
-  },
-  grown: seq => conversation.grown(seq),
-  state(fields) {
-    if ('bookingInfo' in fields) bookingInfo = fields.bookingInfo;
-    booking.show(bookingInfo, { focus: focusBooking });
-    render();
-  },
-  status(status) {
-    showStatus(status);
-    if (status === 'connected') outbox.hurry();
-  },
-});
-
-let focusBooking = false;
-async function setBooking(info, request, { focus = true } = {}) {
-  const news = await live.changeBooking(info, () => persistently(request));
-  focusBooking = focus;
-  live.state(news ? { bookingInfo: info } : {});
-  focusBooking = false;
+function show(session) {
+  closing.abort();
+  closing = new AbortController();
+  $('shared').hidden = !session.shared;
+  $('refused-link').hidden = !session.refused;
+  $('starters').hidden = true;
+  showStatus('connecting');
+  chat = new Chat(session, page, closing.signal);
+  field.value = textStore.read(draftKey()) ?? '';
+  fit();
+  sidebar.select(session.id);
+  showTitle();
+  chat.start();
 }
 
-/** Messages that the server has leave the outbox. */
-function settle() {
-  outbox.confirm(conversation.storedIds);
-  render();
+const page = {
+  rendered(one) {
+    if (one !== chat) return;
+    $('starters').hidden = !one.isNew;
+    $('earlier').hidden = !one.hasEarlier;
+  },
+  async stored(one) {
+    if (one.session.shared) return;
+    const text = one.firstText;
+    await sidebar.refresh({ tell: true });
+    await sidebar.suggest(one.session.id, text);
+  },
+  status: showStatus,
+  notice,
+  toComposer: () => field.focus(),
+  mayFork: () => sidebar.available === true,
+  fork,
+};
+
+const sidebar = new Sidebar({
+  open(id) {
+    closeDrawer();
+    if (id !== chat.session.id) show(goTo(id));
+  },
+  gone: () => show(goTo()),
+  changed() {
+    if (!chat) return;
+    showTitle();
+    $('menu').hidden = sidebar.available !== true;
+  },
+});
+
+/** A conversation of its own with everything up to this message. */
+async function fork(seq) {
+  const id = `session-${Date.now()}-${random(26)}`;
+  try {
+    await persistently(() => chat.api.fork(id, seq));
+  } catch (error) {
+    notice(`The conversation could not be copied: ${error.message}.`);
+    return;
+  }
+  show(goTo(id));
+  await sidebar.refresh({ tell: true });
+  notice('This is a copy up to that message. The other conversation stays as it is.');
 }
 
-function render() {
-  conversation.render();
-  $('starters').hidden = conversation.hasUserMessage;
-  $('earlier').hidden = cursor === null;
+function begin() {
+  closeDrawer();
+  if (!chat.isNew || chat.session.shared) show(goTo());
+  field.focus();
 }
+
+function showTitle() {
+  const title = chat.session.shared ? undefined : sidebar.titleOf(chat.session.id);
+  $('title').textContent = title ?? 'Tutor chat';
+  document.title = title ? `${title} – Tutor chat` : 'Tutor chat';
+}
+
+for (const button of document.querySelectorAll('.new-chat')) button.addEventListener('click', begin);
+window.addEventListener('popstate', () => {
+  const session = openSession();
+  if (session.id !== chat.session.id) show(session);
+});
+
+// --- the drawer, where the list has no room of its own ---
+
+const wide = window.matchMedia('(min-width: 56rem)');
+
+function openDrawer() {
+  document.body.classList.add('drawer');
+  drawn();
+  $('search').focus();
+}
+
+function closeDrawer() {
+  if (!document.body.classList.contains('drawer')) return;
+  document.body.classList.remove('drawer');
+  drawn();
+  $('menu').focus();
+}
+
+/** What is covered or out of sight is out of reach. */
+function drawn() {
+  const open = document.body.classList.contains('drawer');
+  $('sidebar').inert = !wide.matches && !open;
+  $('chat').inert = !wide.matches && open;
+  $('menu').setAttribute('aria-expanded', String(open));
+}
+
+$('menu').addEventListener('click', openDrawer);
+$('shade').addEventListener('click', closeDrawer);
+$('close-menu').addEventListener('click', closeDrawer);
+document.addEventListener('keydown', event => {
+  if (event.key === 'Escape') closeDrawer();
+});
+wide.addEventListener('change', () => {
+  document.body.classList.remove('drawer');
+  drawn();
+});
+
+// --- the connection ---
 
 function showStatus(status) {
   const element = $('status');
@@ -98,47 +142,10 @@ function showStatus(status) {
   element.textContent = STATUS[status];
 }
 
-let noticeTimer;
-function notice(message) {
-  clearTimeout(noticeTimer);
-  $('notice').textContent = message;
-  $('notice').hidden = false;
-  noticeTimer = setTimeout(() => {
-    $('notice').hidden = true;
-  }, NOTICE_MS);
-}
-
-async function book(match) {
-  // Another offer in the middle of a booking: the answers given so far still hold.
-  const info = isOpen(bookingInfo) ? { ...bookingInfo, ...booked(match) } : start(match);
-  try {
-    await setBooking(info, () => api.update({ pendingMatch: match, bookingInfo: info }));
-  } catch (error) {
-    notice(`The booking could not be started: ${error.message}.`);
-  }
-}
-
-/** The message comes as an event, as after every other end. */
-async function stop(seq) {
-  try {
-    await persistently(() => api.stop(seq));
-  } catch (error) {
-    // 409: it had ended before.
-    if (error.status !== 409) notice(`The answer could not be stopped: ${error.message}.`);
-  }
-}
-
 // --- writing ---
 
-const draftKey = `chatDraft:${session.id}`;
+const draftKey = () => `chatDraft:${chat.session.id}`;
 const field = $('text');
-
-function send(content) {
-  // Half an emoji, as `slice` can leave it, is not text that a server can store.
-  const whole = content.toWellFormed?.() ?? content;
-  outbox.add({ role: 'user', content: whole, id: random(26), timestamp: Date.now() });
-  conversation.toBottom();
-}
 
 function fit() {
   field.style.height = 'auto';
@@ -147,10 +154,15 @@ function fit() {
 
 $('composer').addEventListener('submit', event => {
   event.preventDefault();
-  if (field.value.trim() !== '') {
-    send(field.value.trim());
+  // Indentation is part of what was pasted; empty lines around it are not.
+  const content = field.value.replace(/^(\s*\n)+/, '').trimEnd();
+  const bytes = new TextEncoder().encode(content).length;
+  if (bytes > LONGEST) {
+    notice(`This message has ${bytes.toLocaleString()} bytes, and ${LONGEST.toLocaleString()} are possible. Please send it in parts.`);
+  } else if (content !== '') {
+    chat.send(content);
     field.value = '';
-    textStore.write(draftKey, '');
+    textStore.write(draftKey(), '');
     fit();
   }
   field.focus();
@@ -163,20 +175,20 @@ field.addEventListener('keydown', event => {
   }
 });
 field.addEventListener('input', () => {
-  textStore.write(draftKey, field.value);
+  textStore.write(draftKey(), field.value);
   fit();
 });
-field.value = textStore.read(draftKey) ?? '';
 $('starters').addEventListener('click', event => {
-  if (!event.target.matches('button')) return;
-  send(event.target.textContent);
+  const starter = event.target.closest('button');
+  if (!starter) return;
+  chat.send(starter.dataset.text);
   field.focus();
 });
 
 // --- the bar ---
 
 $('copy-link').addEventListener('click', async () => {
-  const link = linkTo(session.id);
+  const link = linkTo(chat.session.id);
   try {
     await navigator.clipboard.writeText(link);
     notice('Link copied. Anyone who has it can read and write here.');
@@ -187,43 +199,31 @@ $('copy-link').addEventListener('click', async () => {
   }
 });
 
-$('reset').addEventListener('click', () => $('reset-dialog').showModal());
-$('reset-dialog').addEventListener('close', async () => {
-  if ($('reset-dialog').returnValue !== 'reset') return;
-  $('reset-dialog').returnValue = '';
+$('reset').addEventListener('click', async () => {
+  if (!(await ask('reset'))) return;
   try {
-    await persistently(() => api.reset());
+    await chat.reset();
   } catch (error) {
     notice(`This could not be reset: ${error.message}.`);
     return;
   }
-  outbox.clear();
-  booking.forgetDraft();
-  conversation.forgetSent();
-  await live.load();
+  sidebar.refresh({ tell: true });
   field.focus();
 });
 
-$('earlier').addEventListener('click', async () => {
-  try {
-    const { rows, next } = await live.earlier(cursor);
-    cursor = next;
-    conversation.prepend(rows);
-    render();
-  } catch (error) {
-    // 410: the conversation the cursor belonged to is gone.
-    if (error.status === 410) live.load();
-    else notice(`Earlier messages could not be loaded: ${error.message}.`);
-  }
-});
+$('earlier').addEventListener('click', () => chat.earlier());
 
 // --- start ---
 
-$('shared').hidden = !session.shared;
 $('own').href = location.pathname;
-$('refused-link').hidden = !session.refused;
-window.addEventListener('online', () => outbox.hurry());
-fit();
-render();
-live.start();
-outbox.run();
+window.addEventListener('resize', fit);
+window.addEventListener('online', () => chat.hurry());
+drawn();
+show(openSession());
+sidebar.refresh();
+// Messages that wait in other conversations of this browser go out, too.
+for (const id of Outbox.sessions()) {
+  if (id !== chat.session.id) {
+    new Outbox(id, { send: message => sessionApi(id).post(message), onChange() {}, onSent() {} }, AbortSignal.abort()).run();
+  }
+}

@@ -76,9 +76,13 @@ export class Booking {
   #shown = '';
 
   /** `app`: `save(info)`, `cancel()`, `atEnd()`, `toEnd()`; the two requests reject with an error whose message can be shown. */
-  constructor(sessionId, app) {
+  constructor(sessionId, app, signal) {
     this.#draftKey = `chatBookingDraft:${sessionId}`;
     this.#app = app;
+    signal.addEventListener('abort', () => {
+      this.#section.replaceChildren();
+      this.#section.hidden = true;
+    });
   }
 
   get info() {
@@ -118,12 +122,21 @@ export class Booking {
     return el('p.booking-slot', {}, `${slotInWords(this.#info.slot)}${tutor ? ` with ${tutor}` : ''}`);
   }
 
+  /** The receipt. */
   #done() {
-    const facts = SUMMARY.map(([label, get]) => [label, get(this.#info)]).filter(([, value]) => value);
+    const info = this.#info;
+    const facts = SUMMARY.map(([label, get]) => [label, get(info)]).filter(([, value]) => value);
+    const error = el('p.error', { role: 'alert' });
+    const attempt = (send, button) => this.#attempt(send, { next: button, error });
+    const change = el('button.quiet', { type: 'button', onclick: () => attempt(() => this.#app.save({ ...info, step: STEPS[0] }), change) }, 'Change');
+    const cancel = el('button.quiet', { type: 'button', onclick: () => attempt(() => this.#app.cancel(), cancel) }, 'Cancel booking');
     return [
       el('h2', { id: 'booking-title', tabindex: '-1' }, 'Booked ✓'),
       this.#heading(),
-      el('dl.facts', {}, ...facts.flatMap(([label, value]) => [el('dt', {}, label), el('dd', { dir: 'auto' }, String(value))])),
+      el('details', { open: true }, el('summary', {}, 'Details'),
+        el('dl.facts', {}, ...facts.flatMap(([label, value]) => [el('dt', {}, label), el('dd', { dir: 'auto' }, String(value))]))),
+      error,
+      el('div.booking-actions', {}, change, cancel),
     ];
   }
 
@@ -183,6 +196,7 @@ export class Booking {
     try {
       await send();
       this.forgetDraft();
+      next.disabled = false;
     } catch (failure) {
       error.textContent = `This could not be saved: ${failure.message}. Your answer is kept here, please try again.`;
       next.disabled = false;

@@ -1,10 +1,11 @@
 // The conversation: the stored messages in their order, then the messages on their way.
 
 import { arrange, el } from './dom.js';
-import { isBookingOf, matchCard } from './card.js';
+import { dateOf, isOpen, messageView, textOf, who } from './message.js';
 
 const NEAR_BOTTOM = 80;
-const WHO = { user: 'You', assistant: 'Assistant' };
+/** How close to the first message the view has to be for earlier ones to be loaded. */
+const NEAR_TOP = '800px';
 
 export class Conversation {
   #list = document.getElementById('messages');
@@ -14,29 +15,41 @@ export class Conversation {
   #rows = new Map();
   #sent = new Map();
   #views = new Map();
+  #grown = new Set();
   #shown = false;
   #app;
 
   /**
    * `app`: `pending()`, `stuck()`, `booking()`, `book(match)`, `again(key)`, `discard(key)`, `hurry()`;
-   * `reply(seq)`: the open reply there, if any; `stop(seq)`.
+   * `reply(seq)`: the open reply there, if any; `stop(seq)`; `earlier()`: load more; `mayFork()`,
+   * `fork(seq)`. When `signal` aborts, the page shows another conversation.
    */
-  constructor(app) {
+  constructor(app, signal) {
     this.#app = app;
     this.#newest.addEventListener('click', () => {
       this.toBottom();
       this.#scroller.focus({ preventScroll: true });
-    });
-    this.#scroller.addEventListener('scroll', () => {
-      if (this.atBottom()) this.#newest.hidden = true;
-    });
+    }, { signal });
+    this.#scroller.addEventListener('scroll', () => this.#showJump(), { signal, passive: true });
     // The composer and the booking below change the height: stay at the end if the view is there.
     let height = this.#scroller.clientHeight;
-    new ResizeObserver(() => {
+    const sizes = new ResizeObserver(() => {
       const wasAtBottom = this.#scroller.scrollHeight - this.#scroller.scrollTop - height < NEAR_BOTTOM;
       height = this.#scroller.clientHeight;
       if (wasAtBottom) this.toBottom();
-    }).observe(this.#scroller);
+    });
+    sizes.observe(this.#scroller);
+    const top = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (isIntersecting) app.earlier();
+    }, { root: this.#scroller, rootMargin: `${NEAR_TOP} 0px 0px 0px` });
+    top.observe(document.getElementById('earlier'));
+    signal.addEventListener('abort', () => {
+      sizes.disconnect();
+      top.disconnect();
+      this.#list.replaceChildren();
+      this.#announcer.replaceChildren();
+      this.#newest.hidden = true;
+    });
   }
 
   /** Ids of the messages that the server is known to have. */
@@ -46,6 +59,53 @@ export class Conversation {
 
   get hasUserMessage() {
     return [...this.#rows.values(), ...this.#sent.values()].some(message => message.role === 'user') || this.#app.pending().length > 0;
+  }
+
+  /** Whether the stored messages are here. */
+  get loaded() {
+    return this.#shown;
+  }
+
+  /** The text of the first message of the user, among those that are here. */
+  get firstText() {
+    const all = [...this.#sorted().map(([, message]) => message), ...this.#sent.values()];
+    const first = all.find(message => message.role === 'user');
+    return first && textOf(first);
+  }
+
+  /** The place of the view: the first message in it, and how far down that stands. */
+  place() {
+    const top = this.#scroller.getBoundingClientRect().top;
+    for (const [seq, message] of this.#sorted()) {
+      const rect = this.#views.get(keyOf(seq, message))?.element.getBoundingClientRect();
+      if (rect && rect.bottom > top) return { seq, offset: rect.top - top };
+    }
+    return undefined;
+  }
+
+  has(seq) {
+    return this.#rows.has(seq);
+  }
+
+  /** Brings the view back to a place. Messages get their height when they come into view. */
+  restore(place) {
+    this.#align(place);
+    requestAnimationFrame(() => {
+      this.#align(place);
+      requestAnimationFrame(() => this.#align(place));
+    });
+  }
+
+  #align({ seq, offset }) {
+    const message = this.#rows.get(seq);
+    const view = message && this.#views.get(keyOf(seq, message));
+    if (!view) return;
+    const top = this.#scroller.getBoundingClientRect().top;
+    this.#scroller.scrollTop += view.element.getBoundingClientRect().top - top - offset;
+  }
+
+  #sorted() {
+    return [...this.#rows.entries()].sort(([a], [b]) => a - b);
   }
 
   /** Replaces all messages by the loaded ones. */
@@ -66,22 +126,30 @@ export class Conversation {
     this.render();
   }
 
-  /** An open reply has more text. */
+  /** An open reply has more text, which is shown in the next frame. */
   grown(seq) {
-    const message = this.#rows.get(seq);
-    const view = message && this.#views.get(keyOf(seq, message));
-    if (!view) return;
-    const wasAtBottom = this.atBottom();
-    view.update(this.#stored(seq, message));
-    if (wasAtBottom) this.toBottom();
+    this.#grown.add(seq);
+    if (this.#grown.size > 1) return;
+    // A tab in the background has no frames.
+    const show = document.visibilityState === 'visible' ? requestAnimationFrame : queueMicrotask;
+    show(() => {
+      const wasAtBottom = this.atBottom();
+      for (const one of this.#grown) {
+        const message = this.#rows.get(one);
+        const view = message && this.#views.get(keyOf(one, message));
+        view?.update({ ...this.#stored(one, message), day: view.day });
+      }
+      this.#grown.clear();
+      if (wasAtBottom) this.toBottom();
+    });
   }
 
   /** Puts earlier messages in front; the view stays at the same message. */
   prepend(rows) {
-    const before = this.#scroller.scrollHeight;
+    const place = this.place();
     for (const { seq, message } of rows) this.#rows.set(seq, message);
     this.render({ follow: false });
-    this.#scroller.scrollTop += this.#scroller.scrollHeight - before;
+    if (place) this.restore(place);
   }
 
   /** A message that the server has taken, until it arrives with its place. */
@@ -103,9 +171,23 @@ export class Conversation {
     return scrollHeight - scrollTop - clientHeight < NEAR_BOTTOM;
   }
 
+  /** At the end there is nothing to jump to. */
+  #showJump({ news = false } = {}) {
+    const away = !this.atBottom();
+    this.#newest.hidden = !away;
+    if (news && away) this.#newest.classList.add('news');
+    if (!away) this.#newest.classList.remove('news');
+    this.#newest.textContent = this.#newest.classList.contains('news') ? 'New messages ↓' : 'Jump to latest ↓';
+  }
+
   #announce(message) {
     if (isOpen(message) || !this.#shown || message.role === 'user') return;
-    this.#announcer.append(el('span', {}, `${who(message)}: ${textOf(message)} `));
+    this.say(`${who(message)}: ${textOf(message)}`);
+  }
+
+  /** A screen reader says it. */
+  say(text) {
+    this.#announcer.append(el('span', {}, `${text} `));
     while (this.#announcer.childElementCount > 5) this.#announcer.firstElementChild.remove();
   }
 
@@ -120,13 +202,13 @@ export class Conversation {
   #items() {
     const stored = this.storedIds;
     for (const id of stored) this.#sent.delete(id);
-    const rows = [...this.#rows.entries()].sort(([a], [b]) => a - b);
+    const rows = this.#sorted();
     const waiting = this.#app.pending().filter(({ message }) => !stored.has(message.id) && !this.#sent.has(message.id));
-    return [
+    return nameDays([
       ...rows.map(([seq, message]) => this.#stored(seq, message)),
       ...[...this.#sent.values()].map(message => ({ key: `id:${message.id}`, message, state: 'stored' })),
       ...waiting.map(({ key, message, failed }) => ({ key: `id:${message.id}`, message, state: failed ? 'refused' : 'waiting', failed, outboxKey: key })),
-    ];
+    ]);
   }
 
   render({ follow = true } = {}) {
@@ -134,9 +216,10 @@ export class Conversation {
     const items = this.#items();
     const views = new Map();
     for (const item of items) {
-      const content = JSON.stringify(item.message);
       const old = this.#views.get(item.key);
-      const view = old?.content === content ? old : { content, ...messageView(item.message, this.#app) };
+      const view = old && isSame(old.message, item.message) ? old : { ...messageView(item.message, this.#app) };
+      view.message = item.message;
+      view.day = item.day;
       // Only a message that is new here appears; one that changes does not appear again.
       if (old && old !== view) view.element.classList.add('changed');
       view.update(item);
@@ -147,79 +230,29 @@ export class Conversation {
     arrange(this.#list, [...views.values()].map(view => view.element));
     if (!follow) return;
     if (wasAtBottom) this.toBottom();
-    else if (grew && this.#shown) this.#newest.hidden = false;
+    else if (grew && this.#shown) this.#showJump({ news: true });
   }
 }
+
+const isSame = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 const keyOf = (seq, message) => (typeof message.id === 'string' ? `id:${message.id}` : `seq:${seq}`);
 
-/** Whether the message was being written when the server gave it. */
-const isOpen = message => message.status === 'in_progress';
-
-const ENDS = { stopped: ' · Stopped', failed: ' · Failed', interrupted: ' · Interrupted' };
-
-/** How the writing of a message ended before it was finished. */
-const endOf = message =>
-  (message.status === 'incomplete' ? (ENDS[message.incomplete_details?.reason] ?? ' · Incomplete') : undefined);
-
-const who = message => WHO[message.role] ?? String(message.role);
-
-/** A message's text; content may be null, or a list of parts of which some have text. */
-function textOf({ content }) {
-  if (typeof content === 'string') return content;
-  if (Array.isArray(content)) return content.map(part => (typeof part?.text === 'string' ? part.text : '')).join('');
-  return content === null || content === undefined ? '' : JSON.stringify(content);
-}
-
-function when(timestamp) {
-  const date = new Date(timestamp);
-  if (typeof timestamp !== 'number' || Number.isNaN(date.getTime())) return undefined;
-  const short = date.toLocaleTimeString([], { hour: 'numeric', minute: '2-digit' });
-  return el('time', { datetime: date.toISOString(), title: date.toLocaleString() }, short);
-}
-
-function messageView(message, app) {
-  const status = el('span.delivery');
-  const time = when(message.timestamp);
-  const end = endOf(message);
-  const meta = el('p.meta', {}, el('span', {}, who(message)), time && ' · ', time, end && el('span.ended', {}, end), status);
-  const text = textOf(message);
-  const bubble = text !== '' || isOpen(message) ? el('p.bubble', { dir: 'auto' }, text) : undefined;
-  const card = matchCard(message.tutorMatch, app.book);
-  const element = el(`li.message.${['user', 'assistant'].includes(message.role) ? message.role : 'other'}`, {},
-    bubble, card?.element, meta);
-
-  let shown;
-  function update({ state, failed, outboxKey, seq, written }) {
-    if (bubble) {
-      const whole = text + (written ?? '');
-      if (bubble.textContent !== whole) bubble.textContent = whole;
-      bubble.hidden = whole === '';
-    }
-    card?.update(bookingState(message.tutorMatch, app.booking()));
-    const stuck = state === 'waiting' && app.stuck();
-    const now = `${state}:${stuck}:${failed ?? ''}`;
-    if (now === shown) return;
-    shown = now;
-    element.dataset.state = state;
-    const parts = state === 'open'
-      ? [' · Writing… ', el('button.inline', { type: 'button', onclick: () => app.stop(seq) }, 'Stop')]
-      : delivery(state, stuck, failed, outboxKey, app);
-    status.replaceChildren(...parts);
+/** Names the day where the first message of a day stands. */
+function nameDays(items) {
+  let last;
+  for (const item of items) {
+    const day = dateOf(item.message)?.toDateString();
+    if (day && day !== last) item.day = inWords(dateOf(item.message));
+    last = day ?? last;
   }
-  return { element, update };
+  return items;
 }
 
-function delivery(state, stuck, failed, key, app) {
-  if (state === 'stored') return [];
-  const button = (label, onclick) => el('button.inline', { type: 'button', onclick }, label);
-  if (state === 'refused') {
-    return [` · Not sent: ${failed} `, button('Try again', () => app.again(key)), ' ', button('Discard', () => app.discard(key))];
-  }
-  return stuck ? [' · Not sent yet, kept here ', button('Try now', app.hurry)] : [' · Sending…'];
-}
-
-function bookingState(match, booking) {
-  if (!isBookingOf(booking, match)) return 'free';
-  return booking.step === 'complete' ? 'booked' : 'booking';
+export function inWords(date) {
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86_400_000);
+  if (days === 0) return 'Today';
+  if (days === 1) return 'Yesterday';
+  const year = date.getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
+  return date.toLocaleDateString([], { weekday: 'long', month: 'long', day: 'numeric', year });
 }

@@ -11,15 +11,17 @@ export class Feed {
   #stream;
   #turn = null;
   #state = 'connecting';
+  #signal;
   /** Of the stream of this tab, for tabs that come later or missed something. */
   #replies = new Replies();
 
   /**
    * `on`: `event(type, data)`, `gap()`, `state(name)`, as of a `Stream`; `replies(list)`: all that are
-   * open; the same in every tab.
+   * open; the same in every tab. When `signal` aborts, this tab lets go of the stream.
    */
-  constructor(url, on) {
+  constructor(url, on, signal) {
     this.#on = on;
+    this.#signal = signal;
     this.#stream = new Stream(url, {
       event: (type, data) => this.#tell({ kind: 'event', type, data }),
       gap: () => this.#tell({ kind: 'gap' }),
@@ -67,19 +69,21 @@ export class Feed {
       this.#on.gap();
       this.#join();
     };
-    document.addEventListener('freeze', aside);
-    document.addEventListener('resume', back);
-    window.addEventListener('pagehide', aside);
+    const options = { signal: this.#signal };
+    document.addEventListener('freeze', aside, options);
+    document.addEventListener('resume', back, options);
+    window.addEventListener('pagehide', aside, options);
     window.addEventListener('pageshow', event => {
       if (event.persisted) back();
-    });
+    }, options);
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') this.#stream.check();
-    });
+    }, options);
     // Another network: connections of the old one are dead, often without an error.
     window.addEventListener('online', () => {
       if (this.#turn?.held ?? true) this.#stream.reopen();
-    });
+    }, options);
+    this.#signal.addEventListener('abort', aside);
   }
 
   /** The stream did not bring an event that it should have brought. */
@@ -120,6 +124,6 @@ export class Feed {
   #set(state) {
     if (this.#state === state) return;
     this.#state = state;
-    this.#on.state(state);
+    if (!this.#signal.aborted) this.#on.state(state);
   }
 }

@@ -16,6 +16,7 @@ export class Live {
   #api;
   #on;
   #feed;
+  #signal;
   #stale = true;
   #failed = false;
   #loading = null;
@@ -28,11 +29,12 @@ export class Live {
 
   /**
    * `on`: `page(rows, next)`, `row(row)`, `grown(seq)`, `state(fields)`; `status(name)`: `connecting`,
-   * `connected` or `offline`.
+   * `connected` or `offline`. Nothing is told once `signal` has aborted.
    */
-  constructor(api, on) {
+  constructor(api, on, signal) {
     this.#api = api;
     this.#on = on;
+    this.#signal = signal;
     this.#feed = new Feed(api.eventsUrl, {
       event: (type, data) => this.#event(type, data),
       replies: list => {
@@ -49,16 +51,28 @@ export class Live {
         this.#catchUp();
         this.#tellStatus();
       },
+    }, signal);
+    signal.addEventListener('abort', () => {
+      this.#stale = false;
+      this.#forget();
+      this.#own.clear({ all: true });
     });
   }
 
   start() {
     this.#feed.start();
+    // The stream tells what came after this load when it is there; nobody waits for it.
+    this.load();
     window.addEventListener('offline', () => {
       // Only another answer shows that it is not so.
       this.#fail();
       this.load();
-    });
+    }, { signal: this.#signal });
+  }
+
+  #forget() {
+    this.#overdue.forEach(clearTimeout);
+    this.#overdue.clear();
   }
 
   /** The server has stored a message of this tab: the stream has to bring it, or it is loaded. */
@@ -68,8 +82,7 @@ export class Live {
       return;
     }
     const overdue = () => {
-      this.#overdue.forEach(clearTimeout);
-      this.#overdue.clear();
+      this.#forget();
       this.#feed.distrust();
       this.load();
     };
@@ -117,13 +130,15 @@ export class Live {
     return change.stored();
   }
 
-  /**
-   * App fields that changed, by an event or by this tab's own request: a load that is under way has
-   * older ones.
-   */
+  /** App fields that changed, by an event. */
   state(fields) {
-    this.#stateChanges += 1;
+    this.changed();
     this.#on.state(fields);
+  }
+
+  /** The app fields changed: a load that is under way has older ones. */
+  changed() {
+    this.#stateChanges += 1;
   }
 
   #catchUp() {
@@ -136,6 +151,7 @@ export class Live {
   }
 
   #tellStatus() {
+    if (this.#signal.aborted) return;
     const { state } = this.#feed;
     if (this.#failed || state === 'lost') this.#on.status('offline');
     else if (state === 'connecting' || state === 'silent') this.#on.status('connecting');
@@ -144,6 +160,7 @@ export class Live {
 
   /** Loads the conversation; if a load is under way, once more after it. */
   load() {
+    if (this.#signal.aborted) return Promise.resolve();
     this.#stale = true;
     this.#loading ??= this.#loadWhileStale().finally(() => {
       this.#loading = null;
@@ -159,6 +176,7 @@ export class Live {
         this.#failed = false;
         this.#tellStatus();
       } catch {
+        if (this.#signal.aborted) return;
         this.#stale = true;
         this.#fail();
         // Without a stream, the next one that opens makes the page load.
@@ -178,6 +196,7 @@ export class Live {
     ]).finally(() => {
       this.#arrived = null;
     });
+    if (this.#signal.aborted) return;
     const { rows, next } = asPage(page);
     const bySeq = new Map(rows.map(row => [row.seq, row]));
     const last = rows.at(-1)?.seq ?? -1;

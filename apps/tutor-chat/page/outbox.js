@@ -5,6 +5,7 @@
 import { backOff } from './requests.js';
 import { keys, read, remove, write } from './storage.js';
 
+const PREFIX = 'chatOutbox:';
 /** How long another tab may delay the messages of this one. */
 const PATIENCE_MS = 2_000;
 /** How long a tab leaves the messages of another tab to that tab. */
@@ -15,6 +16,7 @@ export class Outbox {
   #send;
   #onChange;
   #onSent;
+  #onRefused;
   #running = false;
   #attempt = 0;
   #wake = () => {};
@@ -26,11 +28,21 @@ export class Outbox {
   #letGo = () => {};
   #help = null;
 
-  constructor(sessionId, { send, onChange, onSent }) {
-    this.#prefix = `chatOutbox:${sessionId}:`;
+  /** The sessions with messages that wait. */
+  static sessions() {
+    return [...new Set(keys(PREFIX).map(key => key.slice(PREFIX.length, key.lastIndexOf(':'))))];
+  }
+
+  /**
+   * `send(message)`; `onChange()`; `onSent(message)`; `onRefused(why)`. After `signal` has aborted, what waits is still
+   * sent, and nothing else is taken in.
+   */
+  constructor(sessionId, { send, onChange, onSent, onRefused }, signal) {
+    this.#prefix = `${PREFIX}${sessionId}:`;
     this.#send = send;
     this.#onChange = onChange;
     this.#onSent = onSent;
+    this.#onRefused = onRefused;
     // Another tab of this session adds to, and sends from, the same outbox.
     window.addEventListener('storage', event => {
       if (event.key === null || event.key.startsWith(this.#prefix)) {
@@ -40,7 +52,7 @@ export class Outbox {
           this.run();
         }, HELP_MS);
       }
-    });
+    }, { signal });
     document.addEventListener('freeze', () => {
       this.#aside = true;
       this.#letGo();
@@ -155,7 +167,10 @@ export class Outbox {
         } else {
           this.#attempt = 0;
           // Discarded or cleared meanwhile: do not bring it back.
-          if (read(entry.key)) write(entry.key, { message: entry.message, failed: error.message });
+          if (read(entry.key)) {
+            write(entry.key, { message: entry.message, failed: error.message });
+            this.#onRefused?.(error.message);
+          }
         }
       }
       this.#onChange();

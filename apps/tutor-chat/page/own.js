@@ -46,10 +46,10 @@ export class OwnChanges {
     return this.#changes.some(({ timer }) => timer !== undefined);
   }
 
-  /** The stream begins anew: no event from before a stored change can come. */
-  clear() {
+  /** The stream begins anew: no event from before a stored change can come. With `all`, it has ended. */
+  clear({ all = false } = {}) {
     for (const { timer } of this.#changes) clearTimeout(timer);
-    this.#changes = this.#changes.filter(({ timer }) => timer === undefined);
+    this.#changes = this.#changes.filter(({ timer }) => timer === undefined && !all);
   }
 }
 

@@ -1,4 +1,6 @@
-// The session's routes.
+// The routes of a session, and those of the conversations of this browser's owner.
+
+import { owner } from './session.js';
 
 const TIMEOUT_MS = 15_000;
 
@@ -28,44 +30,54 @@ async function refusal(response) {
   return new ApiError(response.status, message, Number.isFinite(seconds) ? seconds * 1000 : 0);
 }
 
-export function sessionApi(id) {
-  const base = new URL(`api/chat/session/${encodeURIComponent(id)}`, document.baseURI).href;
-
-  async function request(method, path, body) {
-    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-    let response;
-    try {
-      response = await fetch(base + path, {
-        method,
-        headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        cache: 'no-store',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-    } catch (error) {
-      throw new ApiError(0, error.name === 'TimeoutError' ? 'the server took too long' : 'the server cannot be reached');
-    }
-    if (!response.ok) throw await refusal(response);
-    try {
-      return await response.json();
-    } catch {
-      throw new ApiError(0, 'the answer broke off');
-    }
+async function request(method, path, body, { keepalive = false } = {}) {
+  const headers = { 'chat-owner': owner() };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: 'no-store',
+      keepalive,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    throw new ApiError(0, error.name === 'TimeoutError' ? 'the server took too long' : 'the server cannot be reached');
   }
+  if (!response.ok) throw await refusal(response);
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(0, 'the answer broke off');
+  }
+}
 
+const query = fields => new URLSearchParams(Object.entries(fields).filter(([, value]) => value)).toString();
+
+export function sessionApi(id) {
+  const base = `api/chat/session/${encodeURIComponent(id)}`;
+  const send = (method, path, ...rest) => request(method, base + path, ...rest);
   return {
-    eventsUrl: `${base}/events`,
-    page: (limit, before) =>
-      request('GET', `/messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ''}`),
-    stop: seq => request('POST', `/replies/${seq}/stop`),
-    post: message => request('POST', '/messages', message),
-    bookingInfo: () => request('GET', '/booking-info'),
-    putBookingInfo: info => request('PUT', '/booking-info', info),
-    deleteBookingInfo: () => request('DELETE', '/booking-info'),
-    update: fields => request('PUT', '', fields),
-    reset: () => request('POST', '/reset'),
+    eventsUrl: new URL(`${base}/events`, document.baseURI).href,
+    page: (limit, before) => send('GET', `/messages?${query({ limit, before })}`),
+    stop: seq => send('POST', `/replies/${seq}/stop`),
+    post: message => send('POST', '/messages', message),
+    bookingInfo: () => send('GET', '/booking-info'),
+    putBookingInfo: info => send('PUT', '/booking-info', info),
+    deleteBookingInfo: () => send('DELETE', '/booking-info'),
+    update: fields => send('PUT', '', fields),
+    reset: () => send('POST', '/reset'),
+    fork: (newId, through) => send('POST', '/fork', { id: newId, through }),
+    rename: title => send('PUT', '/labels', { title }),
+    /** With `last`, the request outlives the page. */
+    remove: ({ last = false } = {}) => send('DELETE', '', undefined, { keepalive: last }),
   };
 }
+
+/** A page of the owner's conversations, newest first: `{sessions, next}`. */
+export const listSessions = (limit, cursor) => request('GET', `api/chat/sessions?${query({ limit, cursor })}`);
 
 export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { STEPS, bookingInfo, enter, entered, next, reaches } from './booking.mjs';
+import { STEPS, bookingInfo, complete, enter, entered, next, reaches } from './booking.mjs';
 import { beginBooking, chatTest, connected, eventually, say, sessionId } from './browser.mjs';
 
 chatTest('a booking survives a refresh at each step, also half-way through one', async ({ server, open }) => {
@@ -141,4 +141,49 @@ chatTest('a slot that two tutors have is booked with one of them', async ({ serv
   await server.request(id, '/booking-info', 'PUT', old);
   await eventually(async () => assert.doesNotMatch(await page.locator('.booking-slot').textContent(), /with/));
   assert.equal(tutorMatch.tutor.name, 'Cy');
+});
+
+chatTest('a booking is changed, kept or cancelled by its receipt', async ({ server, open }) => {
+  const page = await open();
+  await beginBooking(page);
+  await complete(server, page);
+  const receipt = page.locator('#booking');
+  await receipt.getByText('Booked ✓').waitFor();
+  for (const text of ['Amara Okafor', 'Sam Lee', 'loops & <b>lists</b>']) await receipt.getByText(text).first().waitFor();
+
+  // The answers are still there, and each can be changed.
+  await receipt.getByRole('button', { name: 'Change' }).click();
+  await entered(page, STEPS[0]);
+  await page.getByLabel('Your name').fill('Robin Lee');
+  await next(page);
+  await reaches(server, page, { studentName: 'Robin Lee', step: 'ccsf-email' });
+  for (const step of STEPS.slice(1)) {
+    await entered(page, step.fill?.['Student ID (optional)'] ? { fill: { 'Student ID (optional)': 'W12345678' } } : step);
+    await next(page);
+    await reaches(server, page, step.has);
+  }
+  await receipt.getByText('Robin Lee').waitFor();
+
+  await receipt.getByRole('button', { name: 'Cancel booking' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click();
+  await receipt.getByText('Robin Lee').waitFor();
+  await receipt.getByRole('button', { name: 'Cancel booking' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel booking' }).click();
+  await receipt.waitFor({ state: 'hidden' });
+  await eventually(async () => assert.equal(await bookingInfo(server, page), null));
+});
+
+chatTest('another offer does not take the place of a booking unasked', async ({ server, open }) => {
+  const page = await open();
+  await beginBooking(page);
+  await complete(server, page);
+  await say(page, 'another');
+  await eventually(async () => assert.equal(await page.locator('.card').count(), 2));
+  const other = page.locator('.card').last().getByRole('button', { name: /^Book / });
+  await other.click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Keep it' }).click();
+  assert.equal((await bookingInfo(server, page)).step, 'complete');
+  await other.click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Replace it' }).click();
+  await reaches(server, page, { step: 'name-email' });
 });

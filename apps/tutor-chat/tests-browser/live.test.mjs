@@ -51,7 +51,7 @@ async function connected() {
       return server.bookingInfo;
     },
   };
-  const live = new Live(api, { page() {}, row() {}, status() {}, state: fields => 'bookingInfo' in fields && shown.push(fields.bookingInfo) });
+  const live = new Live(api, { page() {}, row() {}, status() {}, state: fields => 'bookingInfo' in fields && shown.push(fields.bookingInfo) }, new AbortController().signal);
   live.start();
   Source.last.dispatchEvent(new Event('open'));
   await settled();

@@ -69,7 +69,7 @@ chatTest('everything can be reached and used by keyboard', async ({ open }) => {
   await findTutor(page);
   const reached = [];
   await page.locator('body').evaluate(() => document.activeElement.blur());
-  for (let i = 0; i < 12; i += 1) {
+  for (let i = 0; i < 20; i += 1) {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim() ?? ''));
     const ring = await page.evaluate(() => document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none');

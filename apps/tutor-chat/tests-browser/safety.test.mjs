@@ -28,7 +28,7 @@ chatTest('markup in a tutor, a booking, a role or an error is shown as text', as
   await page.getByRole('heading', { name: 'Booked ✓' }).waitFor();
   await page.route('**/messages', route => route.fulfill({ status: 400, contentType: 'application/json', body: JSON.stringify({ error: attack }) }));
   await say(page, 'refused');
-  await page.getByText(`Not sent: ${attack}`).waitFor();
+  await page.locator('.delivery').getByText(`Not sent: ${attack}`).waitFor();
   assert.ok((await page.locator('.card-name').textContent()).includes(attack));
   assert.equal(await page.evaluate(() => window.hit), undefined);
   assert.equal(await page.locator('main img, main script, main svg').count(), 0);
@@ -87,7 +87,11 @@ chatTest('a copied link opens the conversation, and leaves the reader’s own al
   const id = await sessionId(page);
   assert.equal(link.searchParams.get('session'), id);
 
-  await page.evaluate(() => localStorage.setItem('chatSessionId', 'session-1-other'));
+  // Somebody else's browser.
+  await page.evaluate(() => {
+    localStorage.clear();
+    localStorage.setItem('chatSessionId', 'session-1-other');
+  });
   const reader = await open(link.search);
   await reader.locator('.card').waitFor();
   assert.equal(await sessionId(reader), 'session-1-other');
