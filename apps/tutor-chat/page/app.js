@@ -48,7 +48,7 @@ const page = {
   status: showStatus,
   notice,
   toComposer: () => field.focus(),
-  mayFork: () => sidebar.available === true,
+  mayFork: one => sidebar.available === true && !one.isNew,
   fork,
 };
 

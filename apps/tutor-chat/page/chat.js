@@ -27,7 +27,7 @@ export class Chat {
 
   /**
    * `page`: `rendered(chat)`, `stored(chat)`: the server has a message of this tab; `status(name)`, `notice(text)`,
-   * `toComposer()`, `fork(seq)`, `mayFork()`.
+   * `toComposer()`, `fork(seq)`, `mayFork(chat)`.
    */
   constructor(session, page, signal) {
     this.session = session;
@@ -56,7 +56,7 @@ export class Chat {
       reply: seq => this.#live.replies.at(seq),
       stop: seq => this.#stop(seq),
       earlier: () => this.earlier(),
-      mayFork: () => page.mayFork(),
+      mayFork: () => page.mayFork(this),
       fork: seq => page.fork(seq),
     }, signal);
     this.#booking = new Booking(session.id, {
