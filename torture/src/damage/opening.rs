@@ -3,7 +3,11 @@
 use crate::campaign::Tally;
 use anyhow::{Context, Result};
 use durable_session_redb::{OpenCheck, OpenError, RedbStore, RedbStoreBuilder};
+use std::time::Duration;
 use testkit::disk::{Disk, File, Files};
+
+/// How long a read takes the verification in the background.
+const SLOW_READ: Duration = Duration::from_micros(100);
 
 /// A store over a copy of the files.
 pub(super) struct Opening {
@@ -17,18 +21,21 @@ fn builder(check: OpenCheck) -> RedbStoreBuilder {
 
 /// Every page is checked first. `None`: the files are refused.
 pub(super) fn verified(files: &Files, tally: &mut Tally) -> Result<Option<Opening>> {
-    open(files, &builder(OpenCheck::First), "sound", tally)
+    open(Disk::holding(files.clone()), &builder(OpenCheck::First), "sound", tally)
 }
 
-/// Pages are checked in the background, and a flush is due at once.
+/// Pages are checked in the background, slowly, so that reads come before the end of the check. A
+/// flush is due at once.
 pub(super) fn small(files: &Files, tally: &mut Tally) -> Result<Option<Opening>> {
     let builder = builder(OpenCheck::Background).log_bytes(1).memtable_bytes(1);
-    open(files, &builder, "opened_unchecked", tally)
+    let disk = Disk::holding(files.clone());
+    disk.slow_reads_of("durable-session-check", SLOW_READ);
+    open(disk, &builder, "opened_unchecked", tally)
 }
 
 /// No page is checked, and no flush is due: a write to damaged pages can abort the process.
 pub(super) fn trusted(files: &Files, tally: &mut Tally) -> Result<Option<Opening>> {
-    open(files, &builder(OpenCheck::Skip), "trusted", tally)
+    open(Disk::holding(files.clone()), &builder(OpenCheck::Skip), "trusted", tally)
 }
 
 /// Nothing is written.
@@ -48,12 +55,11 @@ pub(super) fn is_sound(files: &Files) -> bool {
 }
 
 fn open(
-    files: &Files,
+    disk: Disk,
     builder: &RedbStoreBuilder,
     name: &'static str,
     tally: &mut Tally,
 ) -> Result<Option<Opening>> {
-    let disk = Disk::holding(files.clone());
     let storage = disk.clone();
     let opened = builder.open_storage(move || Ok(storage.backend()), disk.log());
     told(opened, disk, name, tally)

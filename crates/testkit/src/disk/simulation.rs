@@ -33,6 +33,8 @@ pub(super) struct State {
     /// The most bytes of all segments together.
     pub(super) segment_bytes: Option<u64>,
     pub(super) watches: Watches,
+    /// Reads by threads of this name take so long.
+    pub(super) slow_reads: Option<(&'static str, Duration)>,
     /// While set, a failed sync loses its changes; some reach the disk, as these bits say.
     pub(super) lossy: Option<u64>,
 }
@@ -111,6 +113,11 @@ impl Disk {
     pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let waited = self.0.changed.wait_timeout(state, PATIENCE);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Lets each read by a thread of this name take so long.
+    pub fn slow_reads_of(&self, thread: &'static str, pause: Duration) {
+        self.state().slow_reads = Some((thread, pause));
     }
 
     /// The operations so far.
