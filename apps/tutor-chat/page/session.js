@@ -1,7 +1,7 @@
 // The id of this tab's conversation, and the name of this browser's owner. Both are drawn here.
 // Anyone with the id can read and write the conversation; anyone with the name can list it.
 
-import { read, text, write } from './storage.js';
+import { keys, read, remove, text, write } from './storage.js';
 
 const KEY = 'chatSessionId';
 const OWNER_KEY = 'chatOwner';
@@ -63,6 +63,12 @@ export function goTo(id) {
   const next = keep(id ?? makeId());
   history.pushState({ session: next }, '', id ? linkTo(id) : location.pathname);
   return { id: next, shared: false, refused: false };
+}
+
+/** What this browser keeps about a conversation that is deleted: drafts, and messages on their way. */
+export function forget(id) {
+  for (const key of [`chatDraft:${id}`, `chatBookingDraft:${id}`, ...keys(`chatOutbox:${id}:`)]) remove(key);
+  write(MINE_KEY, mine().filter(one => one !== id));
 }
 
 export function linkTo(id) {

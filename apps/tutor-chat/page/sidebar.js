@@ -5,7 +5,7 @@ import { hide, notice } from './dialogs.js';
 import { inWords } from './conversation.js';
 import { listSessions, persistently, sessionApi } from './requests.js';
 import { textOf } from './message.js';
-import { linkTo } from './session.js';
+import { forget, linkTo } from './session.js';
 
 const PAGE = 30;
 /** A search looks at titles, so it wants many at once. */
@@ -237,6 +237,7 @@ export class Sidebar {
     try {
       await (last ? sessionApi(id).remove({ last }) : persistently(() => sessionApi(id).remove()));
       this.#sessions.delete(id);
+      forget(id);
     } catch (error) {
       notice(`The conversation could not be deleted: ${error.message}.`);
     }

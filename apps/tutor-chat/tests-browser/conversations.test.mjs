@@ -119,6 +119,7 @@ chatTest('a deleted conversation comes back if it is wanted, and is gone otherwi
   await begin(page, 'kept after all');
   const kept = await sessionId(page);
   await begin(page, 'to be deleted');
+  await page.locator('#text').fill('half a thought');
   const gone = await sessionId(page);
   await act(page, 'kept after all', 'Delete');
   await listed(page, ['to be deleted']);
@@ -129,6 +130,8 @@ chatTest('a deleted conversation comes back if it is wanted, and is gone otherwi
   await act(page, 'to be deleted', 'Delete');
   await listed(page, ['kept after all']);
   await eventually(async () => assert.deepEqual(await stored(server, gone), []));
+  const left = () => page.evaluate(id => Object.entries(localStorage).filter(entry => entry.join().includes(id)), gone);
+  await eventually(async () => assert.deepEqual(await left(), []));
   await page.reload();
   await connected(page);
   await listed(page, ['kept after all']);
