@@ -13,6 +13,7 @@ mod files;
 mod flushes;
 mod golden;
 mod kill;
+mod listing;
 mod lock;
 mod log_damage;
 mod model;
