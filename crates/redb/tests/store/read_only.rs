@@ -2,7 +2,7 @@
 
 use crate::advice::{Stopped, stopped, whole};
 use crate::damage::hush;
-use crate::support::{ALL, Disks, appends, commit, create, id, small, until};
+use crate::support::{ALL, Disks, appends, commit, create, id, killed_during, small, until};
 use durable_session::SessionId;
 use durable_session::store::{
     DeleteIf, Expect, ListQuery, SessionList, SessionStore, StoreErrorKind,
@@ -12,7 +12,7 @@ use futures_executor::block_on;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use testkit::disk::{Content, Disk, Event, File, Files};
+use testkit::disk::{Disk, Files};
 
 /// Writes a store to files.
 fn write(disks: &Disks, path: &Path) {
@@ -71,38 +71,24 @@ fn a_kill_during_a_scrub_is_no_damage() {
 
 /// Lets the process be killed after each change of the files that `act` makes of a store with
 /// deleted sessions. Each time the store is read, and given to `check`, too.
-fn for_each_kill(act: impl Fn(&RedbStore), mut check: impl FnMut(usize, &Files, &[SessionId])) {
-    let disk = Disk::default().logging();
-    let store = small().open_backend(disk.backend(), disk.log()).unwrap();
+fn for_each_kill(act: impl FnOnce(&RedbStore), mut check: impl FnMut(usize, &Files, &[SessionId])) {
     let names = |what: &str| -> Vec<_> { (0..6).map(|n| id(&format!("{what}-{n}"))).collect() };
     let (kept, removed) = (names("kept"), names("removed"));
-    for (kept, removed) in kept.iter().zip(&removed) {
-        block_on(create(&store, kept, &[&"kept ".repeat(300)]));
-        block_on(create(&store, removed, &[&"removed ".repeat(300)]));
-    }
-    block_on(store.compact()).unwrap();
-    for removed in &removed {
-        block_on(store.delete(removed, DeleteIf::Any)).unwrap();
-    }
-    let before = disk.log_len();
-    act(&store);
-    let log = disk.take_log();
-    block_on(store.close()).unwrap();
-    let mut files = Files::new();
-    for (at, event) in log.iter().enumerate() {
-        let Event::Change(file, change) = event else { continue };
-        let mut content = files.remove(file).or((*file == File::Main).then(Content::default));
-        change.apply(&mut content);
-        files.extend(content.map(|content| (*file, content)));
-        if at >= before {
-            let killed = Disk::holding(files.clone());
-            has_all(
-                &small().open_backend_read_only(killed.backend(), killed.log()).unwrap(),
-                &kept,
-            );
-            check(at, &files, &kept);
+    let begin = |store: &RedbStore| {
+        for (kept, removed) in kept.iter().zip(&removed) {
+            block_on(create(store, kept, &[&"kept ".repeat(300)]));
+            block_on(create(store, removed, &[&"removed ".repeat(300)]));
         }
-    }
+        block_on(store.compact()).unwrap();
+        for removed in &removed {
+            block_on(store.delete(removed, DeleteIf::Any)).unwrap();
+        }
+    };
+    killed_during(begin, act, |at, files| {
+        let killed = Disk::holding(files.clone());
+        has_all(&small().open_backend_read_only(killed.backend(), killed.log()).unwrap(), &kept);
+        check(at, files, &kept);
+    });
 }
 
 /// Every session can be read, the file verifies, and the store closes.

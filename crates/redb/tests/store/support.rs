@@ -7,8 +7,9 @@ use durable_session::store::{
     TailBounds,
 };
 use durable_session_redb::{OpenError, RedbStore, RedbStoreBuilder};
+use futures_executor::block_on;
 use std::time::{Duration, Instant};
-use testkit::disk::{Disk, DiskLog};
+use testkit::disk::{Content, Disk, DiskLog, Event, File, Files};
 
 pub(crate) const ALL: LoadQuery = LoadQuery::new(TailBounds::new(usize::MAX, u64::MAX));
 
@@ -79,6 +80,36 @@ impl Disks {
 }
 
 /// Repeats `ask` until it says yes.
+/// Calls `check` with the files as a kill leaves them before the first change that `act` makes of a
+/// store and after each of them, and with the number of changes.
+pub(crate) fn killed_during(
+    begin: impl FnOnce(&RedbStore),
+    act: impl FnOnce(&RedbStore),
+    mut check: impl FnMut(usize, &Files),
+) {
+    let disk = Disk::default().logging();
+    let store = small().open_backend(disk.backend(), disk.log()).unwrap();
+    begin(&store);
+    let before = disk.log_len();
+    act(&store);
+    let log = disk.take_log();
+    block_on(store.close()).unwrap();
+    assert!(log.len() > before, "nothing was changed");
+    let mut files = Files::new();
+    for (at, event) in log.iter().enumerate() {
+        if at == before {
+            check(0, &files);
+        }
+        let Event::Change(file, change) = event else { continue };
+        let mut content = files.remove(file).or((*file == File::Main).then(Content::default));
+        change.apply(&mut content);
+        files.extend(content.map(|content| (*file, content)));
+        if at >= before {
+            check(at - before + 1, &files);
+        }
+    }
+}
+
 pub(crate) fn until(text: &str, mut ask: impl FnMut() -> bool) {
     let began = Instant::now();
     while !ask() {
