@@ -34,7 +34,7 @@ function freePort() {
 
 async function replica() {
   const address = `127.0.0.1:${await freePort()}`;
-  const child = spawn(PROGRAM, ['--addr', address, '--store', database.href, ...options], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(PROGRAM, ['--stream-ms', '0', '--addr', address, '--store', database.href, ...options], { stdio: ['ignore', 'inherit', 'inherit'] });
   child.once('exit', code => console.error(`the replica ${address} ended: ${code}`));
   for (const deadline = Date.now() + 20_000; Date.now() < deadline; await new Promise(resolve => setTimeout(resolve, 20))) {
     if (await fetch(`http://${address}/health`).then(({ ok }) => ok, () => false)) return address;

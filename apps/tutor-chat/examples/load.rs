@@ -189,6 +189,8 @@ async fn service(time: Duration) -> Result<Figures> {
             "0",
             "--log",
             "warn",
+            "--stream-ms",
+            "0",
             "--store",
             &format!("redb:{}", file.display()),
         ])

@@ -20,8 +20,10 @@ pub(crate) struct Args {
     /// Store messages without answering them.
     #[arg(long)]
     pub(crate) no_answers: bool,
-    /// Answer by durable replies, word by word: the milliseconds before each word.
-    #[arg(long, value_name = "MS", conflicts_with = "no_answers")]
+    /// The milliseconds before each word of an answer, which is a durable reply; 30 unless given.
+    /// With 0 each message and its answer are stored at once. Not for a Worker, which has a
+    /// variable.
+    #[arg(long, value_name = "MS", conflicts_with = "no_answers", overrides_with = "stream_ms")]
     pub(crate) stream_ms: Option<u64>,
     /// Which messages clients may write: `public` is for pages that anybody can open, `everything`
     /// for clients that answer users themselves. The default is public; a deployed Worker has a

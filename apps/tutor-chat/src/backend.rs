@@ -16,6 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tutoring::{Tutoring, write_reply};
 
+/// The pause before each word of an answer.
+const PAUSE: Duration = Duration::from_millis(30);
+
 /// How often a shared store is asked while somebody watches.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
@@ -134,14 +137,15 @@ fn api(sessions: &ChatSessions<Tutoring>, args: &Args) -> anyhow::Result<Api<Tut
         Some(header) => logged_in(headers, header),
         None => guest(headers),
     });
-    if let Some(ms) = args.stream_ms {
-        let pause = move || tokio::time::sleep(Duration::from_millis(ms));
-        api = api
-            .open_replies(tutoring::open_reply)
-            .reply_with(move |chat, posted, reply| write_reply(chat, posted, reply, pause));
-    } else if !args.no_answers {
-        api = api.on_message(tutoring::answer);
-    }
+    api = match args.stream_ms.map_or(PAUSE, Duration::from_millis) {
+        _ if args.no_answers => api,
+        Duration::ZERO => api.on_message(tutoring::answer),
+        pause => {
+            let pause = move || tokio::time::sleep(pause);
+            api.open_replies(tutoring::open_reply)
+                .reply_with(move |chat, posted, reply| write_reply(chat, posted, reply, pause))
+        }
+    };
     Ok(api.build()?)
 }
 

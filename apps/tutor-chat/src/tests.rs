@@ -10,10 +10,14 @@ use futures_executor::block_on;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use std::io::Read;
+use std::time::Duration;
 use tower::ServiceExt;
 
+/// Answers come at once, unless the arguments say otherwise.
 fn try_app(arguments: &[&str]) -> anyhow::Result<Router> {
-    let args = ["tutor-chat", "--store", "memory"].iter().chain(arguments);
+    let at_once = ["--stream-ms", "0"];
+    let at_once = if arguments.contains(&"--no-answers") { &[][..] } else { &at_once };
+    let args = ["tutor-chat", "--store", "memory"].iter().chain(at_once).chain(arguments);
     let args = Args::try_parse_from(args).unwrap();
     service::app(&args, &block_on(backend::open(&args, &Shutdown::new())).unwrap())
 }
@@ -50,6 +54,27 @@ async fn a_message_is_answered_with_a_tutor() {
     );
     let pending = text(get(&app, &format!("{SESSION}/pending-match")).await).await;
     assert!(pending.contains("python"), "{pending}");
+}
+
+#[tokio::test]
+async fn without_options_an_answer_is_a_durable_reply() {
+    let args = Args::try_parse_from(["tutor-chat", "--store", "memory"]).unwrap();
+    let backend = backend::open(&args, &Shutdown::new()).await.unwrap();
+    let app = service::app(&args, &backend).unwrap();
+    let message = r#"{"role":"user","content":"I want help with python tutor","id":"m"}"#;
+    let answer =
+        text(send(&app, Request::post(format!("{SESSION}/messages")), message).await).await;
+    assert!(answer.contains("\"reply\""), "{answer}");
+    let open = text(get(&app, &format!("{SESSION}/messages")).await).await;
+    assert!(open.contains("in_progress"), "{open}");
+    let finished = async {
+        while text(get(&app, &format!("{SESSION}/messages")).await).await.contains("in_progress") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), finished).await.unwrap();
+    let whole = text(get(&app, &format!("{SESSION}/messages")).await).await;
+    assert!(whole.contains("tutorMatch"), "{whole}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ import path from 'node:path';
 export const ROOT = process.env.DURABLE_SESSION_ROOT || path.resolve(import.meta.dirname, '../../..');
 
 const PROGRAM = process.env.TUTOR_CHAT_BIN || 'target/debug/tutor-chat';
-const COMMAND = process.env.TUTOR_CHAT_CMD || `'${PROGRAM}' --addr {addr} --store redb:{store}`;
+const COMMAND = process.env.TUTOR_CHAT_CMD || `'${PROGRAM}' --stream-ms 0 --addr {addr} --store redb:{store}`;
 const START_MS = 30_000;
 
 /**

@@ -64,6 +64,7 @@ export class Programs {
     const help = await this.help();
     const all = ['--rate', String(rate), '--log', log, '--store', store === 'redb' ? `redb:${this.file('chat.redb')}` : store, ...args];
     if (!answers) all.push('--no-answers');
+    else if (help.includes('--stream-ms')) all.push('--stream-ms', '0');
     if (clientMay && help.includes('--client-may')) all.push('--client-may', clientMay);
     const service = new Service(this.#options.tutorChat, all, this.folder);
     this.#services.add(service);
