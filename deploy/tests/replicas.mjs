@@ -4,7 +4,8 @@
 //   DATABASE_URL=postgres://… TUTOR_CHAT_BIN=… \
 //     TUTOR_CHAT_CMD='node deploy/tests/replicas.mjs --addr {addr} --store {store}' node --test
 //
-// The schema is named after the store. Whoever kills the process group kills all of it.
+// The schema is named after the store. Whoever kills the process group kills all of it. SIGUSR2 kills
+// the first replica.
 
 import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
@@ -32,9 +33,12 @@ function freePort() {
   });
 }
 
+const children = [];
+
 async function replica() {
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(PROGRAM, ['--stream-ms', '0', '--addr', address, '--store', database.href, ...options], { stdio: ['ignore', 'inherit', 'inherit'] });
+  children.push(child);
   child.once('exit', code => console.error(`the replica ${address} ended: ${code}`));
   for (const deadline = Date.now() + 20_000; Date.now() < deadline; await new Promise(resolve => setTimeout(resolve, 20))) {
     if (await fetch(`http://${address}/health`).then(({ ok }) => ok, () => false)) return address;
@@ -52,3 +56,4 @@ const settings = `daemon off; pid ${folder}/pid; error_log stderr warn;`;
 spawn(NGINX, ['-p', folder, '-c', path.join(folder, 'nginx.conf'), '-g', settings], { stdio: ['ignore', 'inherit', 'inherit'] })
   .once('exit', code => process.exit(code ?? 1));
 process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+process.on('SIGUSR2', () => children[0].kill('SIGKILL'));

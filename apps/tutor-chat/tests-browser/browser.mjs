@@ -96,8 +96,8 @@ export function chatTest(name, body, { background = false, ...options } = {}, se
 }
 
 /** Asks until `check` passes; then its last failure stands. */
-export async function eventually(check) {
-  for (const deadline = Date.now() + PATIENCE_MS; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+export async function eventually(check, patience = PATIENCE_MS) {
+  for (const deadline = Date.now() + patience; ; await new Promise(resolve => setTimeout(resolve, 50))) {
     try {
       return await check();
     } catch (error) {

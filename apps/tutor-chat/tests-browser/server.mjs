@@ -77,6 +77,11 @@ export class Server {
     await child.ended;
   }
 
+  /** Sends a signal to the program itself, and not to those that it started. */
+  signal(name) {
+    process.kill(this.#child.pid, name);
+  }
+
   async close() {
     await this.kill();
     fs.rmSync(this.#folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 //! A Chromium to drive.
 
-use super::{Found, Missing};
-use crate::shell::{Shell, Step};
+use super::{Found, Missing, apt};
+use crate::shell::Shell;
 use anyhow::Result;
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -12,19 +12,7 @@ pub(crate) fn chromium(shell: &Shell) -> Result<Found<String>> {
     if let Some(path) = find(shell) {
         return Ok(Ok(path));
     }
-    if is_root(shell) && shell.ask("apt-get", &["--version"]).is_some() {
-        for (name, arguments) in [
-            ("apt-get update", &["-q", "update"][..]),
-            (
-                "apt-get install chromium",
-                &["-qy", "install", "--no-install-recommends", "chromium"][..],
-            ),
-        ] {
-            let mut command = shell.command("apt-get");
-            command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-            Step::new(shell, name, command).run()?;
-        }
-    }
+    apt::install(shell, "chromium")?;
     Ok(find(shell).ok_or_else(|| {
         Missing::new(
             "there is no Chromium to run the page in",
@@ -37,8 +25,4 @@ fn find(shell: &Shell) -> Option<String> {
     std::env::var("CHROMIUM").ok().filter(|path| !path.is_empty()).or_else(|| {
         NAMES.iter().find_map(|name| shell.ask("sh", &["-c", &format!("command -v {name}")]))
     })
-}
-
-pub(super) fn is_root(shell: &Shell) -> bool {
-    shell.ask("id", &["-u"]).as_deref() == Some("0")
 }

@@ -4,7 +4,9 @@
 //! Everything that a package registry has is installed below the target folder; nothing changes the
 //! source tree.
 
+mod apt;
 mod browser;
+mod nginx;
 mod node;
 mod postgres;
 mod python;
@@ -12,6 +14,7 @@ mod tools;
 mod wasm;
 
 pub(crate) use browser::chromium;
+pub(crate) use nginx::nginx;
 pub(crate) use node::{NodeTests, mirror};
 pub(crate) use postgres::PostgresServer;
 pub(crate) use python::python;

@@ -1,6 +1,6 @@
 //! A PostgreSQL server to test against.
 
-use super::browser::is_root;
+use super::apt::{self, is_root};
 use super::{Found, Missing};
 use crate::shell::{Shell, Step};
 use anyhow::{Context, Result};
@@ -49,8 +49,7 @@ impl PostgresServer {
         if let Some(url) = given {
             return Ok(Ok(Self { url, programs: programs(), started: None }));
         }
-        if programs().is_none() && is_root(shell) && shell.ask("apt-get", &["--version"]).is_some()
-        {
+        if programs().is_none() && is_root(shell) {
             install(shell)?;
         }
         let Some(programs) = programs() else {
@@ -92,17 +91,7 @@ fn install(shell: &Shell) -> Result<()> {
             .and_then(|()| std::fs::write(&settings, "create_main_cluster = false\n"))
             .with_context(|| format!("could not write {}", settings.display()))?;
     }
-    for (name, arguments) in [
-        ("apt-get update", &["-q", "update"][..]),
-        (
-            "apt-get install postgresql",
-            &["-qy", "install", "--no-install-recommends", "postgresql"][..],
-        ),
-    ] {
-        let mut command = shell.command("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        Step::new(shell, name, command).run()?;
-    }
+    apt::install(shell, "postgresql")?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod examples;
 mod native;
 mod postgres;
 mod protocol;
+mod replicas;
 
 use crate::report::{Part as Outcome, Report};
 use crate::shell::Shell;
@@ -37,6 +38,8 @@ pub(crate) enum Part {
     AiChat,
     /// The chat page in Chromium.
     Browser,
+    /// The chat page in Chromium, on two replicas behind nginx that share a PostgreSQL.
+    Replicas,
 }
 
 impl Part {
@@ -51,6 +54,7 @@ impl Part {
             Self::AiSdk => ai_sdk::run(shell),
             Self::AiChat => ai_chat::run(shell),
             Self::Browser => browser::run(shell),
+            Self::Replicas => replicas::run(shell),
         }
     }
 }
