@@ -7,9 +7,8 @@ use anyhow::Result;
 
 const FOLDER: &str = "apps/tutor-chat/tests-browser";
 
-/// Those of the page's tests that are about what is stored and streamed, and those of replicas.
-const TESTS: [&str; 4] =
-    ["replicas.mjs", "storage.test.mjs", "replies.test.mjs", "conversations.test.mjs"];
+/// The tests of replicas, and those of the page that are about what is stored.
+const TESTS: [&str; 2] = ["replicas.mjs", "storage.test.mjs"];
 
 /// Starts two replicas and nginx, in the place of the server.
 const LAUNCHER: &str = "deploy/tests/replicas.mjs";
