@@ -60,7 +60,7 @@ pub(crate) fn app(args: &Args, backend: &Backend) -> anyhow::Result<Router> {
         )
         .route("/readyz", any(ready).with_state(backend.stores.clone()))
         .route("/openapi.json", any(openapi))
-        .route("/metrics", any(metrics_route(&metrics)))
+        .route("/metrics", any(metrics_text).with_state(Arc::clone(&metrics)))
         .fallback(|| async { Refusal::not_found().into_response() })
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(|_| {
@@ -96,16 +96,16 @@ fn cors(args: &Args) -> CorsLayer {
         .expose_headers([ETAG, RETRY_AFTER, REQUEST_ID])
 }
 
-fn metrics_route(
-    metrics: &Arc<Metrics>,
-) -> impl Fn(Method) -> std::future::Ready<Response> + Clone + Send + 'static + use<> {
-    let metrics = Arc::clone(metrics);
-    move |method| {
-        std::future::ready(if method == Method::GET || method == Method::HEAD {
-            ([(CONTENT_TYPE, metrics::CONTENT)], metrics.text()).into_response()
-        } else {
-            Refusal::method_not_allowed("GET, HEAD").into_response()
-        })
+/// The file's size and the room on its disk are asked of the system, which may take a while.
+async fn metrics_text(State(metrics): State<Arc<Metrics>>, method: Method) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return Refusal::method_not_allowed("GET, HEAD").into_response();
+    }
+    match tokio::task::spawn_blocking(move || metrics.text()).await {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT)], text).into_response(),
+        Err(_) => {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed").into_response()
+        }
     }
 }
 
