@@ -21,9 +21,9 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_answers: bool,
     /// The milliseconds before each word of an answer, which is a durable reply; 30 unless given.
-    /// With 0 each message and its answer are stored at once. Not for a Worker, which has a
-    /// variable.
-    #[arg(long, value_name = "MS", conflicts_with = "no_answers", overrides_with = "stream_ms")]
+    /// With 0 each message and its answer are stored at once. Without effect with --no-answers.
+    /// Not for a Worker, which has a variable.
+    #[arg(long, value_name = "MS", overrides_with = "stream_ms")]
     pub(crate) stream_ms: Option<u64>,
     /// Which messages clients may write: `public` is for pages that anybody can open, `everything`
     /// for clients that answer users themselves. The default is public; a deployed Worker has a
