@@ -4,7 +4,7 @@ import { Chat } from './chat.js';
 import { ask, notice } from './dialogs.js';
 import { Outbox } from './outbox.js';
 import { persistently, sessionApi } from './requests.js';
-import { goTo, linkTo, openSession, random } from './session.js';
+import { goTo, linkTo, makeId, openSession } from './session.js';
 import { Sidebar } from './sidebar.js';
 import { text as textStore } from './storage.js';
 
@@ -67,7 +67,7 @@ const sidebar = new Sidebar({
 
 /** A conversation of its own with everything up to this message. */
 async function fork(seq) {
-  const id = `session-${Date.now()}-${random(26)}`;
+  const id = makeId();
   try {
     await persistently(() => chat.api.fork(id, seq));
   } catch (error) {

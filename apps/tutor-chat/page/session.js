@@ -14,7 +14,8 @@ export function random(length) {
   return Array.from(crypto.getRandomValues(new Uint8Array(length)), byte => ALPHABET[byte & 31]).join('');
 }
 
-const makeId = () => `session-${Date.now()}-${random(26)}`;
+/** The id of a new conversation. */
+export const makeId = () => `session-${Date.now()}-${random(26)}`;
 const isId = id => typeof id === 'string' && /^[!-~]{1,256}$/.test(id) && !/[/\\?#%]/.test(id) && id !== '.' && id !== '..';
 
 /** The name that the server lists this browser's conversations under. */

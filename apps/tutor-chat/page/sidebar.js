@@ -12,7 +12,7 @@ const PAGE = 30;
 const SEARCH_PAGE = 200;
 const UNDO_MS = 6_000;
 const WEEK_MS = 7 * 86_400_000;
-export const TITLE_BYTES = 1024;
+const TITLE_BYTES = 1024;
 
 const $ = id => document.getElementById(id);
 
@@ -252,7 +252,7 @@ function titleOf({ title, last }) {
 }
 
 /** The first line, cut at a word, in at most so many bytes. */
-export function shorten(text, most = 60) {
+function shorten(text, most = 60) {
   const line = text.trim().split(/\n/, 1)[0];
   const size = value => new TextEncoder().encode(value).length;
   if (size(line) <= most) return line;
