@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// wait, which go to the same disk.
 const SLICE_BYTES: usize = 2 * 1024 * 1024;
 
+/// The same when writes wait for the flush anyway. Each transaction writes down which pages of the
+/// file are free, about 75 KB for each GB.
+const LATE_SLICE_BYTES: usize = 16 * 1024 * 1024;
+
 /// After each slice a flush rests for as long as the slice took, and at most so long. Commits then
 /// meet the sync of a slice half as often.
 const LONGEST_REST: Duration = Duration::from_millis(100);
@@ -50,12 +54,23 @@ struct Desk {
     stop: AtomicBool,
 }
 
+/// What a flush cares for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    /// The syncs of the log: it rests between slices.
+    #[default]
+    Calm,
+    /// Its end: writes soon wait for it.
+    Hurried,
+    /// Its end, and the bytes that it writes: writes wait for it, or waited for the one before.
+    Late,
+}
+
 #[derive(Default)]
 struct DeskState {
     job: Option<FlushJob>,
     running: bool,
-    /// The flush does not rest: writes wait for it, or soon will.
-    hurry: bool,
+    pace: Pace,
     result: Option<Flushed>,
     ended: bool,
 }
@@ -70,12 +85,12 @@ impl Flusher {
         Ok(Self { desk })
     }
 
-    /// Hands a job to the thread, which has none.
-    pub(crate) fn begin(&self, job: FlushJob, hurry: bool) {
+    /// Hands a job to the thread, which has none. `late`: writes waited for the one before.
+    pub(crate) fn begin(&self, job: FlushJob, late: bool) {
         self.desk.stop.store(false, Ordering::Release);
         let mut state = self.desk.lock();
         state.running = true;
-        state.hurry = hurry;
+        state.pace = if late { Pace::Late } else { Pace::Calm };
         state.job = Some(job);
         drop(state);
         self.desk.changed.notify_all();
@@ -94,8 +109,8 @@ impl Flusher {
     /// Has the flush that runs rest no more.
     pub(crate) fn hurry(&self) {
         let mut state = self.desk.lock();
-        if !state.hurry {
-            state.hurry = true;
+        if state.pace < Pace::Hurried {
+            state.pace = Pace::Hurried;
             drop(state);
             self.desk.changed.notify_all();
         }
@@ -135,7 +150,7 @@ impl Desk {
     fn rest(&self, time: Duration) {
         let end = Instant::now() + time.min(LONGEST_REST);
         let mut state = self.lock();
-        while !state.hurry && !state.ended {
+        while state.pace == Pace::Calm && !state.ended {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -175,17 +190,19 @@ fn run(desk: &Desk, shared: &SharedStore, queue: &Queue) {
 fn flush(desk: &Desk, shared: &SharedStore, job: &FlushJob) -> Flushed {
     let connection = shared.connection();
     let mut slice_began: Option<Instant> = None;
-    let goes_on = || {
+    let next_slice = || {
         if let Some(began) = slice_began {
             desk.rest(began.elapsed());
         }
         slice_began = Some(Instant::now());
-        !desk.stop.load(Ordering::Acquire)
+        let late = desk.lock().pace == Pace::Late;
+        let bytes = if late { LATE_SLICE_BYTES } else { SLICE_BYTES };
+        (!desk.stop.load(Ordering::Acquire)).then_some(bytes)
     };
     let flushed = caught(|| {
         let FlushJob { layer, flushed, next_number } = job;
         let db = connection.writable()?;
-        layout::flush(layer, db, *flushed, *next_number, SLICE_BYTES, goes_on)
+        layout::flush(layer, db, *flushed, *next_number, next_slice)
     });
     match flushed.unwrap_or_else(|message| Err(Fault::Panic(message))) {
         Ok(true) => {

@@ -131,11 +131,11 @@ fn readable(storage: &Arc<Storage>, cache_bytes: usize) -> Result<(Db, State), O
                 }
                 return Ok((db, state));
             }
-            Err(error @ OpenError::Damaged { .. }) => {
+            Err(error @ (OpenError::Damaged { .. } | OpenError::ForeignDatabase)) => {
                 tracing::warn!(%error, ?state, "a state of the damaged file cannot be read");
                 refusal.get_or_insert(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(refusal.unwrap_or(error)),
         }
     }
     Err(refusal.unwrap_or_else(|| OpenError::damaged("no state of the file can be read")))

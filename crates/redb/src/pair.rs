@@ -169,7 +169,7 @@ pub(crate) fn read_only(
             let torn = dropped(read.torn.as_ref());
             Ok(ReadChanges { memtable, damage, torn })
         }
-        Err(LogError::Missing) if settings.accept_missing_log => {
+        Err(LogError::Missing | LogError::Foreign { .. }) if settings.accept_missing_log => {
             Ok(ReadChanges { memtable, damage, torn: 0 })
         }
         Err(error) => Err(refusal(error, log)),

@@ -15,24 +15,23 @@ use std::sync::Arc;
 /// How many keys are fetched from the layer at once.
 const FETCH: usize = 256;
 
-/// Puts all edits of a frozen layer into the tables, in durable transactions of about `slice_bytes`
-/// each. The last one stores that the tables have everything up to `flushed`.
+/// Puts all edits of a frozen layer into the tables, in durable transactions: slices. The last one
+/// stores that the tables have everything up to `flushed`.
 ///
 /// Edits say what is there after them. So the tables may already have a part of them, from a flush
 /// that did not end. Until `flushed` is stored, opening reads all of them from the log again.
 ///
-/// `before_each` is asked before each slice whether to go on; returns whether all was flushed.
+/// `next_slice` is asked for the bytes of each slice, about, or for none to stop; returns whether all
+/// was flushed.
 pub(crate) fn flush(
     layer: &Arc<Layer>,
     db: &Database,
     flushed: Position,
     next_number: u64,
-    slice_bytes: usize,
-    before_each: impl FnMut() -> bool,
+    next_slice: impl FnMut() -> Option<usize>,
 ) -> Result<bool, Fault> {
     let layer = SeenLayer::whole(layer);
-    let mut slices =
-        Slices { db, layer, next_number, slice_bytes, before_each, txn: None, written: 0 };
+    let mut slices = Slices { db, layer, next_number, next_slice, txn: None, left: 0 };
     match visit_all(&mut slices).and_then(|()| slices.finish(flushed)) {
         Ok(()) => Ok(true),
         Err(Stop::Asked) => Ok(false),
@@ -56,16 +55,15 @@ struct Slices<'a, F> {
     db: &'a Database,
     layer: SeenLayer,
     next_number: u64,
-    slice_bytes: usize,
-    before_each: F,
-    /// The slice that is being written, and about the bytes in it.
+    next_slice: F,
+    /// The slice that is being written, and about the bytes that it still takes.
     txn: Option<WriteTransaction>,
-    written: usize,
+    left: usize,
 }
 
 type StoredKey<T> = <<T as Table>::Key as TableKey>::Stored;
 
-impl<F: FnMut() -> bool> Slices<'_, F> {
+impl<F: FnMut() -> Option<usize>> Slices<'_, F> {
     /// Calls `write` with the table until it has no more to write; it returns early when a slice is
     /// full.
     fn fill<T: Table>(
@@ -80,14 +78,13 @@ impl<F: FnMut() -> bool> Slices<'_, F> {
                 self.txn = Some(self.begin()?);
             }
             let Some(txn) = &self.txn else { continue };
-            let mut budget = Budget { left: self.slice_bytes.saturating_sub(self.written) };
+            let mut budget = Budget { left: self.left };
             let more = write(&mut txn.open_table(T::DEFINITION)?, &mut budget)?;
-            self.written = self.slice_bytes - budget.left;
-            if self.written >= self.slice_bytes
+            self.left = budget.left;
+            if budget.is_spent()
                 && let Some(txn) = self.txn.take()
             {
                 txn.commit()?;
-                self.written = 0;
             }
             if !more {
                 return Ok(());
@@ -106,9 +103,7 @@ impl<F: FnMut() -> bool> Slices<'_, F> {
     }
 
     fn begin(&mut self) -> Result<WriteTransaction, Stop> {
-        if !(self.before_each)() {
-            return Err(Stop::Asked);
-        }
+        self.left = (self.next_slice)().ok_or(Stop::Asked)?;
         let mut txn = self.db.begin_write()?;
         txn.set_quick_repair(true);
         // With the first rows of a session, its number counts as taken.
@@ -133,7 +128,7 @@ impl Budget {
     }
 }
 
-impl<F: FnMut() -> bool> Visit for Slices<'_, F> {
+impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
     type Error = Stop;
 
     fn table<T: Table>(&mut self) -> Result<(), Stop> {

@@ -178,6 +178,7 @@ pub(crate) fn check_readable(db: &dyn ReadableDatabase) -> Result<(), OpenError>
             check_layout(found)?;
             has_readable_rows(db).map_err(Fault::on_opening)
         }
+        Ok(None) if matches!(has_our_tables(db), Ok(false)) => Err(OpenError::ForeignDatabase),
         // The row with the layout may be what is damaged.
         _ => has_readable_rows(db).map_err(Fault::on_opening),
     }
@@ -204,7 +205,7 @@ fn either(
     }
 }
 
-fn has_our_tables(db: &Database) -> Result<bool, OpenError> {
+fn has_our_tables(db: &dyn ReadableDatabase) -> Result<bool, OpenError> {
     let txn = db.begin_read().map_err(OpenError::redb)?;
     let mut tables = txn.list_tables().map_err(OpenError::redb)?;
     Ok(tables.any(|table| table.name().starts_with("durable-session.")))

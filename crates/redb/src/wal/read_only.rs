@@ -119,11 +119,13 @@ fn sources(
         damage(name, 0, None, &format!("the segment has format {format}"));
     }
     let mut sources: Vec<Source> = Vec::new();
+    let mut foreign = None;
     for entry in catalog.valid {
         let SegmentHeader { epoch, first, .. } = entry.header;
         let (name, len) = (entry.segment.name(), entry.segment.len());
         if entry.header.id != id {
             damage(name, 0, None, "the segment belongs to another store");
+            foreign.get_or_insert(name.to_owned());
             continue;
         }
         if sources.last().is_some_and(|last| last.first == first) {
@@ -145,5 +147,8 @@ fn sources(
         }
     }
     sources.sort_by_key(|source| source.first);
-    Ok(sources)
+    match foreign {
+        Some(name) if sources.is_empty() => Err(LogError::Foreign { name }),
+        _ => Ok(sources),
+    }
 }

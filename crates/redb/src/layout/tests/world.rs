@@ -105,15 +105,13 @@ impl World {
     pub(super) fn flush(&mut self, slice_bytes: usize, slices: usize) -> bool {
         let Some(layer) = self.memtable.frozen() else { return false };
         let mut left = slices;
-        let before_each = || {
+        let next_slice = || {
             let goes_on = left > 0;
             left = left.saturating_sub(1);
-            goes_on
+            goes_on.then_some(slice_bytes)
         };
         let next_number = self.memtable.next_number();
-        let whole =
-            flush(layer, &self.db, self.frozen_until, next_number, slice_bytes, before_each)
-                .unwrap();
+        let whole = flush(layer, &self.db, self.frozen_until, next_number, next_slice).unwrap();
         if whole {
             self.memtable.drop_frozen();
         }
