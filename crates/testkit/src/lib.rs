@@ -11,6 +11,7 @@
 //! - `ByHand` (feature `by-hand`) is a table of redb without a store, to measure against.
 //! - `context` (feature `context`) makes histories with tool calls and checks views of them.
 //! - `disk` (feature `disk`) is a simulated disk under the redb store.
+//! - `PostgresServer` (feature `postgres`) is a server that a test starts, kills and fills up.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "only tests use this crate")]
 
 #[cfg(feature = "by-hand")]
@@ -21,6 +22,8 @@ pub mod context;
 #[cfg(feature = "disk")]
 pub mod disk;
 mod faulty;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "steered")]
 mod puppet;
 #[cfg(feature = "steered")]
@@ -32,6 +35,8 @@ mod written;
 pub use by_hand::ByHand;
 pub use clock::{ManualClock, Ticking};
 pub use faulty::{Faults, Faulty};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresServer;
 #[cfg(feature = "steered")]
 pub use puppet::{Fault, Puppet, Script};
 #[cfg(feature = "steered")]
