@@ -5,11 +5,14 @@ use crate::error::{Failure, unavailable};
 use crate::shared::Shared;
 use crate::sql::Sql;
 use crate::store::PostgresStore;
+use crate::tls::Tls;
+use crate::url::Url;
 use crate::{hints, writer};
 use durable_session::env::{Random, SystemRandom};
 use durable_session::store::{Durability, Opening, StoreError};
 use futures_util::future::join_all;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
@@ -17,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::Type;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,10 +29,12 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct PostgresStoreBuilder {
     url: String,
     listen_url: Option<String>,
+    authorities: Option<PathBuf>,
     schema: String,
     writers: usize,
     timeout: Duration,
     restored: bool,
+    must_exist: bool,
 }
 
 impl fmt::Debug for PostgresStoreBuilder {
@@ -45,14 +51,16 @@ impl fmt::Debug for PostgresStoreBuilder {
 
 impl PostgresStoreBuilder {
     pub(crate) fn new(url: &str) -> Self {
-        let (url, schema) = without_schema(url);
+        let Url { rest: url, schema, authorities } = Url::of(url);
         Self {
             url,
             listen_url: None,
+            authorities,
             schema: schema.unwrap_or_else(|| "chat".to_owned()),
             writers: 4,
             timeout: Duration::from_secs(30),
             restored: false,
+            must_exist: false,
         }
     }
 
@@ -75,7 +83,14 @@ impl PostgresStoreBuilder {
     /// the first one leads to a pooler that gives each transaction another connection.
     #[must_use]
     pub fn listen_url(self, url: impl Into<String>) -> Self {
-        Self { listen_url: Some(without_schema(&url.into()).0), ..self }
+        Self { listen_url: Some(Url::of(&url.into()).rest), ..self }
+    }
+
+    /// A file of PEM certificates: the authorities that may have signed the certificate of the
+    /// server. If it is not given, that of `?sslrootcert=` in the URL, or those of the system.
+    #[must_use]
+    pub fn root_certificates(self, path: impl Into<PathBuf>) -> Self {
+        Self { authorities: Some(path.into()), ..self }
     }
 
     /// How long the server may take for one statement, or for a connection; 30 seconds if it is not
@@ -96,6 +111,12 @@ impl PostgresStoreBuilder {
         Self { restored: true, ..self }
     }
 
+    /// Refuses to open a schema without the tables of a store, instead of making them.
+    #[must_use]
+    pub fn must_exist(self) -> Self {
+        Self { must_exist: true, ..self }
+    }
+
     /// Connects, makes the tables if they are not there, and starts the thread of the store. Works
     /// under any executor.
     ///
@@ -106,10 +127,13 @@ impl PostgresStoreBuilder {
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
         let sql = Sql::new(&self.schema)?;
         // The driver's own error could repeat the password.
-        let read =
-            |url: &String| url.parse::<Config>().map_err(|_| unavailable("cannot read the URL"));
+        let read = |url: &String| {
+            let config = url.parse::<Config>().map_err(|_| unavailable("cannot read the URL"));
+            config.map(only_verified)
+        };
         let config = read(&self.url)?;
         let listen_config = read(self.listen_url.as_ref().unwrap_or(&self.url))?;
+        let tls = Tls::new(self.authorities.as_deref())?;
         let opening = Opening::draw(&SystemRandom)
             .map_err(|e| unavailable("could not draw the id of the opening").with_source(e))?;
         let (opened, opening_ends) = oneshot::channel();
@@ -129,8 +153,9 @@ impl PostgresStoreBuilder {
             runtime.block_on(async move {
                 let timeout = self.timeout;
                 let (runtime, connections) = (handle, AtomicU64::new(0));
-                let connector = Connector { config, listen_config, runtime, timeout, connections };
-                let started = start(connector, sql, opening, self.restored).await;
+                let connector =
+                    Connector { config, listen_config, tls, runtime, timeout, connections };
+                let started = start(connector, sql, opening, &self).await;
                 let (shared, connection) = match started {
                     Ok(started) => started,
                     Err(error) => {
@@ -161,29 +186,23 @@ impl PostgresStoreBuilder {
     }
 }
 
-/// Takes the parameter `schema`, which the server does not know, out of a URL.
-fn without_schema(url: &str) -> (String, Option<String>) {
-    let Some((start, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let mut schema = None;
-    let mut others = Vec::new();
-    for parameter in parameters.split('&') {
-        match parameter.strip_prefix("schema=") {
-            Some(name) => schema = Some(name.to_owned()),
-            None => others.push(parameter),
-        }
+/// TLS if the URL asks for it. Otherwise none: a server that offers it often has a certificate that
+/// nobody can verify.
+fn only_verified(mut config: Config) -> Config {
+    if config.get_ssl_mode() == SslMode::Prefer {
+        config.ssl_mode(SslMode::Disable);
     }
-    let separator = if others.is_empty() { "" } else { "?" };
-    (format!("{start}{separator}{}", others.join("&")), schema)
+    config
 }
 
 async fn start(
     connector: Connector,
     sql: Sql,
     opening: Opening,
-    restored: bool,
+    builder: &PostgresStoreBuilder,
 ) -> Result<(Shared, Connection), StoreError> {
     let mut connection = connector.connect().await?;
-    migrate(&mut connection, &sql, restored).await?;
+    migrate(&mut connection, &sql, builder).await?;
     let durability = connection.durability;
     tracing::info!(
         schema = sql.schema,
@@ -198,13 +217,20 @@ async fn start(
 }
 
 /// Makes the tables if they are not there. One process does it, and the others wait.
-async fn migrate(connection: &mut Connection, sql: &Sql, restored: bool) -> Result<(), StoreError> {
+async fn migrate(
+    connection: &mut Connection,
+    sql: &Sql,
+    builder: &PostgresStoreBuilder,
+) -> Result<(), StoreError> {
     let why = |failure: Failure| {
         let context = "could not make the tables of the store; a role that may create them in the \
                        schema can run the statements of PostgresStore::migration";
         unavailable(context).with_source(failure.nothing_changed())
     };
     let found = connection.find_history(sql).await.map_err(Failure::nothing_changed)?;
+    if found.is_none() && builder.must_exist {
+        return Err(unavailable("the schema has no tables of a store"));
+    }
     if found.is_none() {
         let lock = lock_number(sql);
         connection.execute("BEGIN").await.map_err(why)?;
@@ -217,7 +243,7 @@ async fn migrate(connection: &mut Connection, sql: &Sql, restored: bool) -> Resu
         connection.execute("COMMIT").await.map_err(why)?;
         connection.find_history(sql).await.map_err(Failure::nothing_changed)?;
     }
-    if restored {
+    if builder.restored {
         let mut bits = [0; 8];
         SystemRandom
             .fill(&mut bits)
@@ -234,25 +260,4 @@ async fn migrate(connection: &mut Connection, sql: &Sql, restored: bool) -> Resu
 fn lock_number(sql: &Sql) -> i64 {
     let name = format!("durable-session {}", sql.schema);
     i64::from_le_bytes(xxh3_64(name.as_bytes()).to_le_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_schema_is_taken_out_of_the_url_and_the_password_is_not_shown() {
-        for (text, url, schema) in [
-            ("postgres://u:secret@h/d", "postgres://u:secret@h/d", "chat"),
-            ("postgres://u:secret@h/d?schema=s1", "postgres://u:secret@h/d", "s1"),
-            ("postgres://u:secret@h/d?a=b", "postgres://u:secret@h/d?a=b", "chat"),
-            ("postgres://u:secret@h/d?a=b&schema=s1&c=d", "postgres://u:secret@h/d?a=b&c=d", "s1"),
-        ] {
-            let builder = PostgresStoreBuilder::new(text);
-            assert_eq!((&*builder.url, &*builder.schema), (url, schema));
-            assert!(!format!("{builder:?}").contains("secret"));
-        }
-        let given = PostgresStoreBuilder::new("postgres://h/d?schema=s1").schema("s2");
-        assert_eq!(given.schema, "s2");
-    }
 }

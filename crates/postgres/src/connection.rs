@@ -2,6 +2,7 @@
 
 use crate::error::{Failure, too_slow, unavailable};
 use crate::sql::{Sql, VERSION};
+use crate::tls::Tls;
 use durable_session::store::{Durability, Salt, StoreError, StoreErrorKind};
 use futures_util::future::{Either, select};
 use std::future::{Future, poll_fn};
@@ -12,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Row};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A connection and the history that it writes to.
@@ -42,6 +43,7 @@ pub(crate) struct Connector {
     pub(crate) config: Config,
     /// For connections that listen: a pooler in between would lose what they wait for.
     pub(crate) listen_config: Config,
+    pub(crate) tls: Tls,
     pub(crate) runtime: Handle,
     pub(crate) timeout: Duration,
     /// How many were made.
@@ -70,8 +72,9 @@ impl Connector {
         payloads: UnboundedSender<String>,
     ) -> Result<Connection, StoreError> {
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
+        let tls = self.tls.connector();
         let connecting = self.runtime.spawn(async move {
-            let connected = tokio::time::timeout(timeout, config.connect(NoTls)).await;
+            let connected = tokio::time::timeout(timeout, config.connect(tls)).await;
             let (client, mut connection) = match connected {
                 Err(_) => {
                     return Err(unavailable("the server did not take the connection in time"));

@@ -5,6 +5,7 @@
 //!   ([`Durability::Unsynced`](durable_session::store::Durability::Unsynced)).
 //! - **Group commit**: appends that wait become one statement.
 //! - **No runtime needed**: the store has a thread of its own and works under any executor.
+//! - **TLS** (feature `tls`, on by default): the certificate of the server is verified.
 //! - **Truthful**: a connection that ends in the middle of a commit is an unknown outcome. Nothing
 //!   is said about the session before the statement can change it no more.
 //!
@@ -35,7 +36,10 @@ mod shared;
 mod sql;
 mod stats;
 mod store;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transaction;
+mod url;
 mod writer;
 
 pub use builder::PostgresStoreBuilder;

@@ -1,12 +1,12 @@
-//! The PostgreSQL store, against a real server.
+//! The PostgreSQL store, and the command over it, against a real server.
 
 use crate::report::Part;
 use crate::setup::PostgresServer;
 use crate::shell::{Shell, Step};
 use anyhow::Result;
 
-/// The package of the store. Its tests need a server, so the native tests are without it.
-pub(super) const PACKAGE: &str = "durable-session-postgres";
+/// The packages whose tests need a server. The native tests are without them.
+pub(super) const PACKAGES: [&str; 2] = ["durable-session-postgres", "durable-session-cli"];
 
 /// The tests get the server in `DATABASE_URL`, and the folder of its programs in `PG_BIN`.
 pub(super) fn run(shell: &Shell) -> Result<Part> {
@@ -18,8 +18,11 @@ pub(super) fn run(shell: &Shell) -> Result<Part> {
             return Ok(part);
         }
     };
-    let mut tests = shell.cargo(["test", "--package", PACKAGE, "--all-features"]);
-    tests.args(["--no-fail-fast", "--", "--show-output"]).env("DATABASE_URL", &server.url);
+    let mut tests = shell.cargo(["test", "--all-features", "--no-fail-fast"]);
+    for package in PACKAGES {
+        tests.args(["--package", package]);
+    }
+    tests.args(["--", "--show-output"]).env("DATABASE_URL", &server.url);
     if let Some(programs) = &server.programs {
         tests.env("PG_BIN", programs);
     }

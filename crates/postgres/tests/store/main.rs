@@ -11,4 +11,6 @@ mod killed;
 mod opening;
 mod race;
 mod severed;
+#[cfg(feature = "tls")]
+mod tls;
 mod values;

@@ -1,0 +1,177 @@
+//! `import`.
+
+use crate::Result;
+use crate::args::{Args, Import as Given};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::progress::bar;
+use anyhow::Context;
+use durable_session::ErrorChain;
+use durable_session::store::SessionStore;
+use durable_session::transfer::{self, ImportOptions, LastUse, ReadError, Records};
+use durable_session_convert::{Conversation, ConvertError, Format, Options, convert};
+use futures_executor::block_on;
+use indicatif::ProgressBar;
+use serde_json::json;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) fn run(args: &Args, given: &Given) -> Result {
+    // Before the store, which would be made for nothing.
+    let (input, at) = input(&given.file)?;
+    let mut options = Options::at(at).all_branches(given.all_branches);
+    options.time_unit = given.time_unit;
+    options.owner.clone_from(&given.owner);
+    let last_use = if given.recorded_use { LastUse::Recorded } else { LastUse::Now };
+    let store = args.open(args.place()?)?;
+    let list = store.list();
+    let mut importing = Importing {
+        format: given.format,
+        options,
+        import: ImportOptions::default().last_use(last_use),
+        output: Output::new(args.json),
+        progress: bar("sessions", None),
+        counts: Counts::default(),
+    };
+    let imported = importing.all(&*list, Records::new(input));
+    importing.progress.finish_and_clear();
+    importing.told(imported.is_ok())?;
+    store.close()?;
+    imported?;
+    Ok(Exit::incomplete_if(!importing.counts.is_complete()))
+}
+
+/// The input, and a time that is the same in each run: that of the file.
+fn input(path: &Path) -> Result<(Box<dyn BufRead + Send>, u64)> {
+    let ms = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    if path == Path::new("-") {
+        let now = u64::try_from(ms(SystemTime::now()))?;
+        return Ok((Box::new(BufReader::new(std::io::stdin())), now));
+    }
+    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
+    let at = u64::try_from(ms(file.metadata()?.modified()?))?;
+    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), at))
+}
+
+#[derive(Default)]
+struct Counts {
+    taken: u64,
+    not_taken: u64,
+    /// Parts of conversations that were taken.
+    items_not_taken: u64,
+    stored: u64,
+    found: u64,
+}
+
+impl Counts {
+    fn is_complete(&self) -> bool {
+        self.taken > 0 && self.not_taken == 0 && self.items_not_taken == 0
+    }
+}
+
+struct Importing {
+    format: Option<Format>,
+    options: Options,
+    import: ImportOptions,
+    output: Output,
+    progress: ProgressBar,
+    counts: Counts,
+}
+
+impl Importing {
+    fn all(&mut self, store: &dyn SessionStore, records: Records<'_>) -> Result<()> {
+        for record in records {
+            let text = match record.text {
+                Ok(text) => text,
+                Err(error @ ReadError::Io(_)) => return Err(error.into()),
+                Err(error) => {
+                    self.refuse(&record.position, &ErrorChain(&error))?;
+                    continue;
+                }
+            };
+            match self.converted(&text) {
+                Ok(conversations) => {
+                    for conversation in &conversations {
+                        self.store(store, &record.position, conversation)?;
+                    }
+                }
+                Err(error) => self.refuse(&record.position, &error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn converted(&self, record: &str) -> std::result::Result<Vec<Conversation>, String> {
+        let format = self.format.or_else(|| Format::recognize(record));
+        let Some(format) = format else {
+            return Err(match transfer::recognize(record) {
+                Some(shape) => format!("it is {shape}"),
+                None => "its format is not known; name it with --format".to_owned(),
+            });
+        };
+        convert(format, record, &self.options).map_err(|error| match &error {
+            ConvertError::Time { field, value, unit } => {
+                format!("`{field}` is {value}, which is not plausible in {unit}; see --time-unit")
+            }
+            error => format!("as {format}: {}", ErrorChain(error)),
+        })
+    }
+
+    fn store(
+        &mut self,
+        store: &dyn SessionStore,
+        position: &impl Display,
+        conversation: &Conversation,
+    ) -> Result<()> {
+        match block_on(transfer::import(store, &conversation.line, &self.import)) {
+            Ok(counts) => {
+                self.counts.taken += 1;
+                self.counts.stored += counts.stored;
+                self.counts.found += counts.found;
+                self.progress.inc(1);
+                for left in &conversation.not_taken {
+                    self.counts.items_not_taken += 1;
+                    self.tell(position, left)?;
+                }
+                Ok(())
+            }
+            Err(error) if error.is_general() => Err(error.into()),
+            Err(error) => self.refuse(position, &ErrorChain(&error)),
+        }
+    }
+
+    fn refuse(&mut self, position: &impl Display, why: &impl Display) -> Result<()> {
+        self.counts.not_taken += 1;
+        self.tell(position, why)
+    }
+
+    fn tell(&mut self, position: &impl Display, why: &impl Display) -> Result<()> {
+        if self.output.is_json() {
+            let object = json!({ "notTaken": position.to_string(), "why": why.to_string() });
+            return self.output.say("", &object);
+        }
+        self.progress.suspend(|| eprintln!("not taken: {position}: {why}"));
+        Ok(())
+    }
+
+    fn told(&mut self, ended: bool) -> Result<()> {
+        let Counts { taken, not_taken, items_not_taken, stored, found } = self.counts;
+        let text = format!(
+            "imported sessions={taken} not_taken={not_taken} items_not_taken={items_not_taken} \
+             messages_stored={stored} messages_found={found}{}",
+            if ended { "" } else { "; the end of the input was not reached" }
+        );
+        let object = json!({
+            "sessions": taken,
+            "notTaken": not_taken,
+            "itemsNotTaken": items_not_taken,
+            "messagesStored": stored,
+            "messagesFound": found,
+            "complete": ended,
+        });
+        self.output.say(&text, &object)
+    }
+}
