@@ -36,11 +36,11 @@ struct Cli {
     /// JSON Lines or one JSON array, plain or gzipped: {"id": "...", "messages": [{"role",
     /// "content", ...}, ...]}.
     file: PathBuf,
-    /// The database file; created if it does not exist.
+    /// The file of the store redb; created if it does not exist.
     #[arg(long, value_name = "PATH", default_value = "replay.redb")]
     db: PathBuf,
-    /// Where to keep the sessions.
-    #[arg(long, value_enum, default_value = "redb")]
+    /// Where to keep the sessions: redb, memory, or postgres:URL of a database.
+    #[arg(long, default_value = "redb")]
     store: StoreKind,
     /// How many messages are added at the same time.
     #[arg(
@@ -93,7 +93,7 @@ async fn run(cli: Cli) -> Result<Verdict> {
     }
     told = told.pass("adding");
     let conversations = Conversations::open(&cli.file, &told.progress)?;
-    let opened = Opened::open(cli.store, &cli.db).await?;
+    let opened = Opened::open(&cli.store, &cli.db).await?;
     let started = Instant::now();
     let work = add::Work::new(opened.sessions(), told.clone(), cli.acks);
     let done = Arc::clone(&work.done);

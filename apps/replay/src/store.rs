@@ -1,18 +1,39 @@
 //! Opens, closes and reopens the store.
 
 use anyhow::{Context, Result, anyhow};
-use clap::ValueEnum;
 use durable_session::ChatSessions;
 use durable_session_memory::MemoryStore;
+use durable_session_postgres::{PostgresStore, PostgresStoreBuilder};
 use durable_session_redb::{OpenError, RedbStore};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// Where the sessions are kept.
+#[derive(Debug, Clone)]
 pub(crate) enum StoreKind {
-    /// A database file.
+    /// The database file of `--db`.
     Redb,
     /// This process's memory.
     Memory,
+    /// A database.
+    Postgres(PostgresStoreBuilder),
+}
+
+impl FromStr for StoreKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = text.strip_prefix("postgres:").filter(|url| !url.is_empty());
+        match (text, url) {
+            ("redb", _) => Ok(Self::Redb),
+            ("memory", _) => Ok(Self::Memory),
+            (_, Some(url)) => {
+                let url = if url.starts_with("//") { text } else { url };
+                Ok(Self::Postgres(PostgresStore::builder(url)))
+            }
+            _ => Err("a store is redb, memory or postgres:URL"),
+        }
+    }
 }
 
 /// A store that is open, and the sessions in it.
@@ -24,13 +45,15 @@ pub(crate) struct Opened {
 enum Store {
     Redb(RedbStore, PathBuf),
     Memory(MemoryStore),
+    Postgres(PostgresStoreBuilder),
 }
 
 impl Opened {
-    pub(crate) async fn open(kind: StoreKind, path: &Path) -> Result<Self> {
+    pub(crate) async fn open(kind: &StoreKind, path: &Path) -> Result<Self> {
         match kind {
             StoreKind::Redb => Self::redb(path.to_owned()).await,
             StoreKind::Memory => Ok(Self::memory(MemoryStore::new())),
+            StoreKind::Postgres(builder) => Self::postgres(builder.clone()).await,
         }
     }
 
@@ -43,6 +66,7 @@ impl Opened {
         match self.closed().await? {
             Store::Redb(_, path) => Self::redb(path).await,
             Store::Memory(store) => Ok(Self::memory(store)),
+            Store::Postgres(builder) => Self::postgres(builder).await,
         }
     }
 
@@ -80,5 +104,11 @@ impl Opened {
 
     fn memory(store: MemoryStore) -> Self {
         Self { sessions: ChatSessions::builder(store.clone()).build(), store: Store::Memory(store) }
+    }
+
+    async fn postgres(builder: PostgresStoreBuilder) -> Result<Self> {
+        let opened = builder.clone().open().await;
+        let store = opened.context("could not open the store in the database")?;
+        Ok(Self { sessions: ChatSessions::builder(store).build(), store: Store::Postgres(builder) })
     }
 }

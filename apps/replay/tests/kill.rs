@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use testkit::PostgresServer;
 
 const SEED: u64 = 0x5eed_0001;
 const KILLS: usize = 20;
@@ -133,4 +134,42 @@ async fn nothing_acknowledged_is_missing_after_any_of_many_kills() {
     assert!(last_line(&output).ends_with(" skipped=0"), "{output:?}");
     assert!(output.status.success());
     println!("{}, after {KILLS} kills with {in_flight} commits in flight", last_line(&output));
+}
+
+#[test]
+fn on_postgres_a_run_that_was_killed_goes_on_where_it_was() {
+    let Some(server) = PostgresServer::new() else {
+        println!("note: not run: replay into PostgreSQL: PG_BIN is not set (`cargo xtask test`)");
+        return;
+    };
+    let mut seeded = Seeded(SEED);
+    let mut lengths: Vec<usize> =
+        (0..60).map(|_| usize::try_from(seeded.below(150)).unwrap()).collect();
+    lengths[7] = 2_500;
+    let made = Made::new(SEED, &lengths);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("made.jsonl");
+    std::fs::write(&file, made.lines()).unwrap();
+    let replay = || {
+        let mut replay = replay(&file, Path::new("unused"));
+        replay.args(["--store", &server.url(), "--acks", "--in-flight", "32"]);
+        replay
+    };
+    let mut journal =
+        Journal { sent: vec![0; lengths.len()], acknowledged: vec![0; lengths.len()] };
+    let mut in_flight = 0;
+    for _ in 0..3 {
+        let child = replay().stdout(Stdio::piped()).spawn().unwrap();
+        run_and_kill(child, &mut journal, made.messages() / 5);
+        in_flight += journal.in_flight();
+    }
+    assert!(in_flight > 0, "no kill found a commit in flight");
+    let output = replay().output().unwrap();
+    let verified = format!(
+        "verified sessions=60 messages={} lost=0 duplicated=0 reordered=0 appends_per_s=",
+        made.messages()
+    );
+    assert!(last_line(&output).starts_with(&verified), "{output:?}");
+    assert!(output.status.success());
+    println!("{}, after 3 kills with {in_flight} commits in flight", last_line(&output));
 }
