@@ -11,9 +11,11 @@ mod kill;
 mod long;
 mod model;
 mod model_run;
+mod postgres;
 mod power_loss;
 mod processes;
 mod runs;
+mod script;
 mod security;
 mod seeded;
 mod verdict;
@@ -29,7 +31,7 @@ use verdict::Kind;
 /// One campaign: its name and how it is run.
 type Campaign = (&'static str, fn(&Plan) -> Tally);
 
-const CAMPAIGNS: [Campaign; 10] = [
+const CAMPAIGNS: [Campaign; 12] = [
     (power_loss::NAME, power_loss::run),
     (io_faults::NAME, io_faults::run),
     (kill::NAME, kill::run),
@@ -40,6 +42,8 @@ const CAMPAIGNS: [Campaign; 10] = [
     (context::NAME, context::run),
     (long::NAME, long::run),
     (security::NAME, security::run),
+    (postgres::NAME, postgres::run),
+    (histories::REPLICAS, histories::run_replicas),
 ];
 
 #[derive(Debug, Parser)]
@@ -80,6 +84,9 @@ struct Cli {
     /// Run as the server that the followers campaign kills.
     #[arg(long, hide = true, value_name = "FILE")]
     serve: Option<PathBuf>,
+    /// Run as a process with clients of the replicas campaign.
+    #[arg(long, hide = true, value_name = "URL")]
+    clients: Option<String>,
     /// Run as a follower of that server.
     #[arg(long, hide = true, value_name = "URL")]
     follow: Option<String>,
@@ -88,7 +95,10 @@ struct Cli {
 impl Cli {
     /// Plays the part of a process that a campaign has started; `None` if none did.
     fn part(&self) -> Option<Result<()>> {
-        let Self { child, serve, follow, .. } = self;
+        let Self { child, serve, clients, follow, .. } = self;
+        if let Some(url) = clients {
+            return Some(histories::serve(url));
+        }
         let child = child.as_deref().map(kill::child);
         let serve = || serve.as_deref().map(followers::serve);
         child.or_else(serve).or_else(|| follow.as_deref().map(followers::follow))
@@ -113,7 +123,11 @@ fn main() -> ExitCode {
         (None, None) => Budget::Quick,
     };
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..));
-    let wanted = |name: &str| cli.only.as_deref().is_none_or(|only| only == name);
+    let wanted = |name: &str| match cli.only.as_deref() {
+        Some(only) => only == name,
+        // Which needs a server's programs.
+        None => ![postgres::NAME, histories::REPLICAS].contains(&name) || postgres::can_run(),
+    };
     let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if campaigns.is_empty() {
         let names: Vec<_> = CAMPAIGNS.iter().map(|(name, _)| *name).collect();
@@ -121,6 +135,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!("torture seed={seed}");
+    if cli.only.is_none() && !postgres::can_run() {
+        println!("postgres, replicas are not run: PG_BIN does not name PostgreSQL's programs");
+    }
     let mut failed = 0;
     for (name, run) in campaigns {
         let alteration = cli.alter.map(|kind| Alteration { kind, chunks: cli.chunks });

@@ -159,6 +159,18 @@ fn the_verdict_on_security_can_turn() {
     turns("security", &["shown", "logged", "wrong"], &ONE_CASE);
 }
 
+#[test]
+fn the_verdict_on_an_attacked_postgres_server_can_turn() {
+    if std::env::var_os("PG_BIN").is_none() {
+        println!(
+            "note: not run: the verdict on PostgreSQL: PG_BIN is not set (`cargo xtask test`)"
+        );
+        return;
+    }
+    turns("postgres", &OF_MESSAGES, &ONE_CASE);
+    turns("replicas", &OF_MESSAGES, &ONE_CASE);
+}
+
 /// The line for `docs/runs.tsv`: cases and digest.
 fn line(campaign: &str, first: &str) -> (String, String) {
     let verdict = Verdict::of(campaign, &["--first", first, "--cases", "4"]);

@@ -1,6 +1,7 @@
 //! A client: in the process, or through the HTTP request function.
 
 use super::checker::{Answer, Call};
+use super::process::Process;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use durable_session::{ChatSessionState, ChatSessions, Message, SessionId};
@@ -12,6 +13,7 @@ use http::Request;
 pub(super) enum Client {
     Direct(ChatSessions),
     Http(Api),
+    InProcess(Process),
 }
 
 impl Client {
@@ -19,6 +21,7 @@ impl Client {
         match self {
             Self::Direct(sessions) => direct(sessions, id, call),
             Self::Http(api) => through_http(api, id, call),
+            Self::InProcess(process) => process.call(id, call),
         }
     }
 }

@@ -3,11 +3,12 @@
 
 mod checker;
 mod client;
+mod process;
 
 use crate::campaign::{Plan, Tally};
 use crate::seeded::options;
 use crate::verdict::{Broken, Kind, hold};
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use checker::{Answer, Call, Event, linearizable};
 use client::Client;
 use durable_session::store::SessionStore;
@@ -15,14 +16,19 @@ use durable_session::{ChatSessions, Memory, SessionId};
 use durable_session_http::Api;
 use durable_session_memory::MemoryStore;
 use fastrand::Rng;
+use process::Process;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use testkit::Database;
 use testkit::disk::Disk;
+use testkit::{Database, PostgresServer};
+
+pub(crate) use process::serve;
 
 pub(crate) const NAME: &str = "histories";
+/// The same by two processes that share a PostgreSQL server.
+pub(crate) const REPLICAS: &str = "replicas";
 
 const CLIENTS: usize = 4;
 const CALLS: u32 = 6;
@@ -49,6 +55,23 @@ pub(crate) fn run(plan: &Plan) -> Tally {
     })
 }
 
+/// Clients of two processes that share a server: every history is linearizable.
+pub(crate) fn run_replicas(plan: &Plan) -> Tally {
+    let mut replicas = None;
+    plan.cases(REPLICAS, Kind::OF_MESSAGES, 40, |case, rng, tally| {
+        if replicas.is_none() {
+            let server = PostgresServer::new();
+            let server = server.context("PG_BIN does not name PostgreSQL's programs")?;
+            let processes = [Process::start(&server.url())?, Process::start(&server.url())?];
+            replicas = Some((processes, server));
+        }
+        let Some((processes, _)) = &replicas else { bail!("no processes") };
+        let client = |n: usize| Client::InProcess(processes[n % 2].clone());
+        let clients: Vec<Client> = (0..CLIENTS).map(client).collect();
+        one_order(&SessionId::new(format!("shared-{case}"))?, &clients, true, rng, tally)
+    })
+}
+
 fn registry(store: &Arc<dyn SessionStore>, rng: &mut Rng) -> ChatSessions {
     // Sometimes hardly anything stays in memory, so that sessions are dropped and loaded between
     // calls.
@@ -71,7 +94,7 @@ fn one_registry(
     } else {
         Client::Direct(sessions)
     };
-    one_order(&vec![client; CLIENTS], !http, rng, tally)
+    one_order(&shared_id()?, &vec![client; CLIENTS], !http, rng, tally)
 }
 
 /// Under two session registries that share a store, as two processes do, every history is
@@ -86,14 +109,24 @@ fn shared(rng: &mut Rng, tally: &mut Tally) -> Result<()> {
         Client::Direct(registry(&store, rng))
     });
     let clients: Vec<Client> = (0..CLIENTS).map(|n| registries[n % 2].clone()).collect();
-    one_order(&clients, true, rng, tally)
+    one_order(&shared_id()?, &clients, true, rng, tally)
+}
+
+fn shared_id() -> Result<SessionId> {
+    Ok(SessionId::new("shared")?)
 }
 
 /// There is an order of all calls that explains all answers.
-fn one_order(clients: &[Client], pops: bool, rng: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let histories = play(clients, pops, rng)?;
+fn one_order(
+    id: &SessionId,
+    clients: &[Client],
+    pops: bool,
+    rng: &mut Rng,
+    tally: &mut Tally,
+) -> Result<()> {
+    let histories = play(id, clients, pops, rng)?;
     let mut history: Vec<Event> = histories.into_iter().flatten().collect();
-    let content = at_the_end(&clients[0], tally)?;
+    let content = at_the_end(id, &clients[0], tally)?;
     let after = history.iter().map(|event| event.answered).max().unwrap_or(0) + 1;
     history.push(Event {
         call: Call::Read,
@@ -124,8 +157,8 @@ fn is_content(answer: &&mut Answer) -> bool {
 }
 
 /// The content that everybody sees once all calls are done.
-fn at_the_end(client: &Client, tally: &Tally) -> Result<Vec<u32>> {
-    match client.call(&SessionId::new("shared")?, &Call::Read)? {
+fn at_the_end(id: &SessionId, client: &Client, tally: &Tally) -> Result<Vec<u32>> {
+    match client.call(id, &Call::Read)? {
         Answer::Content(mut content) => {
             tally.sees(&mut content, |last| last + 1_000_000);
             Ok(content)
@@ -158,7 +191,8 @@ fn two_registries(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tall
     tally.add("two_registries", 1);
     let registries = [Client::Direct(registry(store, rng)), Client::Direct(registry(store, rng))];
     let clients: Vec<Client> = (0..CLIENTS).map(|n| registries[n % 2].clone()).collect();
-    let histories = play(&clients, false, rng)?;
+    let id = shared_id()?;
+    let histories = play(&id, &clients, false, rng)?;
     for registry in 0..2 {
         let mut events: Vec<&Event> =
             histories.iter().skip(registry).step_by(2).flatten().collect();
@@ -171,7 +205,7 @@ fn two_registries(store: &Arc<dyn SessionStore>, rng: &mut Rng, tally: &mut Tall
             }
         }
     }
-    let content = at_the_end(&Client::Direct(registry(store, rng)), tally)?;
+    let content = at_the_end(&id, &Client::Direct(registry(store, rng)), tally)?;
     tally.checked(1 + content.len());
     explained(&content, &histories.iter().flatten().collect::<Vec<_>>())?;
     for event in histories.iter().flatten() {
@@ -210,15 +244,14 @@ fn goes_on(earlier: &Event, later: &Event) -> Result<()> {
 }
 
 /// All clients at once; returns the events of each.
-fn play(clients: &[Client], pops: bool, rng: &mut Rng) -> Result<Vec<Vec<Event>>> {
+fn play(id: &SessionId, clients: &[Client], pops: bool, rng: &mut Rng) -> Result<Vec<Vec<Event>>> {
     let clock = AtomicU64::new(0);
-    let id = SessionId::new("shared")?;
     let mut seen = Vec::new();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0u32..)
             .zip(clients)
             .map(|(n, client)| {
-                let (clock, id, mut rng) = (&clock, &id, rng.fork());
+                let (clock, mut rng) = (&clock, rng.fork());
                 scope.spawn(move || -> Result<Vec<Event>> {
                     let mut events = Vec::new();
                     for turn in 0..CALLS {

@@ -1,7 +1,8 @@
 //! The process that is killed.
 
-use super::{SESSIONS, replies, script};
+use super::{SESSIONS, replies};
 use crate::processes::{StoreOptions, tell};
+use crate::script;
 use anyhow::{Context, Result};
 use durable_session::ChatSessions;
 use durable_session_redb::RedbStore;

@@ -3,19 +3,18 @@
 
 mod child;
 mod replies;
-mod script;
 
 pub(crate) use child::run as child;
 
 use crate::campaign::{Plan, Tally};
 use crate::processes::StoreOptions;
-use crate::verdict::{Broken, Kind, hold};
+use crate::script::{self, Conversation, Journal};
+use crate::verdict::{Kind, hold};
 use anyhow::{Context, Result, bail};
 use durable_session::ChatSessions;
 use durable_session_redb::RedbStore;
 use fastrand::Rng;
 use futures_executor::block_on;
-use script::Conversation;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -30,13 +29,6 @@ const KILLS: usize = 20;
 const SESSIONS: usize = 24;
 /// After the sessions there are so many with replies, on the store itself.
 const WITH_REPLIES: usize = 8;
-
-/// The parent's journal of one session: how many steps were begun and how many acknowledged.
-#[derive(Debug, Clone, Copy, Default)]
-struct Journal {
-    begun: u64,
-    acknowledged: u64,
-}
 
 pub(crate) fn run(plan: &Plan) -> Tally {
     plan.cases(NAME, Kind::OF_MESSAGES, 3, |_, rng, tally| {
@@ -164,11 +156,8 @@ fn steps(
         if begun == acknowledged {
             stored.alter(tally);
         }
-        let step = (acknowledged..=begun.max(acknowledged))
-            .rev()
-            .find(|&step| script::after(n, step) == stored);
         tally.checked(1 + stored.texts.len());
-        steps.push(step.ok_or_else(|| explain(n, *journal, &stored))?);
+        steps.push(script::find(n, *journal, &stored)?);
     }
     Ok(steps)
 }
@@ -194,31 +183,4 @@ fn files_of(file: &Path) -> Result<BTreeMap<OsString, Vec<u8>>> {
         files.insert(entry.file_name(), std::fs::read(entry.path())?);
     }
     Ok(files)
-}
-
-fn explain(session: usize, journal: Journal, stored: &Conversation) -> Broken {
-    let Journal { begun, acknowledged } = journal;
-    // The step that was under way may be stored: the nearest of the states that may be.
-    let (should, broken) = (acknowledged..=begun.max(acknowledged))
-        .map(|step| {
-            let should = script::after(session, step);
-            let broken = Broken::between(&should.texts, &stored.texts);
-            (should, broken)
-        })
-        .min_by_key(|(_, broken)| broken.findings())
-        .unwrap_or_default();
-    let step = (0..acknowledged).rev().find(|&step| script::after(session, step) == *stored);
-    let broken = match step {
-        Some(step) => {
-            broken.at_least_one(Kind::Lost).within(format_args!("is as after {step} steps"))
-        }
-        None if broken.is_nothing() => Broken::new(
-            Kind::Wrong,
-            1,
-            format!("the app state is {}, not {}", stored.app, should.app),
-        ),
-        None => broken,
-    };
-    broken
-        .within(format_args!("session {session}, {acknowledged} steps acknowledged, {begun} begun"))
 }

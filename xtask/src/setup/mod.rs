@@ -16,7 +16,7 @@ mod wasm;
 pub(crate) use browser::chromium;
 pub(crate) use nginx::nginx;
 pub(crate) use node::{NodeTests, mirror};
-pub(crate) use postgres::PostgresServer;
+pub(crate) use postgres::{PostgresServer, postgres_programs};
 pub(crate) use python::python;
 pub(crate) use tools::{
     CARGO_DENY, CARGO_MACHETE, CARGO_SEMVER_CHECKS, Tool, WORKER_BUILD, install,

@@ -49,18 +49,25 @@ impl PostgresServer {
         if let Some(url) = given {
             return Ok(Ok(Self { url, programs: programs(), started: None }));
         }
-        if programs().is_none() && is_root(shell) {
-            install(shell)?;
+        match postgres_programs(shell)? {
+            Ok(programs) => start(shell, &programs),
+            Err(missing) => Ok(Err(missing)),
         }
-        let Some(programs) = programs() else {
-            return Ok(Err(Missing::new(
-                "there is no PostgreSQL server to test against",
-                "install one (on Debian: apt-get install postgresql; elsewhere set PG_BIN to the \
-                 folder of its programs), or set DATABASE_URL to the URL of a database for tests",
-            )));
-        };
-        start(shell, &programs)
     }
+}
+
+/// The folder of the server's programs, which root installs.
+pub(crate) fn postgres_programs(shell: &Shell) -> Result<Found<PathBuf>> {
+    if programs().is_none() && is_root(shell) {
+        install(shell)?;
+    }
+    Ok(programs().ok_or_else(|| {
+        Missing::new(
+            "there is no PostgreSQL server to test against",
+            "install one (on Debian: apt-get install postgresql; elsewhere set PG_BIN to the \
+             folder of its programs), or set DATABASE_URL to the URL of a database for tests",
+        )
+    }))
 }
 
 /// The programs of the newest version that is here.

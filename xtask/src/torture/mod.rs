@@ -5,6 +5,7 @@ mod planted;
 mod tally;
 
 use crate::report::Part;
+use crate::setup::postgres_programs;
 use crate::shell::{Shell, Step};
 use anyhow::{Context, Result};
 use interleavings::Asked;
@@ -23,6 +24,9 @@ pub(crate) fn run(shell: &Shell, args: &[String]) -> Result<bool> {
     }
     let mut command = campaigns(shell);
     command.args(args);
+    if let Ok(programs) = postgres_programs(shell)? {
+        command.env(PG_BIN, programs);
+    }
     let held = command.status().context("could not start cargo")?.success();
     Ok(if asked.help || asked.only.is_some() {
         held
@@ -30,6 +34,9 @@ pub(crate) fn run(shell: &Shell, args: &[String]) -> Result<bool> {
         interleavings::run(shell, &asked)? && held
     })
 }
+
+/// Where the campaigns find the programs of a PostgreSQL server.
+const PG_BIN: &str = "PG_BIN";
 
 /// Packages whose tests need optimized code: `replay` is killed with commits in flight, and
 /// campaigns play many cases.
@@ -44,11 +51,21 @@ pub(crate) fn quick(shell: &Shell) -> Result<Part> {
         tests.args(["--package", package]);
     }
     tests.args(["--", "--show-output"]);
+    let programs = postgres_programs(shell)?;
+    match &programs {
+        Ok(programs) => {
+            tests.env(PG_BIN, programs);
+        }
+        Err(missing) => part.skip(&missing.what, &missing.remedy),
+    }
     part.cargo_test(&Step::new(shell, "optimized tests", tests).run()?);
 
     // The program that its own tests ran: another `cargo` would build it with other features.
     let mut command = shell.command(shell.target().join("torture/torture"));
     command.arg("--quick");
+    if let Ok(programs) = &programs {
+        command.env(PG_BIN, programs);
+    }
     part.torture(&Step::new(shell, "torture", command).run()?);
     Ok(part)
 }

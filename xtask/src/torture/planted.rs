@@ -1,7 +1,9 @@
 //! `cargo xtask torture --planted`: the campaigns on copies of the checkout with a planted bug.
 
+use super::PG_BIN;
 use super::interleavings::{self, Asked};
 use crate::planted::{Finder, Patch, Tree};
+use crate::setup::postgres_programs;
 use crate::shell::{Shell, Step};
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
@@ -65,6 +67,9 @@ fn told(shell: &Shell, tree: &Tree<'_>, finder: &Finder, seed: u64) -> Result<Op
             }
             let mut program = shell.command(tree.built().join("torture/torture"));
             program.args(["--only", name, "--minutes", MINUTES, "--seed", &seed.to_string()]);
+            if let Ok(programs) = postgres_programs(shell)? {
+                program.env(PG_BIN, programs);
+            }
             line(program, |line| line.starts_with("FAILED "))
         }
         Finder::Interleavings => {

@@ -1,15 +1,22 @@
-//! The script of every session, step by step: the same in parent and child.
+//! The script of every session, step by step: the same wherever it is played and checked.
 
 use crate::campaign::Tally;
-use crate::verdict::Kind;
+use crate::verdict::{Broken, Kind};
 use anyhow::Result;
 use durable_session::{ChatSession, ChatSessionState, Error, Message, SessionId};
 
+/// How many steps of a session were begun, and how many acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Journal {
+    pub(crate) begun: u64,
+    pub(crate) acknowledged: u64,
+}
+
 /// The content of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Conversation {
-    pub(super) texts: Vec<String>,
-    pub(super) app: String,
+pub(crate) struct Conversation {
+    pub(crate) texts: Vec<String>,
+    pub(crate) app: String,
 }
 
 /// One step.
@@ -39,7 +46,7 @@ fn step(session: usize, number: u64) -> Step {
     }
 }
 
-pub(super) fn id(session: usize) -> Result<SessionId> {
+pub(crate) fn id(session: usize) -> Result<SessionId> {
     Ok(SessionId::new(format!("killed-{session}"))?)
 }
 
@@ -48,7 +55,7 @@ fn text(session: usize, number: u64, part: u8) -> String {
 }
 
 /// Makes the step.
-pub(super) async fn play(chat: &ChatSession, session: usize, number: u64) -> Result<(), Error> {
+pub(crate) async fn play(chat: &ChatSession, session: usize, number: u64) -> Result<(), Error> {
     let say = |part| Message::user(text(session, number, part));
     match step(session, number) {
         Step::Add => chat.add_message(say(0)).await.map(drop),
@@ -75,7 +82,7 @@ pub(super) async fn play(chat: &ChatSession, session: usize, number: u64) -> Res
 }
 
 /// The expected content after so many steps.
-pub(super) fn after(session: usize, steps: u64) -> Conversation {
+pub(crate) fn after(session: usize, steps: u64) -> Conversation {
     let mut seen = Conversation { app: "{}".to_owned(), ..Conversation::default() };
     for number in 0..steps {
         let say = |part| text(session, number, part);
@@ -97,7 +104,7 @@ pub(super) fn after(session: usize, steps: u64) -> Conversation {
 }
 
 impl Conversation {
-    pub(super) fn of(state: &ChatSessionState) -> Self {
+    pub(crate) fn of(state: &ChatSessionState) -> Self {
         let texts = state
             .messages
             .iter()
@@ -107,10 +114,47 @@ impl Conversation {
     }
 
     /// Alters it, if that is asked for, before it is checked.
-    pub(super) fn alter(&mut self, tally: &Tally) {
+    pub(crate) fn alter(&mut self, tally: &Tally) {
         tally.sees(&mut self.texts, |_| "altered".to_owned());
         if tally.alters(Kind::Wrong) {
             "altered".clone_into(&mut self.app);
         }
     }
+}
+
+/// After how many of its steps a session is as it is stored: not before the last acknowledged one,
+/// not after the last one that was begun.
+pub(crate) fn find(session: usize, journal: Journal, stored: &Conversation) -> Result<u64, Broken> {
+    let Journal { begun, acknowledged } = journal;
+    let step = (acknowledged..=begun.max(acknowledged))
+        .rev()
+        .find(|&step| after(session, step) == *stored);
+    step.ok_or_else(|| explain(session, journal, stored))
+}
+
+fn explain(session: usize, journal: Journal, stored: &Conversation) -> Broken {
+    let Journal { begun, acknowledged } = journal;
+    // The step that was under way may be stored: the nearest of the states that may be.
+    let (should, broken) = (acknowledged..=begun.max(acknowledged))
+        .map(|step| {
+            let should = after(session, step);
+            let broken = Broken::between(&should.texts, &stored.texts);
+            (should, broken)
+        })
+        .min_by_key(|(_, broken)| broken.findings())
+        .unwrap_or_default();
+    let step = (0..acknowledged).rev().find(|&step| after(session, step) == *stored);
+    let broken = match step {
+        Some(step) => {
+            broken.at_least_one(Kind::Lost).within(format_args!("is as after {step} steps"))
+        }
+        None if broken.is_nothing() => Broken::new(
+            Kind::Wrong,
+            1,
+            format!("the app state is {}, not {}", stored.app, should.app),
+        ),
+        None => broken,
+    };
+    broken
+        .within(format_args!("session {session}, {acknowledged} steps acknowledged, {begun} begun"))
 }
