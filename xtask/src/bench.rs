@@ -1,6 +1,6 @@
 //! `cargo xtask bench`.
 
-use crate::setup::python;
+use crate::setup::{Missing, PostgresServer, python};
 use crate::shell::Shell;
 use crate::workers;
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use std::process::Command;
 const PEERS: &str = "peers";
 /// The same from Python.
 const PYTHON: &str = "python";
+const PYTHON_PACKAGES: &str = "benches/peers/python/requirements.txt";
 /// Every figure that has a bar, each peer and round in a process of its own.
 const BARS: &str = "bars";
 const ALL_BARS: [&str; 8] =
@@ -19,6 +20,8 @@ const ALL_BARS: [&str; 8] =
 const SUSTAINED: &str = "sustained";
 /// The same, with sessions that are deleted, so that as much comes as goes.
 const DELETES: &str = "deletes";
+/// A PostgreSQL server, by us and by what a user would write or pick instead.
+const POSTGRES: &str = "postgres";
 /// Distributions rather than single figures.
 const CRITERION: &str = "criterion";
 /// The figures in workerd.
@@ -32,6 +35,7 @@ pub(crate) fn run(shell: &Shell, quick: bool, only: Option<&str>) -> Result<bool
         Some(PYTHON) => python_peers(shell, quick),
         Some(figure @ (SUSTAINED | DELETES)) => bars(shell, quick, &[figure]),
         Some(BARS) => bars(shell, quick, &ALL_BARS),
+        Some(POSTGRES) => postgres(shell, quick),
         Some(CRITERION) => criterion(shell, quick),
         Some(WORKERS) => workers::bench(shell),
         // A quick look, or one at something else, need not wait for the others.
@@ -83,6 +87,28 @@ fn bars(shell: &Shell, quick: bool, figures: &[&str]) -> Result<bool> {
     ran(command)
 }
 
+fn postgres(shell: &Shell, quick: bool) -> Result<bool> {
+    let server = match PostgresServer::start(shell)? {
+        Ok(server) => server,
+        Err(missing) => return Ok(skipped(&missing)),
+    };
+    let Some(mut command) = peers_program(shell)? else { return Ok(false) };
+    command.args(["postgres", "--url", &server.url]);
+    match python(shell, PYTHON_PACKAGES)? {
+        Ok(program) => drop(command.arg("--python").arg(program)),
+        Err(missing) => drop(skipped(&missing)),
+    }
+    if quick {
+        command.args(["--rounds", "1", "--seconds", "2", "--callers", "1,64"]);
+    }
+    ran(command)
+}
+
+fn skipped(missing: &Missing) -> bool {
+    println!("SKIPPED: {}. To run it: {}", missing.what, missing.remedy);
+    true
+}
+
 /// The program, built; nothing if it could not be built.
 fn peers_program(shell: &Shell) -> Result<Option<Command>> {
     let target = shell.target().join("peers");
@@ -95,12 +121,9 @@ fn peers_program(shell: &Shell) -> Result<Option<Command>> {
 }
 
 fn python_peers(shell: &Shell, quick: bool) -> Result<bool> {
-    let program = match python(shell, "benches/peers/python/requirements.txt")? {
+    let program = match python(shell, PYTHON_PACKAGES)? {
         Ok(program) => program,
-        Err(missing) => {
-            println!("SKIPPED: {}. To run it: {}", missing.what, missing.remedy);
-            return Ok(true);
-        }
+        Err(missing) => return Ok(skipped(&missing)),
     };
     let mut command = shell.command(program);
     command.arg("benches/peers/python/peers.py").arg("--json").arg(json(shell, "python.json")?);

@@ -60,7 +60,7 @@ enum Task {
         #[arg(long)]
         quick: bool,
         /// Only figures whose group's name contains this; or `peers`, `bars`, `python`,
-        /// `sustained`, `deletes`, `criterion`, `workers`.
+        /// `sustained`, `deletes`, `postgres`, `criterion`, `workers`.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },

@@ -1,6 +1,6 @@
 //! One measurement of one peer, in a process of its own. It prints its figures as a line of JSON.
 
-use super::values::Values;
+use crate::values::Values;
 use super::{cycle, flush, lone, memory, opening, replies, sustained};
 use crate::peer::{Bare, Ours, Peer, SESSIONS, SqliteBlocking, SqliteByHand};
 use anyhow::{Result, ensure};

@@ -2,7 +2,7 @@
 
 use super::child::Name;
 use super::load::SESSIONS;
-use super::values::Values;
+use crate::values::Values;
 use crate::io::{Written, folder_bytes};
 use crate::peer::{Ours, Service, message};
 use anyhow::{Result, ensure};

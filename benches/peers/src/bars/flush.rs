@@ -3,7 +3,7 @@
 
 use super::child::Name;
 use super::load::{Load, SESSIONS, many_callers};
-use super::values::Values;
+use crate::values::Values;
 use crate::io::Written;
 use crate::peer::{Ours, Service, message};
 use anyhow::{Result, ensure};

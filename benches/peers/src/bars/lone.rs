@@ -2,7 +2,7 @@
 
 use super::child::Name;
 use super::load::CALLERS;
-use super::values::Values;
+use crate::values::Values;
 use crate::io::Written;
 use crate::peer::SESSIONS;
 use anyhow::Result;

@@ -2,7 +2,7 @@
 
 use super::child::Name;
 use super::load::{CALLERS, SESSIONS};
-use super::values::Values;
+use crate::values::Values;
 use crate::io::resident;
 use crate::peer::{id, message};
 use anyhow::{Result, bail};

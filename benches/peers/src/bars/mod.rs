@@ -10,12 +10,10 @@ mod memory;
 mod opening;
 mod openings;
 mod replies;
-mod results;
 mod run;
 mod runner;
 mod sustained;
 mod table;
-mod values;
 
 pub(crate) use child::{Child, run as run_child};
 pub(crate) use run::run;

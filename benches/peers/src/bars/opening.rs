@@ -2,7 +2,7 @@
 
 use super::child::STORE;
 use super::load::CALLERS;
-use super::values::Values;
+use crate::values::Values;
 use crate::io::{bytes_beside, evict, folder_bytes};
 use crate::peer::{Ours, Peer, message};
 use anyhow::{Context, Result, ensure};

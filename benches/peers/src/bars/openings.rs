@@ -1,7 +1,7 @@
 //! Opening files of several sizes, after a close and after `kill -9`.
 
 use super::runner::{BEFORE, DISK, OURS, Run, Side};
-use super::values::Values;
+use crate::values::Values;
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

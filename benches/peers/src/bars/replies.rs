@@ -1,6 +1,6 @@
 //! Replies: 64 that are written at once, and one of many chunks.
 
-use super::values::Values;
+use crate::values::Values;
 use crate::io::{Written, most_resident, resident};
 use anyhow::{Result, bail, ensure};
 use durable_session::{

@@ -1,7 +1,7 @@
 //! Starts the processes, one after the other, and collects their results.
 
-use super::results::{Record, Results};
-use super::values::Values;
+use crate::results::{Record, Results};
+use crate::values::Values;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};

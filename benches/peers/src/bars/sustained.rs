@@ -2,7 +2,7 @@
 
 use super::child::Name;
 use super::load::{Load, SESSIONS, Work, gathered, many_callers};
-use super::values::Values;
+use crate::values::Values;
 use crate::io::{Written, folder_bytes};
 use crate::peer::{Ours, Peer, SqliteByHand, message};
 use anyhow::{Result, bail};

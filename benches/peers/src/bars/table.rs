@@ -1,9 +1,9 @@
 //! The table of bars.
 
 use super::openings;
-use super::results::Results;
+use crate::results::Results;
 use super::runner::{BARE, BEFORE, BLOCKING, DISK, GATHERED, OURS, RUSQLITE, TMPFS};
-use super::values::Short;
+use crate::values::Short;
 use anyhow::Result;
 use std::path::Path;
 
