@@ -99,6 +99,11 @@ impl Part {
         self.counts.skipped += 1;
         self.notes.push(format!("SKIPPED: {missing}. To run it: {remedy}"));
     }
+
+    /// Says what these tests do not cover here. It is not counted.
+    pub(crate) fn not_tested(&mut self, what: &str) {
+        self.notes.push(format!("NOT TESTED: {what}"));
+    }
 }
 
 /// All parts of one run.
