@@ -43,7 +43,7 @@ const CAMPAIGNS: [Campaign; 12] = [
     (long::NAME, long::run),
     (security::NAME, security::run),
     (postgres::NAME, postgres::run),
-    (histories::REPLICAS, histories::run_replicas),
+    (histories::replicas::NAME, histories::replicas::run),
 ];
 
 #[derive(Debug, Parser)]
@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     let wanted = |name: &str| match cli.only.as_deref() {
         Some(only) => only == name,
         // Which needs a server's programs.
-        None => ![postgres::NAME, histories::REPLICAS].contains(&name) || postgres::can_run(),
+        None => ![postgres::NAME, histories::replicas::NAME].contains(&name) || postgres::can_run(),
     };
     let campaigns: Vec<_> = CAMPAIGNS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if campaigns.is_empty() {

@@ -57,8 +57,10 @@ impl PostgresServer {
             programs: self.programs.clone(),
             folder,
             port: free_port(),
-            // It is there again soon after the server is.
-            settings: vec!["wal_retrieve_retry_interval=100ms".to_owned()],
+            // It is there again soon after the server is, and ends no query for the server's sake.
+            settings: ["wal_retrieve_retry_interval=100ms", "max_standby_streaming_delay=-1"]
+                .map(str::to_owned)
+                .to_vec(),
             child: None,
         };
         standby.start();
@@ -188,7 +190,8 @@ impl PostgresServer {
 
     /// Makes a standby take writes.
     pub fn promote(&self) {
-        self.query("SELECT pg_promote()");
+        let mut promote = self.programs.command("pg_ctl");
+        run(promote.args(["promote", "-w", "-D"]).arg(self.folder.data()));
     }
 
     /// What `psql` prints of a statement, without headings.

@@ -4,11 +4,12 @@
 mod checker;
 mod client;
 mod process;
+pub(crate) mod replicas;
 
 use crate::campaign::{Plan, Tally};
 use crate::seeded::options;
 use crate::verdict::{Broken, Kind, hold};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use checker::{Answer, Call, Event, linearizable};
 use client::Client;
 use durable_session::store::SessionStore;
@@ -16,19 +17,16 @@ use durable_session::{ChatSessions, Memory, SessionId};
 use durable_session_http::Api;
 use durable_session_memory::MemoryStore;
 use fastrand::Rng;
-use process::Process;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::Database;
 use testkit::disk::Disk;
-use testkit::{Database, PostgresServer};
 
 pub(crate) use process::serve;
 
 pub(crate) const NAME: &str = "histories";
-/// The same by two processes that share a PostgreSQL server.
-pub(crate) const REPLICAS: &str = "replicas";
 
 const CLIENTS: usize = 4;
 const CALLS: u32 = 6;
@@ -52,23 +50,6 @@ pub(crate) fn run(plan: &Plan) -> Tally {
             2 => one_registry(&store, true, rng, tally),
             _ => two_registries(&store, rng, tally),
         }
-    })
-}
-
-/// Clients of two processes that share a server: every history is linearizable.
-pub(crate) fn run_replicas(plan: &Plan) -> Tally {
-    let mut replicas = None;
-    plan.cases(REPLICAS, Kind::OF_MESSAGES, 40, |case, rng, tally| {
-        if replicas.is_none() {
-            let server = PostgresServer::new();
-            let server = server.context("PG_BIN does not name PostgreSQL's programs")?;
-            let processes = [Process::start(&server.url())?, Process::start(&server.url())?];
-            replicas = Some((processes, server));
-        }
-        let Some((processes, _)) = &replicas else { bail!("no processes") };
-        let client = |n: usize| Client::InProcess(processes[n % 2].clone());
-        let clients: Vec<Client> = (0..CLIENTS).map(client).collect();
-        one_order(&SessionId::new(format!("shared-{case}"))?, &clients, true, rng, tally)
     })
 }
 

@@ -1,8 +1,8 @@
 //! One measurement of one peer, in a process of its own. It prints its figures as a line of JSON.
 
-use crate::values::Values;
 use super::{cycle, flush, lone, memory, opening, replies, sustained};
 use crate::peer::{Bare, Ours, Peer, SESSIONS, SqliteBlocking, SqliteByHand};
+use crate::values::Values;
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use durable_session::Memory;

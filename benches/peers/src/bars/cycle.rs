@@ -2,9 +2,9 @@
 
 use super::child::Name;
 use super::load::SESSIONS;
-use crate::values::Values;
 use crate::io::{Written, folder_bytes};
 use crate::peer::{Ours, Service, message};
+use crate::values::Values;
 use anyhow::{Result, ensure};
 use durable_session::ChatSession;
 use std::path::Path;

@@ -3,9 +3,9 @@
 
 use super::child::Name;
 use super::load::{Load, SESSIONS, many_callers};
-use crate::values::Values;
 use crate::io::Written;
 use crate::peer::{Ours, Service, message};
+use crate::values::Values;
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 use super::child::Name;
 use super::load::CALLERS;
-use crate::values::Values;
 use crate::io::Written;
 use crate::peer::SESSIONS;
+use crate::values::Values;
 use anyhow::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -2,9 +2,9 @@
 
 use super::child::Name;
 use super::load::{CALLERS, SESSIONS};
-use crate::values::Values;
 use crate::io::resident;
 use crate::peer::{id, message};
+use crate::values::Values;
 use anyhow::{Result, bail};
 use durable_session::SessionId;
 use durable_session::store::{Commit, CommitOutcome, Expect, Head, NewMessage, Op, SessionStore};

@@ -2,9 +2,9 @@
 
 use super::child::STORE;
 use super::load::CALLERS;
-use crate::values::Values;
 use crate::io::{bytes_beside, evict, folder_bytes};
 use crate::peer::{Ours, Peer, message};
+use crate::values::Values;
 use anyhow::{Context, Result, ensure};
 use durable_session::{Memory, MessageQuery};
 use futures_util::future::try_join_all;

@@ -1,7 +1,7 @@
 //! Replies: 64 that are written at once, and one of many chunks.
 
-use crate::values::Values;
 use crate::io::{Written, most_resident, resident};
+use crate::values::Values;
 use anyhow::{Result, bail, ensure};
 use durable_session::{
     ChatSession, ChatSessions, Followed, Message, Opened, Reply, ReplyEnd, SessionId,

@@ -2,9 +2,9 @@
 
 use super::child::Name;
 use super::load::{Load, SESSIONS, Work, gathered, many_callers};
-use crate::values::Values;
 use crate::io::{Written, folder_bytes};
 use crate::peer::{Ours, Peer, SqliteByHand, message};
+use crate::values::Values;
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::sync::Arc;

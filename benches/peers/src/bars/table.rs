@@ -1,8 +1,8 @@
 //! The table of bars.
 
 use super::openings;
-use crate::results::Results;
 use super::runner::{BARE, BEFORE, BLOCKING, DISK, GATHERED, OURS, RUSQLITE, TMPFS};
+use crate::results::Results;
 use crate::values::Short;
 use anyhow::Result;
 use std::path::Path;

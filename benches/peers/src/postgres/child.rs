@@ -54,7 +54,9 @@ const SCHEMA: &str = "peer";
 pub(crate) async fn run(child: &Child) -> Result<()> {
     let Child { peer, ref url, sessions, .. } = *child;
     let server = Server::connect(url).await?;
-    server.execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}")).await?;
+    server
+        .execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}"))
+        .await?;
     let mut values = match child.task {
         What::Callers { callers, seconds, snapshot } => {
             ensure!(callers <= sessions, "there are fewer sessions than callers");

@@ -28,11 +28,11 @@ pub(super) async fn run(url: &str, schema: &str, changes: usize) -> Result<Value
     };
     let mut tasks = Vec::new();
     for n in 0..SESSIONS {
-        let (writer, watched) = (writers.session(id(n)?), watchers.session(id(n)?));
+        let (writer, reader) = (writers.session(id(n)?), watchers.session(id(n)?));
         tasks.push(tokio::spawn(async move {
             writer.add_message(message()).await?;
-            watched.snapshot().await?;
-            let mut watcher = watched.watch();
+            reader.snapshot().await?;
+            let mut watcher = reader.watch();
             // The listener is connected.
             sleep(Duration::from_secs(2)).await;
             while timeout(Duration::from_millis(1), watcher.next()).await.is_ok() {}

@@ -18,7 +18,8 @@ impl Ours {
         ensure!(store.durability() == Durability::Synced, "the server does not sync");
         let memory = Memory { bytes: 1 << 30, ..Memory::default() };
         let registry: ChatSessions = ChatSessions::builder(store).memory(memory).build();
-        let sessions = (0..sessions).map(|n| Ok(registry.session(id(n)?))).collect::<Result<_>>()?;
+        let sessions =
+            (0..sessions).map(|n| Ok(registry.session(id(n)?))).collect::<Result<_>>()?;
         Ok(Self { registry, sessions })
     }
 }

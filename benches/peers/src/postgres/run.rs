@@ -49,7 +49,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let settings = Runtime::new()?
         .block_on(async { Server::connect(&options.url).await?.settings().await })?;
     println!("{settings}");
-    let results = options.results.as_deref().map_or_else(|| Ok(Results::default()), Results::open)?;
+    let results =
+        options.results.as_deref().map_or_else(|| Ok(Results::default()), Results::open)?;
     let mut run = Run { options, results };
     if let Some(minutes) = options.growth {
         return run.growth(minutes);
@@ -128,7 +129,8 @@ impl Run<'_> {
 
     /// 64 callers for so long, after one second of the same.
     fn growth(&mut self, minutes: f64) -> Result<()> {
-        for (figure, seconds) in [("growth, at first", 1.0), ("growth, in the end", minutes * 60.0)] {
+        for (figure, seconds) in [("growth, at first", 1.0), ("growth, in the end", minutes * 60.0)]
+        {
             let args = ["callers", "--callers", "64", "--seconds", &seconds.to_string()];
             if !self.results.has(figure, PLACE, OURS, 1) {
                 let values = self.child(OURS, &args)?;
@@ -163,18 +165,18 @@ impl Run<'_> {
 
     fn print(&self) {
         let all: Vec<&str> = PEERS.into_iter().chain([SNAPSHOT, SAVER]).collect();
-        let heads = all.iter().map(|peer| format!(" {peer} |")).collect::<String>();
-        println!("| appends per second (p50, ms) |{heads}\n|---|{}", "---|".repeat(all.len()));
+        println!("| appends per second (p50, ms) | {} |", all.join(" | "));
+        println!("|---|{}", "---|".repeat(all.len()));
         for callers in &self.options.callers {
             let figure = format!("{callers} callers");
             let cells = all.iter().map(|peer| {
                 let medians = self.results.medians(&figure, PLACE, peer);
                 let pair = medians.get("appends_per_s").zip(medians.get("p50_us"));
-                pair.map_or(" – |".to_owned(), |(rate, p50)| {
-                    format!(" {} ({}) |", Short(rate), Short(p50 / 1_000.0))
+                pair.map_or("–".to_owned(), |(rate, p50)| {
+                    format!("{} ({})", Short(rate), Short(p50 / 1_000.0))
                 })
             });
-            println!("| {callers} |{}", cells.collect::<String>());
+            println!("| {callers} | {} |", cells.collect::<Vec<_>>().join(" | "));
         }
         println!("\n| figure | ours / tokio-postgres | bar | verdict |\n|---|---|---|---|");
         for (callers, bar) in [(1, 0.8), (4, 0.8), (16, 0.9), (64, 2.0), (256, 3.5)] {
