@@ -26,14 +26,15 @@
 //! ```
 //!
 //! # Formats
-//! | format | a record | messages |
-//! |---|---|---|
-//! | [`Lines`](Format::Lines) | `id` and `state`, as an export writes it | as they are |
-//! | [`Messages`](Format::Messages) | `messages` of `OpenAI` chat, Anthropic, or the AI SDK | as they are |
-//! | [`Responses`](Format::Responses) | items of the `OpenAI` Responses API | in the shape of `OpenAI` chat |
-//! | [`ChatGpt`](Format::ChatGpt) | a tree under `mapping` | in the shape of `OpenAI` chat |
-//! | [`LangChain`](Format::LangChain) | messages with a `type`, or a `LangGraph` state | in the shape of `OpenAI` chat |
-//! | [`ShareGpt`](Format::ShareGpt) | `conversations` with `from` and `value` | in the shape of `OpenAI` chat |
+//! - [`Lines`](Format::Lines): `id` and `state`, as an export writes it. They stay as they are.
+//! - [`Messages`](Format::Messages): an object with `messages` of `OpenAI` chat, Anthropic or the
+//!   AI SDK. They stay as they are.
+//! - [`Responses`](Format::Responses): items of the `OpenAI` Responses API.
+//! - [`ChatGpt`](Format::ChatGpt): a tree under `mapping`.
+//! - [`LangChain`](Format::LangChain): messages with a `type`, alone or in a `LangGraph` state.
+//! - [`ShareGpt`](Format::ShareGpt): `conversations` with `from` and `value`.
+//!
+//! The messages of the last four become messages in the shape of `OpenAI` chat.
 //!
 //! # Rules
 //! - **Ids.** An id that is a valid session id stays as it is. For any other, the session id is
@@ -42,11 +43,11 @@
 //!   `importedFrom` has `format` and `id`.
 //! - **Roles.** A message without a role gets one: `assistant` if it has calls of tools, `tool` if
 //!   it names the call that it answers, `user` otherwise.
-//! - **Times.** Numbers are taken in the unit of the format (`ChatGPT` and `OpenAI`: seconds), or in
-//!   [`Options::time_unit`]. RFC 3339 texts are not taken. Without a time, [`Options::at`] is the
-//!   time of creation.
-//! - **What is not taken** is named in [`Conversation::not_taken`]: images and other files, thoughts
-//!   without text, calls of tools that only the provider can make. A message without any content is
+//! - **Times.** Numbers are taken in the unit of the format (`ChatGPT` and Responses: seconds;
+//!   `messages`: milliseconds), or in [`Options::time_unit`]. Texts are not taken. Without a time,
+//!   [`Options::at`] is the time of creation.
+//! - **What is not taken** is named in [`Conversation::not_taken`]: images and other files,
+//!   thoughts, calls of tools that only the provider can make. A message without any content is
 //!   left out silently.
 
 mod chatgpt;

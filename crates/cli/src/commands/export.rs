@@ -53,8 +53,8 @@ pub(super) fn run(args: &Args, export: &Export) -> Result {
     let not_exported = writing.damaged;
     if not_exported > 0 {
         eprintln!(
-            "{not_exported} damaged sessions were not exported; durable-session salvage moves what can \
-             be read of them"
+            "{not_exported} damaged sessions were not exported; durable-session salvage moves what \
+             can be read of them"
         );
     }
     drop(writing);

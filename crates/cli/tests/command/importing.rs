@@ -6,7 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 const RECORDS: &str = concat!(
-    r#"{"id":"g-1","title":"Rust","create_time":1763264606.9,"current_node":"n","mapping":{"n":{"message":{"author":{"role":"user"},"content":{"content_type":"text","parts":["from ChatGPT"]}}}}}"#,
+    r#"{"id":"g-1","title":"Rust","create_time":1763264606.9,"current_node":"n","mapping":{"#,
+    r#""n":{"message":{"author":{"role":"user"},"#,
+    r#""content":{"content_type":"text","parts":["from ChatGPT"]}}}}}"#,
     "\n",
     r#"{"id":"o-1","messages":[{"role":"user","content":"from OpenAI"}]}"#,
     "\n",

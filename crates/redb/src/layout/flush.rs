@@ -21,8 +21,8 @@ const FETCH: usize = 256;
 /// Edits say what is there after them. So the tables may already have a part of them, from a flush
 /// that did not end. Until `flushed` is stored, opening reads all of them from the log again.
 ///
-/// `next_slice` is asked for the bytes of each slice, about, or for none to stop; returns whether all
-/// was flushed.
+/// `next_slice` says how many bytes the next slice has, about, or tells the flush to stop. Returns
+/// whether all was flushed.
 pub(crate) fn flush(
     layer: &Arc<Layer>,
     db: &Database,
