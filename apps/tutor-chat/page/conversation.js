@@ -215,15 +215,20 @@ export class Conversation {
     const wasAtBottom = this.atBottom();
     const items = this.#items();
     const views = new Map();
+    const [booking, mayFork] = [this.#app.booking(), this.#app.mayFork()];
     for (const item of items) {
       const old = this.#views.get(item.key);
       const view = old && isSame(old.message, item.message) ? old : { ...messageView(item.message, this.#app) };
-      view.message = item.message;
-      view.day = item.day;
+      views.set(item.key, view);
+      // Most of a long conversation stays as it is.
+      const isAsBefore = view === old && item.state === 'stored' && view.state === 'stored'
+        && view.seq === item.seq && view.day === item.day && view.booking === booking && view.mayFork === mayFork;
+      const { message, seq, day, state } = item;
+      Object.assign(view, { message, seq, day, state, booking, mayFork });
+      if (isAsBefore) continue;
       // Only a message that is new here appears; one that changes does not appear again.
       if (old && old !== view) view.element.classList.add('changed');
       view.update(item);
-      views.set(item.key, view);
     }
     const grew = views.size > this.#views.size;
     this.#views = views;
@@ -238,11 +243,19 @@ const isSame = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 const keyOf = (seq, message) => (typeof message.id === 'string' ? `id:${message.id}` : `seq:${seq}`);
 
+const dayNames = new WeakMap();
+
+/** The day of a message. Naming it takes longer than anything else that is done for each message. */
+function dayOf(message) {
+  if (!dayNames.has(message)) dayNames.set(message, dateOf(message)?.toDateString());
+  return dayNames.get(message);
+}
+
 /** Names the day where the first message of a day stands. */
 function nameDays(items) {
   let last;
   for (const item of items) {
-    const day = dateOf(item.message)?.toDateString();
+    const day = dayOf(item.message);
     if (day && day !== last) item.day = inWords(dateOf(item.message));
     last = day ?? last;
   }
