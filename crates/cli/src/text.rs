@@ -1,5 +1,7 @@
 //! Text for people: times, sizes, and what somebody else wrote.
 
+use durable_session::SessionId;
+use durable_session::store::StoreError;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +30,13 @@ pub(crate) fn line(text: &str) -> String {
 /// The same on several lines.
 pub(crate) fn lines(text: &str) -> String {
     escaped(text, |c| c == '\n' || c == '\t')
+}
+
+/// The line about a damaged place.
+pub(crate) fn corrupt(session: Option<&SessionId>, seq: Option<u64>, error: &StoreError) -> String {
+    let session = session.map_or("-", SessionId::as_str);
+    let seq = seq.map_or("-".to_owned(), |seq| seq.to_string());
+    format!("corrupt session={session} seq={seq}: {error}")
 }
 
 fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {

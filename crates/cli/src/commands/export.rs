@@ -4,7 +4,7 @@ use crate::Result;
 use crate::args::{Args, Export};
 use crate::exit::{Exit, Usage};
 use crate::progress::bar;
-use crate::walk;
+use crate::{text, walk};
 use anyhow::Context;
 use durable_session::SessionId;
 use durable_session::store::{SessionStore, StoreError, StoreErrorKind};
@@ -86,8 +86,7 @@ impl Writing {
 
     fn damage(&mut self, id: &SessionId, error: &StoreError) {
         self.damaged += 1;
-        let seq = error.seq().map_or("-".to_owned(), |seq| seq.to_string());
-        let id = id.as_str();
-        self.progress.suspend(|| eprintln!("corrupt session={id} seq={seq}: {error}"));
+        let line = text::corrupt(Some(id), error.seq(), error);
+        self.progress.suspend(|| eprintln!("{line}"));
     }
 }

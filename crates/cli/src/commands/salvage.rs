@@ -6,7 +6,7 @@ use crate::exit::{Exit, Usage};
 use crate::output::Output;
 use crate::place::Place;
 use crate::progress::bar;
-use crate::walk;
+use crate::{text, walk};
 use durable_session::SessionId;
 use durable_session::store::{ListQuery, StoreError};
 use durable_session::transfer::salvage;
@@ -28,9 +28,8 @@ pub(super) fn run(args: &Args, to: &Place) -> Result {
     let (mut sessions, mut messages, mut damaged) = (0_u64, 0_u64, 0_u64);
     let mut tell = |id: &SessionId, error: &StoreError| {
         damaged += 1;
-        let seq = error.seq().map_or("-".to_owned(), |seq| seq.to_string());
-        let id = id.as_str();
-        progress.suspend(|| eprintln!("corrupt session={id} seq={seq}: {error}"));
+        let line = text::corrupt(Some(id), error.seq(), error);
+        progress.suspend(|| eprintln!("{line}"));
     };
     // One by one: a listing that fails in the middle has lost no more than it must.
     let walked = walk::pages(&*list, ListQuery::all(1), |page| {

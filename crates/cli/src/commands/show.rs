@@ -130,8 +130,7 @@ impl Shown<'_> {
     fn damage(&mut self, page: &Salvaged) {
         for damage in &page.damage {
             self.damaged = true;
-            let seq = damage.seq.map_or("-".to_owned(), |seq| seq.to_string());
-            eprintln!("corrupt session={} seq={seq}: {}", self.id.as_str(), damage.error);
+            eprintln!("{}", text::corrupt(Some(self.id), damage.seq, &damage.error));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::place::Store;
 use crate::progress::bar;
-use crate::walk;
+use crate::{text, walk};
 use durable_session::SessionId;
 use durable_session::store::{ListQuery, ReadQuery, SessionStore, StoreError};
 use futures_executor::block_on;
@@ -45,13 +45,8 @@ pub(super) fn run(args: &Args) -> Result {
     progress.finish_and_clear();
     let mut output = Output::new(args.json);
     for error in &found.damage {
+        let text = text::corrupt(error.session(), error.seq(), error);
         let session = error.session().map(SessionId::as_str);
-        let seq = error.seq().map(|seq| seq.to_string());
-        let text = format!(
-            "corrupt session={} seq={}: {error}",
-            session.unwrap_or("-"),
-            seq.as_deref().unwrap_or("-")
-        );
         let error_text = error.to_string();
         output
             .say(&text, &json!({ "corrupt": session, "seq": error.seq(), "error": error_text }))?;

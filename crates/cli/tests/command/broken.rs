@@ -147,13 +147,7 @@ fn a_log_of_another_store_is_refused() {
 
 #[test]
 fn a_damaged_log_is_read_but_not_written() {
-    let pair = Pair::none();
-    let store = pair.fill();
-    let crashed = Pair::none();
-    for (path, bytes) in pair.files() {
-        std::fs::write(crashed.folder.path().join(path.file_name().unwrap()), bytes).unwrap();
-    }
-    block_on(store.close()).unwrap();
+    let crashed = Pair::crashed();
     let segment = &log(&crashed)[0];
     let mut bytes = std::fs::read(segment).unwrap();
     let text = b"b-1 says 150";

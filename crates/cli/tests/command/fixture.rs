@@ -39,6 +39,17 @@ impl Pair {
         pair
     }
 
+    /// The same, with the files as a crash leaves them.
+    pub(crate) fn crashed() -> Self {
+        let (pair, crashed) = (Self::none(), Self::none());
+        let store = pair.fill();
+        for (path, bytes) in pair.files() {
+            std::fs::write(crashed.folder.path().join(path.file_name().unwrap()), bytes).unwrap();
+        }
+        block_on(store.close()).unwrap();
+        crashed
+    }
+
     /// The same, and the store is open.
     pub(crate) fn fill(&self) -> RedbStore {
         let store = RedbStore::open(&self.file).unwrap();

@@ -1,7 +1,6 @@
 //! Every command on a store that is in order.
 
 use crate::fixture::{Pair, beside, exists, run};
-use futures_executor::block_on;
 use serde_json::Value;
 
 /// Lines of JSON.
@@ -145,14 +144,7 @@ fn a_wrong_command_line_says_what_is_right() {
 
 #[test]
 fn a_store_that_was_not_closed_is_read_as_it_is() {
-    let pair = Pair::none();
-    let store = pair.fill();
-    // The files as a crash leaves them.
-    let crashed = Pair::none();
-    for (path, bytes) in pair.files() {
-        std::fs::write(crashed.folder.path().join(path.file_name().unwrap()), bytes).unwrap();
-    }
-    block_on(store.close()).unwrap();
+    let crashed = Pair::crashed();
     assert_eq!(crashed.only_read(&["list"]).fine().lines().count(), 3);
     assert!(crashed.only_read(&["verify"]).fine().contains("messages=305"));
     assert_eq!(crashed.only_read(&["export"]).fine().lines().count(), 3);
