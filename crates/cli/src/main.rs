@@ -30,4 +30,4 @@ fn main() -> ExitCode {
 }
 
 /// What a command answers.
-pub(crate) type Result<T = Exit> = anyhow::Result<T>;
+pub(crate) type Result<T = Exit, E = anyhow::Error> = std::result::Result<T, E>;

@@ -35,8 +35,11 @@ impl FromStr for Place {
     }
 }
 
-/// redb's cache. The memory of a command does not depend on the size of the file.
-const CACHE: usize = 32 << 20;
+/// redb's cache, the memtables and the log. So small, they are full in any store that takes long,
+/// and a larger file takes no more memory. Larger ones make no command faster.
+const CACHE: usize = 8 << 20;
+const MEMTABLES: usize = 16 << 20;
+const LOG: u64 = 32 << 20;
 
 impl Args {
     pub(crate) fn place(&self) -> Result<&Place> {
@@ -87,7 +90,11 @@ impl Args {
     }
 
     fn redb(&self) -> RedbStoreBuilder {
-        RedbStore::builder().cache_bytes(CACHE).accept_missing_log(self.accept_missing_log)
+        RedbStore::builder()
+            .cache_bytes(CACHE)
+            .memtable_bytes(MEMTABLES)
+            .log_bytes(LOG)
+            .accept_missing_log(self.accept_missing_log)
     }
 }
 

@@ -6,18 +6,29 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::progress::bar;
 use anyhow::Context;
-use durable_session::ErrorChain;
 use durable_session::store::SessionStore;
-use durable_session::transfer::{self, ImportOptions, LastUse, ReadError, Records};
-use durable_session_convert::{Conversation, ConvertError, Format, Options, convert};
+use durable_session::transfer::{
+    self, ImportCounts, ImportError, ImportOptions, LastUse, Position, ReadError, Records,
+};
+use durable_session::{ErrorChain, SessionId};
+use durable_session_convert::{Conversation, ConvertError, Format, NotTaken, Options, convert};
 use futures_executor::block_on;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesOrdered;
 use indicatif::ProgressBar;
 use serde_json::json;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Conversations that are stored at once, so that they share a sync of the disk.
+const AT_ONCE: usize = 64;
+/// The bytes of these, unless one conversation is longer.
+const BYTES_AT_ONCE: usize = 8 << 20;
 
 pub(super) fn run(args: &Args, given: &Given) -> Result {
     // Before the store, which would be made for nothing.
@@ -28,15 +39,15 @@ pub(super) fn run(args: &Args, given: &Given) -> Result {
     let last_use = if given.recorded_use { LastUse::Recorded } else { LastUse::Now };
     let store = args.open(args.place()?)?;
     let list = store.list();
+    let import = ImportOptions::default().last_use(last_use);
     let mut importing = Importing {
         format: given.format,
         options,
-        import: ImportOptions::default().last_use(last_use),
         output: Output::new(args.json),
         progress: bar("sessions", None),
         counts: Counts::default(),
     };
-    let imported = importing.all(&*list, Records::new(input));
+    let imported = block_on(importing.all(&*list, &import, Records::new(input)));
     importing.progress.finish_and_clear();
     importing.told(imported.is_ok())?;
     store.close()?;
@@ -72,39 +83,108 @@ impl Counts {
     }
 }
 
+/// Conversations that are being stored, in the order of the input.
+#[derive(Default)]
+struct Running<'a> {
+    imports: FuturesOrdered<LocalBoxFuture<'a, Import>>,
+    /// The bytes of each session's line.
+    lines: HashMap<SessionId, usize>,
+    bytes: usize,
+}
+
+/// What became of a conversation.
+struct Import {
+    id: SessionId,
+    position: Position,
+    not_taken: Vec<NotTaken>,
+    imported: Result<ImportCounts, ImportError>,
+}
+
+impl<'a> Running<'a> {
+    /// Whether the conversation has to wait. Two of one session are stored one after the other.
+    fn is_full_for(&self, next: &Conversation) -> bool {
+        self.lines.len() == AT_ONCE
+            || (self.bytes > 0 && self.bytes + next.line.len() > BYTES_AT_ONCE)
+            || self.lines.contains_key(&next.id)
+    }
+
+    fn start(
+        &mut self,
+        store: &'a dyn SessionStore,
+        options: &'a ImportOptions,
+        position: Position,
+        conversation: Conversation,
+    ) {
+        let Conversation { id, line, not_taken, .. } = conversation;
+        self.lines.insert(id.clone(), line.len());
+        self.bytes += line.len();
+        self.imports.push_back(Box::pin(async move {
+            let imported = transfer::import(store, &line, options).await;
+            Import { id, position, not_taken, imported }
+        }));
+    }
+
+    /// Waits for the first of them.
+    async fn next(&mut self) -> Option<Import> {
+        let ended = self.imports.next().await?;
+        self.bytes -= self.lines.remove(&ended.id).unwrap_or_default();
+        Some(ended)
+    }
+}
+
 struct Importing {
     format: Option<Format>,
     options: Options,
-    import: ImportOptions,
     output: Output,
     progress: ProgressBar,
     counts: Counts,
 }
 
 impl Importing {
-    fn all(&mut self, store: &dyn SessionStore, records: Records<'_>) -> Result<()> {
+    async fn all(
+        &mut self,
+        store: &dyn SessionStore,
+        options: &ImportOptions,
+        records: Records<'_>,
+    ) -> Result<()> {
+        let mut running = Running::default();
         for record in records {
-            let text = match record.text {
-                Ok(text) => text,
-                Err(error @ ReadError::Io(_)) => return Err(error.into()),
-                Err(error) => {
-                    self.refuse(&record.position, &ErrorChain(&error))?;
-                    continue;
+            let converted = match record.text {
+                Ok(text) => self.converted(&text),
+                Err(error @ ReadError::Io(_)) => {
+                    self.rest(&mut running).await?;
+                    return Err(error.into());
                 }
+                Err(error) => Err(ErrorChain(&error).to_string()),
             };
-            match self.converted(&text) {
+            match converted {
                 Ok(conversations) => {
-                    for conversation in &conversations {
-                        self.store(store, &record.position, conversation)?;
+                    for next in conversations {
+                        while running.is_full_for(&next) {
+                            let Some(ended) = running.next().await else { break };
+                            self.count(ended)?;
+                        }
+                        running.start(store, options, record.position, next);
                     }
                 }
-                Err(error) => self.refuse(&record.position, &error)?,
+                Err(why) => {
+                    // What was not taken is told in the order of the input.
+                    self.rest(&mut running).await?;
+                    self.refuse(&record.position, &why)?;
+                }
             }
+        }
+        self.rest(&mut running).await
+    }
+
+    async fn rest(&mut self, running: &mut Running<'_>) -> Result<()> {
+        while let Some(ended) = running.next().await {
+            self.count(ended)?;
         }
         Ok(())
     }
 
-    fn converted(&self, record: &str) -> std::result::Result<Vec<Conversation>, String> {
+    fn converted(&self, record: &str) -> Result<Vec<Conversation>, String> {
         let format = self.format.or_else(|| Format::recognize(record));
         let Some(format) = format else {
             return Err(match transfer::recognize(record) {
@@ -120,26 +200,21 @@ impl Importing {
         })
     }
 
-    fn store(
-        &mut self,
-        store: &dyn SessionStore,
-        position: &impl Display,
-        conversation: &Conversation,
-    ) -> Result<()> {
-        match block_on(transfer::import(store, &conversation.line, &self.import)) {
+    fn count(&mut self, Import { position, not_taken, imported, .. }: Import) -> Result<()> {
+        match imported {
             Ok(counts) => {
                 self.counts.taken += 1;
                 self.counts.stored += counts.stored;
                 self.counts.found += counts.found;
                 self.progress.inc(1);
-                for left in &conversation.not_taken {
+                for left in &not_taken {
                     self.counts.items_not_taken += 1;
-                    self.tell(position, left)?;
+                    self.tell(&position, left)?;
                 }
                 Ok(())
             }
             Err(error) if error.is_general() => Err(error.into()),
-            Err(error) => self.refuse(position, &ErrorChain(&error)),
+            Err(error) => self.refuse(&position, &ErrorChain(&error)),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Importing what other systems wrote, and importing after a kill.
 
 use crate::fixture::{Pair, ended, program, write};
-use std::fmt::Write;
+use durable_session::SessionId;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::Stdio;
-use std::time::Duration;
 
 const RECORDS: &str = concat!(
     r#"{"id":"g-1","title":"Rust","create_time":1763264606.9,"current_node":"n","mapping":{"#,
@@ -65,7 +67,6 @@ fn a_format_and_a_unit_can_be_named() {
 
 #[test]
 fn standard_input_is_imported() {
-    use std::io::Write;
     let pair = Pair::none();
     let mut child = program()
         .args(["--store", &pair.store(), "import", "-"])
@@ -81,40 +82,71 @@ fn standard_input_is_imported() {
     assert!(told.starts_with("imported sessions=1 "), "{told}");
 }
 
+/// A line of an export.
+fn line(id: &str, texts: &[&str]) -> String {
+    let messages = texts.iter().map(|text| json!({ "role": "user", "content": text }));
+    let state = json!({
+        "messages": messages.collect::<Vec<_>>(),
+        "createdAt": 1_763_264_606_917_u64,
+        "lastAccessedAt": 1_763_264_606_917_u64,
+    });
+    json!({ "id": id, "state": state }).to_string() + "\n"
+}
+
 #[test]
-fn an_import_that_was_killed_goes_on_where_it_was() {
+fn of_two_records_of_one_session_the_first_is_taken() {
     let pair = Pair::none();
-    let mut lines = String::new();
-    for n in 0..4_000 {
+    let (mut lines, mut not_taken) = (String::new(), String::new());
+    for n in 0..100 {
+        let id = format!("s-{n:02}");
+        lines += &line(&id, &["the same", "first"]);
+        lines += &line(&id, &["the same", "second"]);
+        lines += &line(&id, &["the same", "first", "third"]);
+        let fingerprint = SessionId::new(id).unwrap().fingerprint();
         writeln!(
-            lines,
-            "{{\"id\":\"s-{n:04}\",\"state\":{{\"messages\":[{{\"role\":\"user\",\"content\":\
-             \"{n}\"}}],\"createdAt\":1763264606917,\"lastAccessedAt\":1763264606917}}}}"
+            not_taken,
+            "not taken: line {}: session {fingerprint}: the stored session has other content; it \
+             was not changed",
+            3 * n + 2
         )
         .unwrap();
     }
     let file = write(&pair, "lines.jsonl", &lines);
-    let mut killed_in_the_middle = 0;
-    for kill in 0..3 {
+    let ran = pair.run(&["import", &file]);
+    let told = "imported sessions=200 not_taken=100 items_not_taken=0 messages_stored=300 \
+                messages_found=200\n";
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (1, told, &*not_taken));
+    assert_eq!(pair.texts("s-42"), ["the same", "first", "third"]);
+}
+
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let pair = Pair::none();
+    let lines: Vec<_> =
+        (0..4_000).map(|n| line(&format!("s-{n:04}"), &[&n.to_string()])).collect();
+    for kill in 1..=3 {
         let mut child = program()
-            .args(["--store", &pair.store(), "import", &file, "--recorded-use"])
+            .args(["--store", &pair.store(), "import", "-", "--recorded-use"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(150 * (kill + 1)));
-        killed_in_the_middle += u32::from(child.try_wait().unwrap().is_none());
+        // Its input does not end: it is killed in the middle.
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(lines[..kill * 1_000].concat().as_bytes()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!(killed_in_the_middle > 0, "every import had ended before it was killed");
+    let file = write(&pair, "lines.jsonl", &lines.concat());
     let told = pair.run(&["import", &file, "--recorded-use"]).fine();
     assert!(told.starts_with("imported sessions=4000 not_taken=0 "), "{told}");
+    assert!(!told.ends_with("messages_found=0\n"), "no import had stored anything: {told}");
     let export = pair.run(&["export"]).fine();
     let value = |line: &str| {
         let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
         value.as_object_mut().unwrap().remove("changedAt");
         value
     };
-    assert!(export.lines().map(value).eq(lines.lines().map(value)));
+    assert!(export.lines().map(value).eq(lines.iter().map(|line| value(line))));
 }

@@ -9,7 +9,6 @@ use super::writer_state::Writer;
 use crate::check;
 use crate::error::{OpenError, caught, guarded};
 use crate::gate::Verdict;
-use crate::layout::Known;
 use crate::memtable::Memtable;
 use crate::open;
 use crate::open_read_only;
@@ -55,7 +54,7 @@ impl Writer {
     /// redb refuses all work after an I/O error until it is opened again. Its changes so far are
     /// those of flushes, which the log still has.
     pub(super) fn database_failed(&mut self, requests: Vec<Request>, error: &StoreError) {
-        self.known = Known::default();
+        self.known.clear();
         self.stop_flush();
         let shared = Arc::clone(&self.shared);
         let mut connection = shared.connection_mut();
@@ -179,7 +178,7 @@ impl Writer {
 
     /// Forgets all that was true of the storage that was open.
     fn forget(&mut self) {
-        self.known = Known::default();
+        self.known.clear();
         self.frozen = None;
         self.logged = 0;
         self.flush_failure = None;

@@ -7,7 +7,7 @@ use super::batch::{self, Drafted, Outcomes};
 use super::queue::{Control, Queue, WriterStep};
 use super::request::{Request, WriteOutcome};
 use super::writer_state::Writer;
-use crate::layout::{Draft, Known};
+use crate::layout::Draft;
 use crate::limits::LIMITS;
 use crate::memtable::Staged;
 use crate::shared_store::Counters;
@@ -87,7 +87,7 @@ impl Writer {
             }
             Drafted::Done { outcomes, staged } => self.make_durable(requests, outcomes, staged),
             Drafted::Poisoned { index, error } => {
-                self.known = Known::default();
+                self.known.clear();
                 self.shared.poison(&error);
                 let refusal = self.shared.refusal().unwrap_or_else(|| error.clone());
                 for (n, request) in requests.into_iter().enumerate() {
@@ -118,7 +118,7 @@ impl Writer {
     /// Writes the batch to the log, shows it to readers, and answers the callers, in this order.
     fn make_durable(&mut self, requests: Vec<Request>, outcomes: Outcomes, mut staged: Staged) {
         if let Err(error) = self.make_room(staged.buffer.len() as u64) {
-            self.known = Known::default();
+            self.known.clear();
             return refuse(requests, &error);
         }
         let appended = match &mut self.log {
@@ -128,7 +128,7 @@ impl Writer {
         let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Refused(error)) => {
-                self.known = Known::default();
+                self.known.clear();
                 let text = "the log has no room for the change";
                 let error = StoreError::new(StoreErrorKind::Unavailable, text).with_source(error);
                 return refuse(requests, &error);

@@ -71,7 +71,7 @@ impl Writer {
             settings,
             random,
             log,
-            known: Known::default(),
+            known: Known::new(settings.cache_bytes),
             spin_wait: SpinWait::new(),
             buffer: Vec::new(),
             frozen: None,

@@ -31,7 +31,7 @@ impl World {
         Self {
             db,
             memtable: Memtable::new(0, 1),
-            known: Known::default(),
+            known: Known::new(1 << 20),
             frozen_until: 0,
             log: InMemoryLog::default(),
             segment: None,
@@ -131,7 +131,7 @@ impl World {
     pub(super) fn crash(&mut self) {
         let identity = meta::identity(&self.db).unwrap();
         self.memtable = Memtable::new(identity.flushed, identity.next_number);
-        self.known = Known::default();
+        self.known.clear();
         for (appended, staged) in &self.batches {
             if appended.position > identity.flushed {
                 let batch = Batch {
