@@ -2,13 +2,15 @@
 
 use super::hints;
 use super::peer::{Name, Peer, Task};
-use super::server::Server;
+use super::server::{Counted, Server};
 use crate::values::Values;
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
+use futures_util::{TryStreamExt, stream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 #[derive(Debug, Args)]
 pub(crate) struct Child {
@@ -33,6 +35,9 @@ enum What {
         /// Another client has an old snapshot open.
         #[arg(long)]
         snapshot: bool,
+        /// No session is in memory before its first append.
+        #[arg(long)]
+        cold: bool,
     },
     /// Appends to one session that has so many messages.
     Long {
@@ -58,16 +63,15 @@ pub(crate) async fn run(child: &Child) -> Result<()> {
         .execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}"))
         .await?;
     let mut values = match child.task {
-        What::Callers { callers, seconds, snapshot } => {
+        What::Callers { callers, seconds, snapshot, cold } => {
             ensure!(callers <= sessions, "there are fewer sessions than callers");
             // In an opening of its own, so that its work is counted before the measurement.
             peer.open(url, SCHEMA, sessions, Fill { sessions }).await?;
             server.alone().await?;
             server.execute("CHECKPOINT").await?;
             let holder = if snapshot { Some(hold_snapshot(url).await?) } else { None };
-            let before = server.counted().await?;
-            let all = Appends { callers, sessions, seconds };
-            let (mut values, appends) = peer.open(url, SCHEMA, sessions, all).await?;
+            let all = Appends { server: &server, callers, sessions, seconds, cold };
+            let (mut values, appends, before) = peer.open(url, SCHEMA, sessions, all).await?;
             drop(holder);
             server.alone().await?;
             let counted = server.counted().await?.since(before);
@@ -110,43 +114,43 @@ struct Fill {
 
 impl Task<()> for Fill {
     async fn of(self, peer: impl Peer) -> Result<()> {
-        let (peer, next) = (Arc::new(peer), Arc::new(AtomicUsize::new(0)));
-        let callers: Vec<_> = (0..64)
-            .map(|_| {
-                let (peer, next) = (Arc::clone(&peer), Arc::clone(&next));
-                tokio::spawn(async move {
-                    loop {
-                        let session = next.fetch_add(1, Ordering::Relaxed);
-                        if session >= self.sessions {
-                            return anyhow::Ok(());
-                        }
-                        peer.fill(session).await?;
-                    }
-                })
-            })
-            .collect();
-        for caller in callers {
-            caller.await??;
-        }
-        close(peer).await
+        each(self.sessions, |session| peer.fill(session)).await?;
+        peer.close().await
     }
 }
 
+/// Calls `visit` with each session, 64 at once.
+async fn each<F>(sessions: usize, visit: impl Fn(usize) -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
+    stream::iter((0..sessions).map(|session| Ok(visit(session))))
+        .try_for_each_concurrent(64, |visited| visited)
+        .await
+}
+
 /// Each caller waits for its append, then makes the next one in a session far from the last.
-struct Appends {
+struct Appends<'a> {
+    server: &'a Server,
     callers: usize,
     sessions: usize,
     seconds: f64,
+    cold: bool,
 }
 
-impl Task<(Values, u64)> for Appends {
-    async fn of(self, peer: impl Peer) -> Result<(Values, u64)> {
-        let Self { callers, sessions, seconds } = self;
-        let (peer, next) = (Arc::new(peer), Arc::new(AtomicUsize::new(0)));
-        // Connections are made, and sessions that are used first are in memory.
-        for n in 0..callers {
-            peer.append(n * 7919 % sessions).await?;
+/// The figures, the number of appends, and the server's counters before the first one.
+impl Task<(Values, u64, Counted)> for Appends<'_> {
+    async fn of(self, peer: impl Peer) -> Result<(Values, u64, Counted)> {
+        let Self { server, callers, sessions, seconds, cold } = self;
+        if !cold {
+            // Sessions that were used are in memory, of a peer that keeps them there.
+            each(sessions, |session| peer.append(session)).await?;
+            // A connection of the server writes its counts down after a second, when it is used.
+            sleep(Duration::from_millis(1_100)).await;
+            each(sessions.min(256), |session| peer.append(session)).await?;
         }
+        let (peer, next) = (Arc::new(peer), Arc::new(AtomicUsize::new(0)));
+        let before = server.counted().await?;
         let began = Instant::now();
         let end = began + Duration::from_secs_f64(seconds);
         let callers: Vec<_> = (0..callers)
@@ -173,7 +177,7 @@ impl Task<(Values, u64)> for Appends {
         let mut values = Values::default();
         values.per("appends_per_s", appends * 1_000_000, u64::try_from(took.as_micros())?);
         values.times("", times);
-        Ok((values, appends))
+        Ok((values, appends, before))
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct Options {
 const OURS: &str = "durable-session";
 const NAIVE: &str = "tokio-postgres";
 const SNAPSHOT: &str = "durable-session, old snapshot";
+const COLD: &str = "durable-session, cold";
 const SAVER: &str = "PostgresSaver";
 const PEERS: [&str; 4] = [OURS, NAIVE, "sqlx", "tower-sessions"];
 const PLACE: &str = "postgres";
@@ -77,7 +78,7 @@ impl Run<'_> {
         let args = ["callers", "--callers", &callers_arg, "--seconds", &seconds];
         let mut peers: Vec<&'static str> = PEERS.to_vec();
         if callers == COMPARED {
-            peers.push(SNAPSHOT);
+            peers.extend([SNAPSHOT, COLD]);
         }
         if self.options.python.is_some() {
             peers.push(SAVER);
@@ -90,6 +91,7 @@ impl Run<'_> {
                 let values = match (peer, &self.options.python) {
                     (SAVER, Some(python)) => self.saver(python, &callers_arg, &seconds)?,
                     (SNAPSHOT, _) => self.child(OURS, &[&args[..], &["--snapshot"]].concat())?,
+                    (COLD, _) => self.child(OURS, &[&args[..], &["--cold"]].concat())?,
                     _ => self.child(peer, &args)?,
                 };
                 self.keep(&figure, peer, round, values)?;
@@ -164,7 +166,7 @@ impl Run<'_> {
     }
 
     fn print(&self) {
-        let all: Vec<&str> = PEERS.into_iter().chain([SNAPSHOT, SAVER]).collect();
+        let all: Vec<&str> = PEERS.into_iter().chain([SNAPSHOT, COLD, SAVER]).collect();
         println!("| appends per second (p50, ms) | {} |", all.join(" | "));
         println!("|---|{}", "---|".repeat(all.len()));
         for callers in &self.options.callers {
