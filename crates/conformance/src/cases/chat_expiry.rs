@@ -122,7 +122,11 @@ pub(crate) async fn a_session_that_another_registry_uses_does_not_expire(
     let (one, two) = (registry(t.store(), &clock)?, registry(t.store(), &clock)?);
     one.session(id("shared")?).add_message(say("begin")).await?;
     clock.advance(TTL / 2);
+    let before = t.all(&id("shared")?).await?.head.last_accessed_at;
     two.session(id("shared")?).snapshot().await?;
+    // The read does not wait for its touch.
+    let mut looks = Looks::new(10_000);
+    while t.all(&id("shared")?).await?.head.last_accessed_at == before && looks.next().await {}
     clock.advance(TTL / 2);
     ensure_eq!(
         one.sweep(&*t.list()?).await?.deleted,
