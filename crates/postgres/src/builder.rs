@@ -213,7 +213,7 @@ async fn start(
     if durability == Durability::Unsynced {
         tracing::warn!("fsync or synchronous_commit is off: a crash loses commits");
     }
-    Ok((Shared::new(connector, sql, opening, durability), connection))
+    Ok((Shared::new(connector, sql, opening, durability, builder.writers), connection))
 }
 
 /// Makes the tables if they are not there. One process does it, and the others wait.

@@ -5,8 +5,8 @@ use durable_session::SessionId;
 use durable_session::store::{Commit, Head, Salt};
 use std::collections::HashMap;
 
-/// How many sessions a generation holds; there are two.
-const GENERATION: usize = 16 * 1024;
+/// How many sessions a generation holds, about 300 bytes each; there are two.
+const GENERATION: usize = 64 * 1024;
 
 /// Numbers, marks and heads of sessions, so that an append needs no reading.
 ///

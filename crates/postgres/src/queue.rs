@@ -1,11 +1,12 @@
 //! The changes that wait for a connection.
 
+use crate::commit::is_small_append;
 use durable_session::SessionId;
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, ExtendOutcome, Extension, StoreError,
+    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Expect, ExtendOutcome, Extension, StoreError,
     StoreErrorKind,
 };
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
@@ -39,19 +40,125 @@ impl Request {
     }
 }
 
-#[derive(Debug, Default)]
+impl Request {
+    /// Whether one statement can make this change together with appends to other sessions.
+    fn is_append(&self) -> bool {
+        let Change::Commit(commit, _) = &self.change else { return false };
+        matches!(commit.expect, Expect::Version { .. }) && is_small_append(commit)
+    }
+
+    fn bytes(&self) -> u64 {
+        match &self.change {
+            Change::Commit(commit, _) => commit.bytes(),
+            _ => 0,
+        }
+    }
+}
+
+/// The most commits that one statement makes, and the most bytes of their bodies.
+const GROUP_COMMITS: usize = 256;
+const GROUP_BYTES: u64 = 4 << 20;
+
+/// On so many connections appends are made in groups. On more, groups would be smaller, and each
+/// costs the server a statement, a commit and a sync.
+const GROUPS: usize = 2;
+
+/// How many waiting requests are looked at for one that is no append.
+const LOOK: usize = 64;
+
+/// Requests to make on one connection: appends to different sessions, or one other change.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) requests: VecDeque<Request>,
+    /// How many of them are appends.
+    pub(crate) appends: usize,
+}
+
+#[derive(Debug)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     news: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     requests: VecDeque<Request>,
     closed: bool,
+    /// The connections for changes.
+    connections: usize,
+    /// Those that make appends now, and how many.
+    appending: usize,
+    appends: usize,
+}
+
+impl Waiting {
+    /// Whether an idle connection takes appends: each takes one while there are enough connections
+    /// for all, and otherwise few take many.
+    fn takes_appends(&self) -> bool {
+        self.is_calm() || self.appending < GROUPS
+    }
+
+    fn is_calm(&self) -> bool {
+        self.appends + self.requests.len() <= self.connections
+    }
+
+    /// Takes what an idle connection makes next. The requests on one session stay in order.
+    fn take(&mut self) -> Option<Taken> {
+        let is_calm = self.is_calm();
+        let next = if self.takes_appends() { 0 } else { self.first_other()? };
+        let request = self.requests.remove(next)?;
+        if !request.is_append() {
+            return Some(Taken { requests: [request].into(), appends: 0 });
+        }
+        let mut group = VecDeque::from([request]);
+        if !is_calm {
+            self.add_others(&mut group);
+        }
+        self.appending += 1;
+        self.appends += group.len();
+        Some(Taken { appends: group.len(), requests: group })
+    }
+
+    /// The first request that is no append, and has none of its session before it.
+    fn first_other(&self) -> Option<usize> {
+        let mut met = HashSet::new();
+        self.requests
+            .iter()
+            .take(LOOK)
+            .position(|request| met.insert(&request.id) && !request.is_append())
+    }
+
+    /// Adds waiting appends to other sessions.
+    fn add_others(&mut self, group: &mut VecDeque<Request>) {
+        let mut met: HashSet<SessionId> = group.iter().map(|request| request.id.clone()).collect();
+        let mut bytes: u64 = group.iter().map(Request::bytes).sum();
+        let mut kept = VecDeque::new();
+        while group.len() < GROUP_COMMITS
+            && bytes < GROUP_BYTES
+            && let Some(request) = self.requests.pop_front()
+        {
+            let first = met.insert(request.id.clone());
+            if first && request.is_append() {
+                bytes += request.bytes();
+                group.push_back(request);
+            } else {
+                kept.push_back(request);
+            }
+        }
+        while let Some(request) = kept.pop_back() {
+            self.requests.push_front(request);
+        }
+    }
 }
 
 impl Queue {
+    /// A queue for so many connections.
+    pub(crate) fn new(connections: usize) -> Self {
+        let requests = VecDeque::new();
+        let waiting = Waiting { requests, closed: false, connections, appending: 0, appends: 0 };
+        Self { waiting: Mutex::new(waiting), news: Notify::new() }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // No code panics while it holds the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,9 +169,14 @@ impl Queue {
         if waiting.closed {
             return Err(StoreError::new(StoreErrorKind::Closed, "the store was closed"));
         }
+        let is_append = request.is_append();
         waiting.requests.push_back(request);
+        // Appends that no idle connection takes are taken by the next that becomes idle.
+        let wakes = !is_append || waiting.takes_appends();
         drop(waiting);
-        self.news.notify_one();
+        if wakes {
+            self.news.notify_one();
+        }
         Ok(())
     }
 
@@ -80,24 +192,28 @@ impl Queue {
         self.news.notify_one();
     }
 
-    /// Waits for requests and takes what `take` picks, at least one; `None` after the queue was
-    /// closed and is empty.
-    pub(crate) async fn next<T>(
-        &self,
-        mut take: impl FnMut(&mut VecDeque<Request>) -> T,
-    ) -> Option<T> {
+    /// A connection has made what it took.
+    pub(crate) fn made(&self, appends: usize) {
+        if appends > 0 {
+            let mut waiting = self.waiting();
+            waiting.appending -= 1;
+            waiting.appends -= appends;
+        }
+    }
+
+    /// Waits for requests and takes some; `None` after the queue was closed and is empty.
+    pub(crate) async fn next(&self) -> Option<Taken> {
         loop {
             let news = self.news.notified();
             {
                 let mut waiting = self.waiting();
-                if !waiting.requests.is_empty() {
-                    let taken = take(&mut waiting.requests);
+                if let Some(taken) = waiting.take() {
                     if !waiting.requests.is_empty() {
                         self.news.notify_one();
                     }
                     return Some(taken);
                 }
-                if waiting.closed {
+                if waiting.closed && waiting.requests.is_empty() {
                     self.news.notify_one();
                     return None;
                 }

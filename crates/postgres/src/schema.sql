@@ -46,21 +46,28 @@ ALTER TABLE {s}.chunk ALTER COLUMN body SET STORAGE EXTERNAL;
 
 CREATE SEQUENCE {s}.numbers INCREMENT BY 64;
 
--- Appends to several sessions. The heads are locked first. The next statement has a snapshot of its
--- own, which sees what was committed before the locks were held. Returned are the places of the
--- commits whose expectation holds; the others changed nothing.
+-- Appends to several sessions. The heads are locked first, which gives their newest marks. The next
+-- statement has a snapshot of its own, which sees the messages that were committed before the locks
+-- were held. Returned are the places of the commits whose expectation holds; the others changed
+-- nothing.
 CREATE FUNCTION {s}.append_1(
     numbers bigint[], marks bigint[], firsts bigint[],
     places integer[], seqs bigint[], bodies bytea[]
 ) RETURNS SETOF integer LANGUAGE plpgsql VOLATILE AS $f$
+DECLARE
+    locked bigint[];
+    locked_marks bigint[];
 BEGIN
-    PERFORM 1 FROM {s}.head AS h WHERE h.number = ANY (numbers)
-        ORDER BY h.number FOR NO KEY UPDATE;
+    SELECT array_agg(l.number), array_agg(l.mark) INTO locked, locked_marks FROM (
+        SELECT h.number, h.mark FROM {s}.head AS h WHERE h.number = ANY (numbers)
+            ORDER BY h.number FOR NO KEY UPDATE
+    ) AS l;
     RETURN QUERY
         WITH won AS MATERIALIZED (
             SELECT c.place::integer AS place, c.number
             FROM unnest(numbers, marks, firsts) WITH ORDINALITY AS c (number, mark, first, place)
-            JOIN {s}.head AS h ON h.number = c.number AND h.mark = c.mark
+            JOIN unnest(locked, locked_marks) AS l (number, mark)
+                ON l.number = c.number AND l.mark = c.mark
             WHERE NOT EXISTS (
                 SELECT FROM {s}.message AS m WHERE m.number = c.number AND m.seq >= c.first
             )
@@ -71,6 +78,23 @@ BEGIN
             JOIN won ON won.place = n.place
         )
         SELECT won.place FROM won;
+END
+$f$;
+
+-- One append of one message: its seq, or NULL if its expectation does not hold. It is a function
+-- because the server keeps the plans of its statements.
+CREATE FUNCTION {s}.append_one_1(of_number bigint, of_mark bigint, of_seq bigint, of_body bytea)
+RETURNS bigint LANGUAGE plpgsql VOLATILE AS $f$
+DECLARE
+    won bigint;
+BEGIN
+    WITH h AS MATERIALIZED (
+        SELECT x.number FROM {s}.head AS x
+        WHERE x.number = of_number AND x.mark = of_mark FOR NO KEY UPDATE
+    )
+    INSERT INTO {s}.message (number, seq, body) SELECT h.number, of_seq, of_body FROM h
+        ON CONFLICT DO NOTHING RETURNING seq INTO won;
+    RETURN won;
 END
 $f$;
 

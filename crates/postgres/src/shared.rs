@@ -54,11 +54,12 @@ impl Shared {
         sql: Sql,
         opening: Opening,
         durability: Durability,
+        writers: usize,
     ) -> Self {
         Self {
             connector,
             sql,
-            queue: Queue::default(),
+            queue: Queue::new(writers),
             pool: Pool::new(4),
             outbox: Outbox::default(),
             counters: Counters::default(),

@@ -77,10 +77,7 @@ impl Sql {
         Ok(Self {
             meta: s("SELECT version, oldest, salt, '{s}.head'::regclass::oid FROM {s}.meta"),
             append: s("SELECT {s}.append_1($1, $2, $3, $4, $5, $6)"),
-            append_one: s("WITH h AS MATERIALIZED (SELECT number FROM {s}.head \
-                           WHERE number = $1 AND mark = $2 FOR NO KEY UPDATE) \
-                           INSERT INTO {s}.message (number, seq, body) \
-                           SELECT number, $3, $4 FROM h ON CONFLICT DO NOTHING RETURNING seq"),
+            append_one: s("SELECT {s}.append_one_1($1, $2, $3, $4)"),
             lock: s("SELECT * FROM {s}.lock_1($1)"),
             load: s("SELECT * FROM {s}.load_1($1, $2, $3, $4, $5, $6)"),
             page: s("SELECT * FROM {s}.page_1($1, $2, $3, $4, $5, $6, $7)"),

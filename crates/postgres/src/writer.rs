@@ -2,11 +2,11 @@
 
 use crate::change::{delete, extend, touch};
 use crate::commit::{commit, is_small_append};
-use crate::connection::Connection;
+use crate::connection::{Connection, first};
 use crate::error::Failure;
 use crate::found::{signed, unsigned};
 use crate::known::Entry;
-use crate::queue::{Answer, Change, Request};
+use crate::queue::{Answer, Change, Request, Taken};
 use crate::shared::Shared;
 use crate::stats;
 use crate::transaction::{Ended, Parameters, transact};
@@ -17,14 +17,9 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use tokio_postgres::types::Type;
 
-/// The most commits that one statement makes, and the most bytes of their bodies.
-const GROUP_COMMITS: usize = 256;
-const GROUP_BYTES: u64 = 4 << 20;
-
 /// Makes changes until the store is closed and nothing waits any more.
 pub(crate) async fn run(shared: Arc<Shared>, mut connection: Option<Connection>) {
-    while let Some(taken) = shared.queue.next(take).await {
-        let mut todo = taken;
+    while let Some(Taken { requests: mut todo, appends }) = shared.queue.next().await {
         stats::add(&shared.counters.changes, todo.len());
         while !todo.is_empty() {
             let usable = connection.take().filter(|connection| !connection.is_closed());
@@ -44,50 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Option<Connection>)
                 connection = Some(current);
             }
         }
-    }
-}
-
-/// Takes small appends to different sessions together, and any other change alone. The requests on
-/// one session stay in order.
-fn take(waiting: &mut VecDeque<Request>) -> VecDeque<Request> {
-    let mut group = VecDeque::new();
-    match waiting.pop_front() {
-        Some(request) if can_group(&request) => group.push_back(request),
-        request => return request.into_iter().collect(),
-    }
-    if waiting.is_empty() {
-        return group;
-    }
-    let mut met: HashSet<SessionId> = group.iter().map(|request| request.id.clone()).collect();
-    let mut bytes: u64 = group.iter().map(bytes_of).sum();
-    let mut kept = VecDeque::new();
-    while let Some(request) = waiting.pop_front() {
-        if group.len() >= GROUP_COMMITS || bytes >= GROUP_BYTES {
-            kept.push_back(request);
-            break;
-        }
-        let first = met.insert(request.id.clone());
-        if first && can_group(&request) {
-            bytes += bytes_of(&request);
-            group.push_back(request);
-        } else {
-            kept.push_back(request);
-        }
-    }
-    while let Some(request) = kept.pop_back() {
-        waiting.push_front(request);
-    }
-    group
-}
-
-fn can_group(request: &Request) -> bool {
-    matches!(&request.change, Change::Commit(commit, _) if is_small_append(commit))
-}
-
-fn bytes_of(request: &Request) -> u64 {
-    match &request.change {
-        Change::Commit(commit, _) => commit.bytes(),
-        _ => 0,
+        shared.queue.made(appends);
     }
 }
 
@@ -265,7 +217,8 @@ async fn append_one(
         (row, Type::BYTEA),
     ];
     let rows = connection.query(&shared.sql.append_one, &parameters).await?;
-    Ok(rows.first().map(|_| 0).into_iter().collect())
+    let won: Option<i64> = first(&rows)?.try_get(0)?;
+    Ok(won.map(|_| 0).into_iter().collect())
 }
 
 async fn append_all(
