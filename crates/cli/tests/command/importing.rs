@@ -122,8 +122,7 @@ fn of_two_records_of_one_session_the_first_is_taken() {
 #[test]
 fn an_import_that_was_killed_goes_on_where_it_was() {
     let pair = Pair::none();
-    let lines: Vec<_> =
-        (0..4_000).map(|n| line(&format!("s-{n:04}"), &[&n.to_string()])).collect();
+    let lines: Vec<_> = (0..4_000).map(|n| line(&format!("s-{n:04}"), &[&n.to_string()])).collect();
     for kill in 1..=3 {
         let mut child = program()
             .args(["--store", &pair.store(), "import", "-", "--recorded-use"])
