@@ -3,7 +3,7 @@
 use crate::commit::is_small_append;
 use durable_session::SessionId;
 use durable_session::store::{
-    Commit, CommitOutcome, DeleteIf, DeleteOutcome, Expect, ExtendOutcome, Extension, StoreError,
+    Commit, CommitOutcome, DeleteIf, DeleteOutcome, ExtendOutcome, Extension, StoreError,
     StoreErrorKind,
 };
 use std::collections::{HashSet, VecDeque};
@@ -38,13 +38,10 @@ impl Request {
             Change::Delete(_, answer) => drop(answer.send(Err(error))),
         }
     }
-}
 
-impl Request {
     /// Whether one statement can make this change together with appends to other sessions.
     fn is_append(&self) -> bool {
-        let Change::Commit(commit, _) = &self.change else { return false };
-        matches!(commit.expect, Expect::Version { .. }) && is_small_append(commit)
+        matches!(&self.change, Change::Commit(commit, _) if is_small_append(commit))
     }
 
     fn bytes(&self) -> u64 {
@@ -220,5 +217,108 @@ impl Queue {
             }
             news.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Queue, Request, Taken};
+    use bytes::Bytes;
+    use durable_session::SessionId;
+    use durable_session::store::{Commit, Expect, Incarnation, NewMessage, Op, Version};
+    use futures_util::FutureExt;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    fn push(queue: &Queue, id: &str, change: Change) {
+        let id = SessionId::new(id).unwrap();
+        queue.push(Request { id, change }).unwrap();
+    }
+
+    fn append(queue: &Queue, id: &str) {
+        let version = Version::new(Incarnation::from_bytes([7; 16]), 1);
+        let expect = Expect::Version { version, next_seq: 1 };
+        let ops = vec![Op::Append(NewMessage::plain(Bytes::from_static(b"hi")))];
+        push(queue, id, Change::Commit(Commit::new(expect, ops, 0), oneshot::channel().0));
+    }
+
+    fn touch(queue: &Queue, id: &str) {
+        push(queue, id, Change::Touch(0, oneshot::channel().0));
+    }
+
+    /// What an idle connection takes, if it takes anything.
+    fn taken(queue: &Queue) -> Option<Vec<String>> {
+        let Taken { requests, .. } = queue.next().now_or_never()??;
+        Some(requests.iter().map(|request| request.id.as_str().to_owned()).collect())
+    }
+
+    #[test]
+    fn while_there_are_connections_for_all_appends_each_goes_alone() {
+        let queue = Queue::new(4);
+        for id in ["a", "b", "c"] {
+            append(&queue, id);
+        }
+        assert_eq!(taken(&queue).unwrap(), ["a"]);
+        assert_eq!(taken(&queue).unwrap(), ["b"]);
+        assert_eq!(taken(&queue).unwrap(), ["c"]);
+        append(&queue, "d");
+        assert_eq!(taken(&queue).unwrap(), ["d"]);
+    }
+
+    #[test]
+    fn with_more_appends_two_connections_take_all_and_the_others_take_what_is_no_append() {
+        let queue = Queue::new(4);
+        for id in ["a", "b", "c", "d", "e"] {
+            append(&queue, id);
+        }
+        assert_eq!(taken(&queue).unwrap(), ["a", "b", "c", "d", "e"]);
+        append(&queue, "f");
+        append(&queue, "f");
+        append(&queue, "g");
+        assert_eq!(taken(&queue).unwrap(), ["f", "g"], "one append to a session");
+        assert_eq!(taken(&queue), None, "two connections append");
+        touch(&queue, "f");
+        assert_eq!(taken(&queue), None, "the append to this session is first");
+        touch(&queue, "h");
+        assert_eq!(taken(&queue).unwrap(), ["h"]);
+        queue.made(5);
+        assert_eq!(taken(&queue).unwrap(), ["f"]);
+        assert_eq!(taken(&queue).unwrap(), ["f"]);
+    }
+
+    /// Connections that look again only when they are woken.
+    #[tokio::test]
+    async fn whatever_is_pushed_is_taken_and_the_queue_ends() {
+        let queue = std::sync::Arc::new(Queue::new(4));
+        let connections: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = std::sync::Arc::clone(&queue);
+                tokio::spawn(async move {
+                    let mut all = 0;
+                    while let Some(Taken { requests, appends }) = queue.next().await {
+                        tokio::time::sleep(Duration::from_micros(200)).await;
+                        all += requests.len();
+                        queue.made(appends);
+                    }
+                    all
+                })
+            })
+            .collect();
+        for n in 0..2_000 {
+            if n % 7 == 0 {
+                touch(&queue, &format!("s{}", n % 50));
+            } else {
+                append(&queue, &format!("s{}", n % 50));
+            }
+            if n % 40 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        queue.close();
+        let mut all = 0;
+        for connection in connections {
+            all += connection.await.unwrap();
+        }
+        assert_eq!(all, 2_000);
     }
 }
