@@ -43,7 +43,8 @@ fn compare(export: impl BufRead, conversations: usize) -> Result<()> {
     for line in export.lines() {
         let line: Value = serde_json::from_str(&line?)?;
         let id = line["id"].as_str().context("a line without an id")?;
-        let n = missing.remove(id).with_context(|| format!("{id} is there twice, or is foreign"))?;
+        let n =
+            missing.remove(id).with_context(|| format!("{id} is there twice, or is foreign"))?;
         let given: Vec<_> = (0..conversations::messages(n))
             .map(|message| {
                 serde_json::json!({
