@@ -1,6 +1,6 @@
 //! Connections to the server, and what each finds there when it is made.
 
-use crate::error::{Failure, too_slow, unavailable};
+use crate::error::{Failure, not_connected, too_slow, unavailable};
 use crate::sql::{Sql, VERSION};
 use crate::tls::Tls;
 use durable_session::store::{Durability, Salt, StoreError, StoreErrorKind};
@@ -79,16 +79,7 @@ impl Connector {
                 Err(_) => {
                     return Err(unavailable("the server did not take the connection in time"));
                 }
-                Ok(Err(error)) => {
-                    return Err(match Failure::from(error) {
-                        // A refusal to connect changes nothing, whatever its reason is.
-                        Failure::Refused(cause)
-                        | Failure::Broken(cause)
-                        | Failure::Request(cause) => {
-                            unavailable("could not connect to the server").with_source(cause)
-                        }
-                    });
-                }
+                Ok(Err(error)) => return Err(not_connected(error)),
                 Ok(Ok(connected)) => connected,
             };
             let task = tokio::spawn(async move {

@@ -67,6 +67,15 @@ pub(crate) fn unavailable(context: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, context)
 }
 
+/// A connection that was not made. Nothing was changed, whatever the reason is.
+pub(crate) fn not_connected(error: tokio_postgres::Error) -> StoreError {
+    let unavailable = unavailable("could not connect to the server");
+    match error.as_db_error() {
+        Some(refusal) => unavailable.with_source(Refusal::of(refusal)),
+        None => unavailable.with_source(error),
+    }
+}
+
 fn lost() -> StoreError {
     unavailable("the connection to the server ended")
 }
