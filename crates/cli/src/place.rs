@@ -4,8 +4,8 @@ use crate::Result;
 use crate::args::Args;
 use crate::exit::Usage;
 use anyhow::Context;
+use durable_session::ChatSessions;
 use durable_session::store::{SessionList, StoreError, StoreErrorKind};
-use durable_session::{ChatSessions, Memory};
 use durable_session_postgres::{PostgresStore, PostgresStoreBuilder};
 use durable_session_redb::{RedbStore, RedbStoreBuilder};
 use futures_executor::block_on;
@@ -40,8 +40,6 @@ impl FromStr for Place {
 const CACHE: usize = 8 << 20;
 const MEMTABLES: usize = 16 << 20;
 const LOG: u64 = 32 << 20;
-/// Sessions that were used stay in memory. A command uses each once.
-const LIVE: u64 = 1 << 20;
 
 impl Args {
     pub(crate) fn place(&self) -> Result<&Place> {
@@ -126,8 +124,7 @@ impl Store {
     }
 
     pub(crate) fn sessions(&self) -> ChatSessions {
-        let memory = Memory { bytes: LIVE, ..Memory::default() };
-        ChatSessions::builder(self.list()).listing(self.list()).memory(memory).build()
+        ChatSessions::builder(self.list()).listing(self.list()).build()
     }
 
     /// The redb store, for what only that can do.
