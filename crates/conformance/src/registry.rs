@@ -147,7 +147,7 @@ pub(crate) fn waits(call: impl Future + Unpin) -> Checked {
 pub(crate) async fn settled<T>(call: impl Future<Output = T>) -> Checked<T> {
     let mut call = Box::pin(call);
     let mut looks = Looks::new(1_000_000);
-    // A look at a call that itself looks again takes long. Without a clock, only looks count.
+    // A look can take long, so the time is limited, too. On wasm there is no clock.
     let began = cfg!(not(target_family = "wasm")).then(Instant::now);
     loop {
         if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {

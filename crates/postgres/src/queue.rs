@@ -39,7 +39,7 @@ impl Request {
         }
     }
 
-    /// Whether one statement can make this change together with appends to other sessions.
+    /// Whether the change is an append that can be in a group.
     fn is_append(&self) -> bool {
         matches!(&self.change, Change::Commit(commit, _) if is_small_append(commit))
     }
@@ -56,11 +56,11 @@ impl Request {
 const GROUP_COMMITS: usize = 256;
 const GROUP_BYTES: u64 = 4 << 20;
 
-/// On so many connections appends are made in groups. On more, groups would be smaller, and each
-/// costs the server a statement, a commit and a sync.
+/// The most connections that make groups of appends. With more of them, groups would be smaller,
+/// and each group costs the server a statement, a commit and a sync.
 const GROUPS: usize = 2;
 
-/// How many waiting requests are looked at for one that is no append.
+/// The search for a request that is no append ends after so many.
 const LOOK: usize = 64;
 
 /// Requests to make on one connection: appends to different sessions, or one other change.
@@ -89,12 +89,12 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Whether an idle connection takes appends: each takes one while there are enough connections
-    /// for all, and otherwise few take many.
+    /// Whether an idle connection takes appends.
     fn takes_appends(&self) -> bool {
         self.is_calm() || self.appending < GROUPS
     }
 
+    /// Whether there are enough connections to make each append alone.
     fn is_calm(&self) -> bool {
         self.appends + self.requests.len() <= self.connections
     }
@@ -168,7 +168,7 @@ impl Queue {
         }
         let is_append = request.is_append();
         waiting.requests.push_back(request);
-        // Appends that no idle connection takes are taken by the next that becomes idle.
+        // Otherwise the next connection that becomes idle takes the append.
         let wakes = !is_append || waiting.takes_appends();
         drop(waiting);
         if wakes {

@@ -143,9 +143,9 @@ impl Task<(Values, u64, Counted)> for Appends<'_> {
     async fn of(self, peer: impl Peer) -> Result<(Values, u64, Counted)> {
         let Self { server, callers, sessions, seconds, cold } = self;
         if !cold {
-            // Sessions that were used are in memory, of a peer that keeps them there.
+            // A peer that keeps used sessions in memory has all of them there after this.
             each(sessions, |session| peer.append(session)).await?;
-            // A connection of the server writes its counts down after a second, when it is used.
+            // A process of the server reports its counts with a statement, at most once a second.
             sleep(Duration::from_millis(1_100)).await;
             each(sessions.min(256), |session| peer.append(session)).await?;
         }

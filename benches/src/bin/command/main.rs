@@ -7,9 +7,9 @@
 //! cargo run --release -p benches --bin command -- import postgres:URL
 //! ```
 //!
-//! `sizes` runs each command on a store of 100 MB and on one of 1 GB, and prints the time and the
-//! peak memory of each. `import` imports 80,000 conversations, kills the import three times, ends
-//! it, and compares the export with the input.
+//! `sizes` runs each command on a store of 10,000 conversations and on one of 100,000, and prints
+//! the time and the peak memory of each. `import` imports 80,000 conversations, kills the import
+//! three times, ends it, and compares the export with the input.
 
 mod conversations;
 mod import;

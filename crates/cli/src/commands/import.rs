@@ -25,9 +25,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Conversations that are stored at once, so that they share a sync of the disk.
+/// The most conversations that are stored at once. They share a sync of the disk.
 const AT_ONCE: usize = 64;
-/// The bytes of these, unless one conversation is longer.
+/// The most bytes of these, unless one conversation alone has more.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
 pub(super) fn run(args: &Args, given: &Given) -> Result {
