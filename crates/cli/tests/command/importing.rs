@@ -1,8 +1,8 @@
 //! Importing what other systems wrote, and importing after a kill.
 
-use crate::fixture::{Pair, ended, program, write};
+use crate::fixture::{Pair, Ran, ended, program, write};
 use durable_session::SessionId;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -93,9 +93,9 @@ fn line(id: &str, texts: &[&str]) -> String {
     json!({ "id": id, "state": state }).to_string() + "\n"
 }
 
-#[test]
-fn of_two_records_of_one_session_the_first_is_taken() {
-    let pair = Pair::none();
+/// Imports records of which three each are of one session, and the second does not go with the
+/// first.
+pub(crate) fn of_two_records_the_first_is_taken(pair: &Pair, on: impl Fn(&[&str]) -> Ran) {
     let (mut lines, mut not_taken) = (String::new(), String::new());
     for n in 0..100 {
         let id = format!("s-{n:02}");
@@ -111,12 +111,22 @@ fn of_two_records_of_one_session_the_first_is_taken() {
         )
         .unwrap();
     }
-    let file = write(&pair, "lines.jsonl", &lines);
-    let ran = pair.run(&["import", &file]);
+    let file = write(pair, "two-records.jsonl", &lines);
+    let ran = on(&["import", &file]);
     let told = "imported sessions=200 not_taken=100 items_not_taken=0 messages_stored=300 \
                 messages_found=200\n";
     assert_eq!((ran.code, &*ran.out, &*ran.err), (1, told, &*not_taken));
-    assert_eq!(pair.texts("s-42"), ["the same", "first", "third"]);
+    let export = on(&["export", "s-42"]).fine();
+    let export: Value = serde_json::from_str(&export).unwrap();
+    let messages = export["state"]["messages"].as_array().unwrap();
+    let texts: Vec<_> = messages.iter().map(|message| &message["content"]).collect();
+    assert_eq!(texts, ["the same", "first", "third"]);
+}
+
+#[test]
+fn of_two_records_of_one_session_the_first_is_taken() {
+    let pair = Pair::none();
+    of_two_records_the_first_is_taken(&pair, |arguments| pair.run(arguments));
 }
 
 #[test]

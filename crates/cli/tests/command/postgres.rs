@@ -1,6 +1,7 @@
 //! The commands on a database.
 
 use crate::fixture::{Pair, program, run, write};
+use crate::importing::of_two_records_the_first_is_taken;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -59,6 +60,8 @@ fn a_database_is_looked_into_filled_and_erased() {
     assert!(ran.out.contains("corrupt session=a-1 seq=2: "), "{ran:?}");
     assert_eq!(on(&["erase", "--owner", "u-1"]).fine(), "erased sessions=2 failed=0\n");
     assert_eq!(on(&["list"]).fine().lines().count(), 1);
+
+    of_two_records_the_first_is_taken(&pair, on);
 
     drop(server);
     on(&["list"]).failed(6, "could not open the store in the database");
