@@ -4,13 +4,20 @@ use super::call::Attempts;
 use super::registry::{Registry, Session};
 use crate::SessionId;
 use crate::error::Error;
-use crate::store::{DeleteOutcome, ListQuery, ReadQuery, StoreError, StoreErrorKind};
+use crate::store::{
+    DeleteOutcome, ListQuery, ListedSession, ReadQuery, StoreError, StoreErrorKind,
+};
 use crate::sync::Arc;
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt;
+use futures_util::stream;
 use std::fmt;
 
-/// How many sessions an erasure lists at a time.
-const PAGE: usize = 256;
+/// How many sessions an erasure or a sweep lists at a time.
+pub(super) const PAGE: usize = 256;
+
+/// How many of these it deletes at once. They share a sync of the disk.
+pub(super) const AT_ONCE: usize = 64;
 
 /// The erasure of all sessions of an owner, to be awaited. Made by
 /// [`ChatSessions::erase_owner`](crate::ChatSessions::erase_owner). Without being awaited it does
@@ -40,7 +47,8 @@ impl<'a> EraseOwner<'a> {
         Self { registry, owner: owner.into(), progress: None }
     }
 
-    /// Calls `progress` after each session, with the counts so far.
+    /// Calls `progress` after each session, with the counts so far. Up to 64 sessions are deleted at
+    /// once.
     pub fn progress(self, progress: impl FnMut(&EraseReport) + Send + 'a) -> Self {
         Self { progress: Some(Box::new(progress)), ..self }
     }
@@ -56,14 +64,21 @@ impl<'a> EraseOwner<'a> {
         let mut query = ListQuery::owner(std::sync::Arc::clone(&self.owner), PAGE).by_id();
         loop {
             let page = list.list(&query).await?;
-            for listed in page.sessions {
-                if let Err(e) = listed.head {
-                    report.failed.push((listed.id, e.into()));
-                    continue;
+            let (registry, owner) = (self.registry, &self.owner);
+            let erasures = page.sessions.into_iter().map(|listed| async move {
+                let erased = erase(registry, owner, &listed).await;
+                (listed.id, erased)
+            });
+            let mut erasures = stream::iter(erasures).buffered(AT_ONCE);
+            while let Some((id, erased)) = erasures.next().await {
+                match erased {
+                    Ok(true) => report.erased += 1,
+                    Ok(false) => continue,
+                    Err(e) => report.failed.push((id, e)),
                 }
-                let session = self.registry.session(listed.id);
-                session.actor.begin_to_erase();
-                self.erase(&session, &mut report).await;
+                if let Some(progress) = &mut self.progress {
+                    progress(&report);
+                }
             }
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -71,17 +86,20 @@ impl<'a> EraseOwner<'a> {
             }
         }
     }
+}
 
-    async fn erase(&mut self, session: &Session, report: &mut EraseReport) {
-        match session.erase(&self.owner).await {
-            Ok(true) => report.erased += 1,
-            Ok(false) => return,
-            Err(e) => report.failed.push((session.actor.id.clone(), e)),
-        }
-        if let Some(progress) = &mut self.progress {
-            progress(report);
-        }
+/// Deletes a listed session if it belongs to this owner. Returns whether it did.
+async fn erase(
+    registry: &Arc<Registry>,
+    owner: &std::sync::Arc<str>,
+    listed: &ListedSession,
+) -> Result<bool, Error> {
+    if let Err(e) = &listed.head {
+        return Err(e.clone().into());
     }
+    let session = registry.session(listed.id.clone());
+    session.actor.begin_to_erase();
+    session.erase(owner).await
 }
 
 impl<'a> IntoFuture for EraseOwner<'a> {

@@ -1,16 +1,16 @@
 //! Use and expiry (clause C10).
 
 use super::driver::{self, Listener};
+use super::erasing::{AT_ONCE, PAGE};
 use super::machine::{LongView, View};
 use super::registry::{Registry, Session};
 use crate::SessionId;
 use crate::error::Error;
 use crate::store::{ChunkQuery, DeleteIf, DeleteOutcome, ListQuery, SessionList, StoreError};
 use crate::sync::Arc;
+use futures_util::StreamExt;
+use futures_util::stream;
 use std::future::poll_fn;
-
-/// How many sessions a sweep lists at a time.
-const PAGE: usize = 256;
 
 /// The counts of one sweep.
 #[derive(Debug, Clone, Default)]
@@ -112,8 +112,13 @@ impl Session {
 
 /// Writes down every use that is only in memory.
 pub(crate) async fn flush_touches(registry: &Arc<Registry>, report: &mut SweepReport) {
-    for session in registry.sessions() {
-        match session.flush_touch().await {
+    let touches = registry.sessions().into_iter().map(|session| async move {
+        let written = session.flush_touch().await;
+        (session, written)
+    });
+    let mut touches = stream::iter(touches).buffered(AT_ONCE);
+    while let Some((session, written)) = touches.next().await {
+        match written {
             Ok(written) => report.touched += u64::from(written),
             Err(e) => report.failed.push((session.actor.id.clone(), e)),
         }
@@ -160,17 +165,23 @@ pub(crate) async fn sweep(
     let mut query = ListQuery { idle_since: Some(idle_since), ..ListQuery::all(PAGE) };
     loop {
         let page = list.list(&query).await?;
-        for session in page.sessions {
-            if let Err(e) = session.head {
-                report.failed.push((session.id, e.into()));
-                continue;
-            }
-            let idle = registry.session(session.id.clone());
-            match idle.delete(DeleteIf::IdleSince(idle_since)).await {
+        let deletions = page.sessions.into_iter().map(|listed| async move {
+            let deleted = match listed.head {
+                Ok(_) => {
+                    let idle = registry.session(listed.id.clone());
+                    idle.delete(DeleteIf::IdleSince(idle_since)).await
+                }
+                Err(e) => Err(e.into()),
+            };
+            (listed.id, deleted)
+        });
+        let mut deletions = stream::iter(deletions).buffered(AT_ONCE);
+        while let Some((id, deleted)) = deletions.next().await {
+            match deleted {
                 Ok(DeleteOutcome::Deleted) => report.deleted += 1,
                 Ok(DeleteOutcome::Conflict { .. }) => report.kept += 1,
                 Ok(DeleteOutcome::Absent) => {}
-                Err(e) => report.failed.push((session.id, e)),
+                Err(e) => report.failed.push((id, e)),
             }
         }
         match page.next {

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 #![allow(clippy::unwrap_used)]
 
+pub mod conversations;
+
 use durable_session::{Added, ChatSession, Error, Message, SessionId};
 use tokio::task::JoinHandle;
 

@@ -7,7 +7,7 @@ use durable_session_redb::RedbStore;
 use futures_executor::block_on;
 use testkit::disk::{Disk, Files};
 
-const SESSIONS: usize = 40;
+const SESSIONS: usize = 100;
 const OTHERS: usize = 5;
 
 fn open(files: &Files) -> RedbStore {
