@@ -2,7 +2,7 @@
 
 use super::meta;
 use crate::error::Fault;
-use crate::memtable::{Layer, LogRef, RowReader, SeenLayer};
+use crate::memtable::{Layer, LogRef, RowReader, SeenLayer, Span};
 use crate::scrub;
 use crate::tables::{Blob, Table, TableKey, Visit, visit_all};
 use crate::wal::Position;
@@ -132,10 +132,12 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
     type Error = Stop;
 
     fn table<T: Table>(&mut self) -> Result<(), Stop> {
-        let mut hidden = VecDeque::from(self.layer.hidden::<T>());
-        if !hidden.is_empty() {
+        let mut hidden = Hidden::<T>::of(&self.layer);
+        if hidden.fetch() {
             self.fill::<T>(|table, budget| {
-                while let Some((first, end)) = hidden.front() {
+                while hidden.fetch()
+                    && let Some((first, end)) = hidden.ahead.front()
+                {
                     let range = first.stored()..end.stored();
                     for removed in table.extract_from_if(range, |_, _| true)? {
                         budget.spend(removed?.1.value().len());
@@ -143,7 +145,7 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
                             return Ok(true);
                         }
                     }
-                    hidden.pop_front();
+                    hidden.ahead.pop_front();
                 }
                 Ok(false)
             })?;
@@ -172,6 +174,30 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
             }
             Ok(false)
         })
+    }
+}
+
+/// The ranges of a table that the layer hides from the tables.
+struct Hidden<T: Table> {
+    layer: SeenLayer,
+    from: Bound<T::Key>,
+    ahead: VecDeque<Span<T::Key>>,
+}
+
+impl<T: Table> Hidden<T> {
+    fn of(layer: &SeenLayer) -> Self {
+        Self { layer: layer.clone(), from: Bound::Unbounded, ahead: VecDeque::new() }
+    }
+
+    /// Whether there are more.
+    fn fetch(&mut self) -> bool {
+        if self.ahead.is_empty() {
+            self.layer.hidden::<T>(self.from.as_ref(), FETCH, &mut self.ahead);
+            if let Some((start, _)) = self.ahead.back() {
+                self.from = Bound::Excluded(start.clone());
+            }
+        }
+        !self.ahead.is_empty()
     }
 }
 

@@ -166,9 +166,14 @@ impl Layer {
         T::of(&self.edits().tables).next_hidden(key, order, at)
     }
 
-    /// All ranges hidden from below.
-    pub(super) fn hidden<T: Table>(&self) -> Vec<Span<T::Key>> {
-        T::of(&self.edits().tables).hidden().collect()
+    /// Adds to `out` up to `max` of the ranges hidden from below.
+    pub(super) fn hidden<T: Table>(
+        &self,
+        start: Bound<&T::Key>,
+        max: usize,
+        out: &mut VecDeque<Span<T::Key>>,
+    ) {
+        out.extend(T::of(&self.edits().tables).hidden(start).take(max));
     }
 
     /// The bytes at a place in the log.

@@ -51,9 +51,14 @@ impl SeenLayer {
         self.layer.next_hidden::<T>(key, order, self.at)
     }
 
-    /// All ranges hidden from below, if the layer does not change any more.
-    pub(crate) fn hidden<T: Table>(&self) -> Vec<Span<T::Key>> {
-        self.layer.hidden::<T>()
+    /// Adds to `out` up to `max` of the ranges hidden from below, from one that begins there on.
+    pub(crate) fn hidden<T: Table>(
+        &self,
+        start: Bound<&T::Key>,
+        max: usize,
+        out: &mut VecDeque<Span<T::Key>>,
+    ) {
+        self.layer.hidden::<T>(start, max, out);
     }
 
     /// About how many rows a table has in it.

@@ -3,20 +3,24 @@
 use crate::tables::TableKey;
 use durable_session::store::Order;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Half-open ranges that do not overlap, each with the version from which on it is hidden.
 ///
 /// Once hidden, a range stays hidden for as long as its layer exists: a key that is put again is
 /// found in the layer itself. So the first removal of a key is the one that counts.
 #[derive(Debug)]
-pub(super) struct Spans<K>(BTreeMap<K, (K, u32)>);
+pub(super) struct Spans<K> {
+    spans: BTreeMap<K, (K, u32)>,
+    heap_bytes: usize,
+}
 
 /// A range: its first key, and the first key after it.
 pub(crate) type Span<K> = (K, K);
 
 impl<K> Default for Spans<K> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self { spans: BTreeMap::new(), heap_bytes: 0 }
     }
 }
 
@@ -32,37 +36,45 @@ impl<K: TableKey> Spans<K> {
         }
         let mut from = first;
         while from < end {
-            let before = self.0.range(..=&from).next_back();
+            let before = self.spans.range(..=&from).next_back();
             if let Some((_, (after, _))) = before.filter(|(_, (after, _))| *after > from) {
                 from = after.clone();
                 continue;
             }
-            let next = self.0.range(&from..&end).next().map_or(&end, |(start, _)| start).clone();
-            self.0.insert(std::mem::replace(&mut from, next.clone()), (next, at));
+            let next =
+                self.spans.range(&from..&end).next().map_or(&end, |(start, _)| start).clone();
+            self.insert(std::mem::replace(&mut from, next.clone()), next, at);
         }
     }
 
     fn hide_from_all(&mut self, mut first: K, mut end: K, at: u32) {
-        while let Some((start, (after, _))) = self.0.range(..=&end).next_back()
+        while let Some((start, (after, _))) = self.spans.range(..=&end).next_back()
             && *after >= first
         {
             let start = start.clone();
-            if let Some((after, _)) = self.0.remove(&start) {
+            if let Some((after, _)) = self.spans.remove(&start) {
+                self.heap_bytes -= start.heap_bytes() + after.heap_bytes();
                 end = end.max(after);
             }
             first = first.min(start);
         }
-        self.0.insert(first, (end, at));
+        self.insert(first, end, at);
+    }
+
+    /// Adds a range of keys that are in no other.
+    fn insert(&mut self, first: K, end: K, at: u32) {
+        self.heap_bytes += first.heap_bytes() + end.heap_bytes();
+        self.spans.insert(first, (end, at));
     }
 
     /// The range that holds this key, as version `at` shows it.
     pub(super) fn around(&self, key: &K, at: u32) -> Option<Span<K>> {
-        let (start, (end, since)) = self.0.range(..=key).next_back()?;
+        let (start, (end, since)) = self.spans.range(..=key).next_back()?;
         (key < end && *since <= at).then(|| (start.clone(), end.clone()))
     }
 
     pub(super) fn hides(&self, key: &K, at: u32) -> bool {
-        let found = self.0.range(..=key).next_back();
+        let found = self.spans.range(..=key).next_back();
         found.is_some_and(|(_, (end, since))| key < end && *since <= at)
     }
 
@@ -73,24 +85,33 @@ impl<K: TableKey> Spans<K> {
         }
         let visible = |(_, (_, since)): &(&K, &(K, u32))| *since <= at;
         let found = match order {
-            Order::Forward => self.0.range(key..).find(visible),
-            Order::Backward => self.0.range(..=key).rev().find(visible),
+            Order::Forward => self.spans.range(key..).find(visible),
+            Order::Backward => self.spans.range(..=key).rev().find(visible),
         };
         found.map(|(start, (end, _))| (start.clone(), end.clone()))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Span<K>> {
-        self.0.iter().map(|(start, (end, _))| (start.clone(), end.clone()))
+    /// Ranges in order, from one that begins there on.
+    pub(super) fn from(&self, start: Bound<&K>) -> impl Iterator<Item = Span<K>> {
+        let spans = self.spans.range((start, Bound::Unbounded));
+        spans.map(|(start, (end, _))| (start.clone(), end.clone()))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// About the bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        nodes(size_of::<(K, K, u32)>(), self.spans.len()) + self.heap_bytes
     }
+}
+
+/// About the bytes of so many entries in the nodes of a B-tree, which are about two thirds full.
+pub(super) fn nodes(entry: usize, count: usize) -> usize {
+    (entry + entry / 2 + 4) * count
 }
 
 #[cfg(test)]
 mod tests {
     use super::Spans;
+    use crate::tables::Name;
     use durable_session::store::Order;
 
     /// Hides ranges, and says from which version on each key is hidden.
@@ -118,7 +139,24 @@ mod tests {
                 assert_eq!(next, (0..=key).rev().find(hidden), "{ranges:?} {key} {at}");
             }
         }
-        spans.len()
+        assert_eq!(spans.heap_bytes, 0);
+        spans.spans.len()
+    }
+
+    #[test]
+    fn the_keys_on_the_heap_count() {
+        let name = |n: u8| Name::from([n; 100]);
+        for alone in [true, false] {
+            let mut spans = Spans::default();
+            spans.hide(name(1), &name(1), 1, alone);
+            let one = spans.bytes();
+            assert!((250..=400).contains(&one), "{one} bytes");
+            spans.hide(name(3), &name(3), 1, alone);
+            assert_eq!(spans.bytes(), 2 * one);
+            // One range takes the place of both, if nobody reads an earlier version.
+            spans.hide(name(0), &name(9), 2, alone);
+            assert_eq!(spans.bytes() < one + 10, alone);
+        }
     }
 
     #[test]

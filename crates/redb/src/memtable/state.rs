@@ -70,10 +70,10 @@ impl Memtable {
         layers
     }
 
-    /// Begins a new layer and returns the one before it, to be flushed. `None` if the last one is
-    /// not dropped yet.
+    /// Begins a new layer and returns the one before it, to be flushed. `None` if that has no
+    /// batch, or the last one is not dropped yet.
     pub(crate) fn freeze(&mut self) -> Option<Arc<Layer>> {
-        if self.frozen.is_some() {
+        if self.frozen.is_some() || self.active.version(self.last) == 0 {
             return None;
         }
         let active = Arc::new(Layer::new(self.last + 1, self.next_number));

@@ -1,6 +1,6 @@
 //! The edits of one table in one layer.
 
-use super::spans::{Span, Spans};
+use super::spans::{Span, Spans, nodes};
 use crate::tables::TableKey;
 use durable_session::store::Order;
 use std::cmp::Reverse;
@@ -159,9 +159,9 @@ impl<K: TableKey> Versions<K> {
         self.hidden.next(key, order, at)
     }
 
-    /// All ranges hidden from below.
-    pub(super) fn hidden(&self) -> impl Iterator<Item = Span<K>> {
-        self.hidden.iter()
+    /// The ranges hidden from below, from one that begins there on.
+    pub(super) fn hidden(&self, start: Bound<&K>) -> impl Iterator<Item = Span<K>> {
+        self.hidden.from(start)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -170,11 +170,9 @@ impl<K: TableKey> Versions<K> {
 
     /// About the bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        // The nodes of a B-tree are about two thirds full.
-        let nodes = |entry: usize, count: usize| (entry + entry / 2 + 4) * count;
         nodes(size_of::<K>() + size_of::<Version>(), self.newest.len())
             + nodes(size_of::<(K, u32, Option<LogRef>)>(), self.older.len())
-            + nodes(2 * size_of::<K>() + 4, self.hidden.len())
+            + self.hidden.bytes()
             + size_of::<K>() * self.rowless.len()
             + self.heap_bytes
     }
@@ -228,7 +226,7 @@ mod tests {
     fn many_removals_are_one_to_whoever_walks_past_them() {
         let versions = shortened(true);
         assert_eq!(versions.len(), 1, "no key is left of what was removed");
-        let hidden: Vec<_> = versions.hidden().collect();
+        let hidden: Vec<_> = versions.hidden(Bound::Unbounded).collect();
         assert_eq!(hidden, [((1, 1), (1, LAST))]);
         assert_eq!(versions.get(&(1, 5), u32::MAX), Seen::Removed);
         assert_eq!(versions.next_hidden(&(1, LAST), Order::Forward, u32::MAX), None);
@@ -244,7 +242,7 @@ mod tests {
         let before = versions.bytes();
         versions.forget_older();
         versions.remove((1, 1), &(1, 1), 20_000, true, true);
-        assert_eq!((versions.len(), versions.hidden().count()), (1, 1));
+        assert_eq!((versions.len(), versions.hidden(Bound::Unbounded).count()), (1, 1));
         assert!(versions.bytes() < before / 100);
     }
 

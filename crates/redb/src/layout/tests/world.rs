@@ -124,7 +124,8 @@ impl World {
             self.flush(1 << 20, usize::MAX);
         }
         self.freeze();
-        assert!(self.flush(1 << 20, usize::MAX));
+        self.flush(1 << 20, usize::MAX);
+        assert!(self.memtable.frozen().is_none());
     }
 
     /// What a process finds that starts now.
