@@ -67,6 +67,10 @@ pub(crate) fn told(error: &Error) -> Exit {
     let open = error.chain().find_map(opening);
     match open {
         Some(open) => eprintln!("error: {}", of_opening(open)),
+        None if error.chain().any(is_damaged_file) => eprintln!(
+            "error: the store is damaged. Restore a backup, or move what can be read to a new \
+             store: durable-session salvage"
+        ),
         None => eprintln!("error: {error:#}"),
     }
     if let Some(open) = open {
@@ -75,12 +79,16 @@ pub(crate) fn told(error: &Error) -> Exit {
     let code = error.chain().find_map(|cause| {
         let usage = cause.is::<Usage>().then_some(Exit::Usage);
         let store = || cause.downcast_ref::<StoreError>().map(code_of_store);
+        let session = || match cause.downcast_ref::<durable_session::Error>() {
+            Some(durable_session::Error::Store(error)) => Some(code_of_store(error)),
+            _ => None,
+        };
         let import = || match cause.downcast_ref::<ImportError>() {
             Some(ImportError::Store(error)) => Some(code_of_store(error)),
             Some(_) => Some(Exit::Incomplete),
             None => None,
         };
-        usage.or_else(store).or_else(import)
+        usage.or_else(store).or_else(session).or_else(import)
     });
     code.unwrap_or(Exit::StorageFailed)
 }
@@ -91,6 +99,13 @@ fn opening<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a OpenE
         _ => None,
     });
     cause.downcast_ref::<OpenError>().or(backup)
+}
+
+/// Whether it is damage that is not in one session.
+fn is_damaged_file(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<StoreError>()
+        .is_some_and(|error| error.kind() == StoreErrorKind::Corrupt && error.session().is_none())
 }
 
 fn code_of_store(error: &StoreError) -> Exit {

@@ -5,7 +5,7 @@ use crate::args::Args;
 use crate::exit::Usage;
 use anyhow::Context;
 use durable_session::ChatSessions;
-use durable_session::store::{SessionList, StoreError, StoreErrorKind};
+use durable_session::store::{ListQuery, SessionList, StoreError, StoreErrorKind};
 use durable_session_postgres::{PostgresStore, PostgresStoreBuilder};
 use durable_session_redb::{RedbStore, RedbStoreBuilder};
 use futures_executor::block_on;
@@ -38,7 +38,7 @@ impl FromStr for Place {
 /// redb's cache, the memtables and the log. So small, they are full in any store that takes long,
 /// and a larger file takes no more memory. Larger ones make no command faster.
 const CACHE: usize = 8 << 20;
-const MEMTABLES: usize = 16 << 20;
+const MEMTABLES: usize = 4 << 20;
 const LOG: u64 = 32 << 20;
 
 impl Args {
@@ -80,13 +80,13 @@ impl Args {
         }
     }
 
-    /// Makes sure that there is a store in the file. To open a foreign one for changes could change
-    /// it.
+    /// Makes sure that there is a sound store in the file. To open another one for changes changes
+    /// it, even if they are refused then.
     fn look_at(&self, path: &Path) -> Result<()> {
         let store = self.redb().open_read_only(path)?;
-        // Damage is found again, and told, when it is opened for changes.
-        let _ = block_on(store.close());
-        Ok(())
+        // A listing waits until the file is verified, and closing tells what was found.
+        let _ = block_on(store.list(&ListQuery::all(1)));
+        Ok(block_on(store.close())?)
     }
 
     fn redb(&self) -> RedbStoreBuilder {

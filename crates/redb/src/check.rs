@@ -65,13 +65,22 @@ fn end(shared: &SharedStore, round: u64, verified: Result<(), OpenError>) {
             "the file could not be read for its verification, so more may be stored than is found",
         )),
     };
-    let refusal = if let Verdict::Refused(error) = &verdict { Some(error.clone()) } else { None };
-    if !shared.gate.end(round, verdict) {
+    let refusal = match &verdict {
+        Verdict::Refused(error) if error.kind() == StoreErrorKind::Corrupt => Some(error.clone()),
+        _ => None,
+    };
+    // Who waits for the verdict may close the store then, which tells of the damage.
+    let poison = || {
+        if let Some(error) = &refusal {
+            shared.poison(error);
+        }
+    };
+    if !shared.gate.end(round, verdict, poison) {
         return;
     }
-    match (verified, refusal) {
-        (Err(OpenError::Damaged { .. }), Some(refusal)) => shared.poison(&refusal),
-        (Err(error), _) => tracing::warn!(%error, "the file could not be verified"),
-        (Ok(()), _) => tracing::debug!("the file was verified"),
+    match verified {
+        Err(OpenError::Damaged { .. }) => {}
+        Err(error) => tracing::warn!(%error, "the file could not be verified"),
+        Ok(()) => tracing::debug!("the file was verified"),
     }
 }

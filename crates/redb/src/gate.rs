@@ -48,11 +48,13 @@ impl Gate {
         round
     }
 
-    /// The verification of this number ended; says whether it was the last one that began.
-    pub(crate) fn end(&self, round: u64, verdict: Verdict) -> bool {
+    /// The verification of this number ended; says whether it was the last one that began. Then
+    /// `before` is called, before anybody hears of the verdict.
+    pub(crate) fn end(&self, round: u64, verdict: Verdict, before: impl FnOnce()) -> bool {
         self.0.send_if_modified(|state| {
             let current = state.round == round && matches!(state.verdict, Verdict::Pending);
             if current {
+                before();
                 state.verdict = verdict;
             }
             current
@@ -136,7 +138,7 @@ mod tests {
         let round = gate.begin(Verdict::Pending);
         let mut waiting = Box::pin(gate.passed());
         assert!((&mut waiting).now_or_never().is_none() && !gate.is_sound());
-        assert!(gate.end(round, Verdict::Sound));
+        assert!(gate.end(round, Verdict::Sound, || ()));
         assert!(waiting.now_or_never().unwrap().is_ok() && gate.is_sound());
     }
 
@@ -145,9 +147,9 @@ mod tests {
         let gate = Gate::new(Verdict::Pending);
         let earlier = gate.begin(Verdict::Pending);
         let round = gate.begin(Verdict::Pending);
-        assert!(!gate.end(earlier, Verdict::Sound) && gate.is_pending());
-        assert!(gate.end(round, damaged()));
-        assert!(!gate.end(round, Verdict::Sound), "it ends once");
+        assert!(!gate.end(earlier, Verdict::Sound, || panic!("stale")) && gate.is_pending());
+        assert!(gate.end(round, damaged(), || ()));
+        assert!(!gate.end(round, Verdict::Sound, || ()), "it ends once");
         let error = gate.passed().now_or_never().unwrap().unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         assert!(!gate.may_try_again());

@@ -20,11 +20,11 @@ pub(super) fn run(args: &Args, file: &Path) -> Result {
         shown.set_position(copied.done);
     }))?;
     progress.finish_and_clear();
-    store.close()?;
+    let damaged = store.end()?;
     let bytes = std::fs::metadata(file)?.len();
     Output::new(args.json).say(
         &format!("{}: {}", file.display(), text::bytes(bytes)),
         &json!({ "file": file, "bytes": bytes }),
     )?;
-    Ok(Exit::Done)
+    Ok(Exit::incomplete_if(damaged))
 }

@@ -14,7 +14,7 @@ use durable_session::{ErrorChain, SessionId};
 use durable_session_convert::{Conversation, ConvertError, Format, NotTaken, Options, convert};
 use futures_executor::block_on;
 use futures_util::StreamExt;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, poll_immediate};
 use futures_util::stream::FuturesOrdered;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -165,6 +165,10 @@ impl Importing {
                             self.count(ended)?;
                         }
                         running.start(store, options, record.position, next);
+                        // Lets it begin while the next record is read.
+                        while let Some(ended) = poll_immediate(running.next()).await.flatten() {
+                            self.count(ended)?;
+                        }
                     }
                 }
                 Err(why) => {

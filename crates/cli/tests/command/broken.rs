@@ -33,6 +33,13 @@ fn a_damaged_message_is_named_and_the_rest_is_read_and_salvaged() {
     assert!(ran.err.contains("1 damaged sessions were not exported"), "{ran:?}");
     assert_eq!(ran.out.lines().count(), 2);
 
+    // A backup has what is found, and the damage.
+    let copy = Pair::none();
+    let file = copy.file.display().to_string();
+    pair.only_read(&["backup", &file]).failed(1, "the file is damaged, and may have more");
+    let ran = copy.only_read(&["verify"]);
+    assert!(ran.out.contains("corrupt session=a-1 seq=2: "), "{ran:?}");
+
     let new = Pair::none();
     let ran = pair.only_read(&["salvage", &new.store()]);
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -42,6 +49,23 @@ fn a_damaged_message_is_named_and_the_rest_is_read_and_salvaged() {
     assert_eq!(new.texts("b-1").len(), 300);
     assert!(new.run(&["verify"]).fine().contains("messages=304"));
     pair.only_read(&["salvage", &new.store()]).failed(2, "exists already; name a new file");
+}
+
+#[test]
+fn a_damaged_store_is_not_changed_by_what_is_refused_then() {
+    let pair = Pair::new();
+    let lines = write(&pair, "lines.jsonl", &pair.run(&["export"]).fine());
+    pair.damage("a-1 says 1");
+    let advice = "durable-session salvage";
+    for command in [
+        &["compact"] as &[&str],
+        &["compact", "--scrub"],
+        &["erase", "--owner", "u-1"],
+        &["sweep", "--idle", "90d"],
+        &["import", &lines],
+    ] {
+        pair.only_read(command).failed(1, advice);
+    }
 }
 
 #[test]
