@@ -20,8 +20,8 @@ pub(super) const PAGE: usize = 256;
 pub(super) const AT_ONCE: usize = 64;
 
 /// The erasure of all sessions of an owner, to be awaited. Made by
-/// [`ChatSessions::erase_owner`](crate::ChatSessions::erase_owner). Without being awaited it does
-/// nothing.
+/// [`ChatSessions::erase_owner`](crate::ChatSessions::erase_owner). It deletes up to 64 sessions at
+/// once. Without being awaited it does nothing.
 #[must_use]
 pub struct EraseOwner<'a> {
     registry: &'a Arc<Registry>,
@@ -47,8 +47,7 @@ impl<'a> EraseOwner<'a> {
         Self { registry, owner: owner.into(), progress: None }
     }
 
-    /// Calls `progress` after each session, with the counts so far. Up to 64 sessions are deleted at
-    /// once.
+    /// Calls `progress` after each session, with the counts so far.
     pub fn progress(self, progress: impl FnMut(&EraseReport) + Send + 'a) -> Self {
         Self { progress: Some(Box::new(progress)), ..self }
     }
