@@ -83,7 +83,7 @@ async fn create(
     }
     let head_row = plan.head_row(id);
     let (number_column, id_text) = (signed(number), id.as_str());
-    let (app, owner) = (plan.app.map(|app| &app[..]), plan.owner());
+    let (app, owner) = (plan.app_row(), plan.owner());
     let (listed_at, replying) = (plan.listed_at(), plan.opens_replies());
     let insert: Parameters<'_> = vec![
         (&number_column, Type::INT8),
@@ -390,7 +390,7 @@ impl<'a> Plan<'a> {
         let mut statements = rows.statements(shared);
         let head_row = self.head_row(id);
         let (number, owner, listed_at) = (signed(self.number), self.owner(), self.listed_at());
-        let app = self.app.map(|app| &app[..]);
+        let app = self.app_row();
         if writes_head {
             let mut head: Parameters<'_> = vec![
                 (&number, Type::INT8),
@@ -421,6 +421,10 @@ impl<'a> Plan<'a> {
 
     fn head_row(&self, id: &SessionId) -> Vec<u8> {
         rows::encode_head(self.number, id, &self.head, &self.labels, &[])
+    }
+
+    fn app_row(&self) -> Option<Vec<u8>> {
+        self.app.map(|app| rows::encode_app(self.number, app))
     }
 
     fn owner(&self) -> Option<&[u8]> {

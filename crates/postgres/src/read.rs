@@ -69,7 +69,7 @@ pub(crate) async fn load(
     let mut loaded = Loaded {
         head: found.current.salted(connection.salt),
         labels: found.labels,
-        app: top.b.map_or_else(Bytes::new, Bytes::copy_from_slice),
+        app: app_of(id, number, &top)?,
         tail: Vec::new(),
         tags: Vec::new(),
         replies: Vec::new(),
@@ -132,7 +132,10 @@ pub(crate) async fn salvage(
     match decode_head(id, top, None) {
         Ok(stored) => {
             salvaged.labels = Some(stored.labels);
-            salvaged.app = Some(top.b.map_or_else(Bytes::new, Bytes::copy_from_slice));
+            match app_of(id, number, top) {
+                Ok(app) => salvaged.app = Some(app),
+                Err(error) => salvaged.damage.push(Damage { seq: None, error }),
+            }
             match decode_head(id, top, last) {
                 Ok(found) => salvaged.head = Some(found.current.salted(connection.salt)),
                 // The last message row carries the running head. Without it the head is unknown.
@@ -278,6 +281,12 @@ fn decode_head(
     let last = last.map(|part| (part.seq, part.a));
     let (mark, head) = (top.place.unwrap_or_default(), top.a.unwrap_or_default());
     Found::decode(id, top.seq, mark, head, last)
+}
+
+/// The app state. A session that never had one has no row of it.
+fn app_of(id: &SessionId, number: u64, top: &Part<'_>) -> Result<Bytes, StoreError> {
+    let app = top.b.map(|row| rows::decode_app(id, number, row)).transpose()?;
+    Ok(app.map_or_else(Bytes::new, Bytes::copy_from_slice))
 }
 
 fn message_of(id: &SessionId, number: u64, part: &Part<'_>) -> Result<Row, StoreError> {

@@ -15,6 +15,8 @@ pub(super) const CHECKSUM: usize = 8;
 pub(super) const REPLY: u64 = u64::MAX;
 /// The third integer in the address of a tag row.
 pub(super) const TAG: u64 = u64::MAX - 1;
+/// The third integer in the address of an app row, whose seq is 0.
+pub(super) const APP: u64 = u64::MAX - 2;
 
 /// The address of a message row, or of the head row if `seq` is 0, which no message has.
 pub(super) fn address(number: u64, seq: u64) -> [u8; 16] {

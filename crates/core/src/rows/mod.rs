@@ -12,6 +12,7 @@
 //!               messages u64 | bytes u64 | created_at u64 | last_accessed_at u64 |
 //!               changed_at u64 | id length u16 | owner length u16 | title length u16 | id … |
 //!               owner … | title … | app state … | checksum u64
+//! app row       2 u8 | app state … | checksum u64
 //! message row   2 u8 | counter u64 | messages u64 | bytes u64 | last_accessed_at u64 |
 //!               changed_at u64 | id tag u64 | body … | checksum u64
 //! tag row       2 u8 | id tag u64 | checksum u64
@@ -32,6 +33,7 @@
 //! | message row | number, seq |
 //! | reply row | number, seq, 2⁶⁴ − 1 |
 //! | tag row | number, seq, 2⁶⁴ − 2 |
+//! | app row | number, 0, 2⁶⁴ − 3 |
 //! | chunk row | number, seq, offset of the first chunk |
 //!
 //! So the checksum of a row that was moved to another session, life, seq or offset does not match,
@@ -40,6 +42,9 @@
 //! A load returns the tags of 64 messages, however large these messages are (C7). The tag is in the
 //! message row. A store in which a large row is costly to read keeps a tag row beside each message
 //! with a body of more than [`LARGE_BODY`] bytes and reads that instead.
+//!
+//! A store that changes a head row far more often than the app state, or cannot change a part of a
+//! row, leaves the app state in the head row empty and keeps an app row beside it.
 //!
 //! Rows hold stored versions, without the store's [salt](crate::store::Salt).
 //!
@@ -57,6 +62,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod app;
 mod chunk;
 mod frame;
 mod head;
@@ -66,6 +72,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use app::{decode_app, encode_app};
 pub use chunk::{ChunkRow, decode_chunks, encode_chunks, write_chunks};
 pub use frame::FORMAT;
 pub use head::{HeadRow, MAX_HEAD_OVERHEAD, decode_head, encode_head, write_head};

@@ -3,9 +3,10 @@
 use super::chunk::HEADER;
 use super::frame::{CHECKSUM, SHORT, address, address_beside, checksum, checksum_in_parts};
 use super::{
-    ChunkRow, HeadRow, MESSAGE_OVERHEAD, MessageRow, ReplyRow, body_bytes, decode_chunks,
-    decode_head, decode_message, decode_number, decode_reply, decode_tag, encode_chunks,
-    encode_head, encode_message, encode_number, encode_reply, encode_tag,
+    ChunkRow, HeadRow, MESSAGE_OVERHEAD, MessageRow, ReplyRow, body_bytes, decode_app,
+    decode_chunks, decode_head, decode_message, decode_number, decode_reply, decode_tag,
+    encode_app, encode_chunks, encode_head, encode_message, encode_number, encode_reply,
+    encode_tag,
 };
 use crate::SessionId;
 use crate::store::{
@@ -65,6 +66,9 @@ fn rows_come_back_as_written() {
     assert_eq!((back.counter, back.messages, back.bytes, back.body), (4, 2, 5, &b"body"[..]));
     assert_eq!((back.changed_at, back.tag), (18, tag));
     assert_eq!(decode_number(&id(), &encode_number(&id(), 9)).unwrap(), 9);
+    for app in [&b"{}"[..], b""] {
+        assert_eq!(decode_app(&id(), 1, &encode_app(1, app)).unwrap(), app);
+    }
     assert_eq!(decode_tag(&id(), 1, 2, &encode_tag(1, 2, tag)).unwrap(), tag);
     assert_eq!(decode_reply(&id(), 1, 2, &encode_reply(1, 2, &reply())).unwrap(), reply());
     let row = Bytes::from(encode_chunks(1, 2, 40, 99, &chunks()));
@@ -136,6 +140,15 @@ fn a_flipped_bit_a_cut_and_a_moved_row_are_corrupt() {
         assert!(decode_tag(&id(), 1, 2, &bad).is_err());
         assert!(decode_tag(&id(), 1, 2, &tag_row[..bit / 8]).is_err());
     }
+    let app_row = encode_app(1, b"{\"a\":1}");
+    for bit in 0..app_row.len() * 8 {
+        let mut bad = app_row.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let e = decode_app(&id(), 1, &bad).unwrap_err();
+        assert_eq!((e.kind(), e.seq()), (StoreErrorKind::Corrupt, None));
+        assert!(decode_app(&id(), 1, &app_row[..bit / 8]).is_err());
+    }
+    assert!(decode_app(&id(), 2, &app_row).is_err());
     for (number, seq, offset) in [(2, 2, 40), (1, 3, 40), (1, 2, 41)] {
         assert!(decode_chunks(&id(), number, seq, offset, &chunk_row).is_err());
         let moved = (number, seq) != (1, 2);

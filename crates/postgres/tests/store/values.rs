@@ -1,10 +1,11 @@
 //! Values that a database might change.
 
-use crate::fixture::{T, append, create, id, loaded, on};
+use crate::fixture::{T, WHOLE, append, create, id, loaded, on};
 use crate::server::{self, Schema};
 use bytes::Bytes;
 use durable_session::store::{
-    CommitOutcome, Labels, ListQuery, NewMessage, Op, SessionList, SessionStore, StoreErrorKind,
+    CommitOutcome, Labels, ListQuery, NewMessage, Op, ReadQuery, SessionList, SessionStore,
+    StoreErrorKind,
 };
 use futures_executor::block_on;
 
@@ -36,6 +37,24 @@ fn bytes_come_back_as_they_were_given() {
     assert_eq!(loaded.labels.get_title(), Some(title));
     let page = block_on(store.list(&ListQuery::owner(owner, 10))).unwrap();
     assert_eq!(page.sessions.len(), 1);
+}
+
+#[test]
+fn a_damaged_app_state_is_never_returned_and_the_rest_is_salvaged() {
+    let Some(url) = server::url("a damaged app state") else { return };
+    let schema = Schema::new(&url);
+    let store = schema.open();
+    let damaged = id("damaged");
+    create(&store, &damaged, vec![append("a"), Op::SetApp(Bytes::from_static(b"{\"step\":1}"))]);
+    schema.query("UPDATE {s}.head SET app = set_byte(app, 3, get_byte(app, 3) # 1)", &[]);
+    // Another store has nothing of it in memory.
+    let store = schema.open();
+    let error = block_on(store.load(&damaged, WHOLE)).unwrap_err();
+    assert_eq!((error.kind(), error.session()), (StoreErrorKind::Corrupt, Some(&damaged)));
+    let query = ReadQuery::forward(1, u64::MAX);
+    let salvaged = block_on(store.salvage(&damaged, query)).unwrap().unwrap();
+    assert_eq!((salvaged.app, salvaged.rows.len(), salvaged.damage.len()), (None, 1, 1));
+    assert!(salvaged.head.is_some() && salvaged.labels.is_some());
 }
 
 #[test]
