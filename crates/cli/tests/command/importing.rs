@@ -93,8 +93,7 @@ fn line(id: &str, texts: &[&str]) -> String {
     json!({ "id": id, "state": state }).to_string() + "\n"
 }
 
-/// Imports records of which three each are of one session, and the second does not go with the
-/// first.
+/// Imports three records of each session. The second contradicts the first and is not taken.
 pub(crate) fn of_two_records_the_first_is_taken(pair: &Pair, on: impl Fn(&[&str]) -> Ran) {
     let (mut lines, mut not_taken) = (String::new(), String::new());
     for n in 0..100 {

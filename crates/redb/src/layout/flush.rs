@@ -2,7 +2,7 @@
 
 use super::meta;
 use crate::error::Fault;
-use crate::memtable::{Layer, LogRef, RowReader, SeenLayer, Span};
+use crate::memtable::{Layer, RowReader, SeenLayer};
 use crate::scrub;
 use crate::tables::{Blob, Table, TableKey, Visit, visit_all};
 use crate::wal::Position;
@@ -132,7 +132,8 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
     type Error = Stop;
 
     fn table<T: Table>(&mut self) -> Result<(), Stop> {
-        let mut hidden = Hidden::<T>::of(&self.layer);
+        let layer = self.layer.clone();
+        let mut hidden = Portions::new(|from, out| layer.hidden::<T>(from, FETCH, out));
         if hidden.fetch() {
             self.fill::<T>(|table, budget| {
                 while hidden.fetch()
@@ -150,12 +151,10 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
                 Ok(false)
             })?;
         }
-        let mut rows = LayerRows::<T> {
-            layer: self.layer.clone(),
-            from: Bound::Unbounded,
-            ahead: VecDeque::new(),
-            reader: RowReader::default(),
-        };
+        let mut reader = RowReader::default();
+        let mut rows = Portions::new(|from, out| {
+            layer.rows::<T>((from, Bound::Unbounded), Order::Forward, FETCH, out);
+        });
         if !rows.fetch() {
             return Ok(());
         }
@@ -163,7 +162,7 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
             while rows.fetch() {
                 while let Some((key, row)) = rows.ahead.pop_front() {
                     let following = rows.ahead.iter().map(|(_, row)| *row);
-                    let row = rows.reader.read(&rows.layer, row, following);
+                    let row = reader.read(&layer, row, following);
                     let row = row.map_err(redb::Error::Io)?;
                     table.insert(key.stored(), &row[..])?;
                     budget.spend(row.len());
@@ -177,44 +176,23 @@ impl<F: FnMut() -> Option<usize>> Visit for Slices<'_, F> {
     }
 }
 
-/// The ranges of a table that the layer hides from the tables.
-struct Hidden<T: Table> {
-    layer: SeenLayer,
-    from: Bound<T::Key>,
-    ahead: VecDeque<Span<T::Key>>,
+/// What a layer has of a table, in the order of the keys, fetched in portions.
+struct Portions<K, V, F> {
+    /// Adds to the queue what begins there.
+    more: F,
+    from: Bound<K>,
+    ahead: VecDeque<(K, V)>,
 }
 
-impl<T: Table> Hidden<T> {
-    fn of(layer: &SeenLayer) -> Self {
-        Self { layer: layer.clone(), from: Bound::Unbounded, ahead: VecDeque::new() }
+impl<K: Clone, V, F: FnMut(Bound<&K>, &mut VecDeque<(K, V)>)> Portions<K, V, F> {
+    fn new(more: F) -> Self {
+        Self { more, from: Bound::Unbounded, ahead: VecDeque::new() }
     }
 
-    /// Whether there are more.
+    /// Whether there is more.
     fn fetch(&mut self) -> bool {
         if self.ahead.is_empty() {
-            self.layer.hidden::<T>(self.from.as_ref(), FETCH, &mut self.ahead);
-            if let Some((start, _)) = self.ahead.back() {
-                self.from = Bound::Excluded(start.clone());
-            }
-        }
-        !self.ahead.is_empty()
-    }
-}
-
-/// The rows of a table in the layer.
-struct LayerRows<T: Table> {
-    layer: SeenLayer,
-    from: Bound<T::Key>,
-    ahead: VecDeque<(T::Key, LogRef)>,
-    reader: RowReader,
-}
-
-impl<T: Table> LayerRows<T> {
-    /// Whether there are more.
-    fn fetch(&mut self) -> bool {
-        if self.ahead.is_empty() {
-            let range = (self.from.as_ref(), Bound::Unbounded);
-            self.layer.rows::<T>(range, Order::Forward, FETCH, &mut self.ahead);
+            (self.more)(self.from.as_ref(), &mut self.ahead);
             if let Some((key, _)) = self.ahead.back() {
                 self.from = Bound::Excluded(key.clone());
             }
